@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+mod agenda;
 mod arena;
 mod buf;
 mod outbox;
@@ -17,6 +18,7 @@ mod secret;
 mod time;
 mod timers;
 
+pub use agenda::Agenda;
 pub use arena::{Arena, Key, SLOTS_MAX};
 pub use buf::Buf;
 pub use outbox::Outbox;

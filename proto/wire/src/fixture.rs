@@ -36,7 +36,7 @@ pub(crate) fn ipv4_with_options(options: &[u8], payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// 2001:db8::1 to 2001:db8:ffff::2.
+/// `2001:db8::1` to `2001:db8:ffff::2`.
 pub(crate) fn ipv6(next_header: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0x60, 0, 0, 0];
     packet.extend_from_slice(&u16::try_from(payload.len()).unwrap().to_be_bytes());

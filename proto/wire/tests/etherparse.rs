@@ -1,4 +1,5 @@
 //! Our views of IP headers against those of an independent implementation.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use etherparse::{
     IpFragOffset, IpNumber, Ipv4Header, Ipv4HeaderSlice, Ipv6Header, Ipv6HeaderSlice,

@@ -78,42 +78,4 @@ impl Provider for Aws {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_group_agrees_with_itself_and_repeats_from_its_seed() {
-        use isthmus_crypto::DhGroup;
-        let groups = [
-            DhGroup::Ecp256,
-            DhGroup::Ecp384,
-            DhGroup::Modp1024,
-            DhGroup::Modp1536,
-            DhGroup::Modp2048,
-            DhGroup::Modp3072,
-            DhGroup::Modp4096,
-        ];
-        for group in groups {
-            let provider = provider();
-            let DhOutput::KeyPair(alice) =
-                provider.dh(&DhJob::Generate { group, seed: [1; 32] }).unwrap()
-            else {
-                panic!("wrong output")
-            };
-            let peer = alice.public.clone();
-            let DhOutput::Both(bob, shared) =
-                provider.dh(&DhJob::GenerateAndAgree { group, seed: [2; 32], peer }).unwrap()
-            else {
-                panic!("wrong output")
-            };
-            let job =
-                DhJob::Agree { group, private: alice.private.clone(), peer: bob.public.clone() };
-            let DhOutput::Shared(other) = provider.dh(&job).unwrap() else {
-                panic!("wrong output")
-            };
-            assert_eq!(shared, other);
-            assert_eq!(alice.public.len(), group.public_len());
-            assert_ne!(alice.public, bob.public);
-        }
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 mod bignum;
 mod ecp;
 mod modp;
-mod primes;
+pub(crate) mod primes;
 
 use isthmus_core::SecretBytes;
 use isthmus_crypto::{CryptoError, DhGroup, DhJob, DhKeyPair, DhOutput, DhPrivate};

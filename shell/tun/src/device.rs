@@ -1,0 +1,200 @@
+//! The device and its one queue.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use isthmus_core::Buf;
+use isthmus_net::in_namespace;
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketType, netdevice};
+use tun_rs::{DeviceBuilder, SyncDevice};
+
+use crate::{TunConfig, TunError};
+
+/// How far a batch went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Packets from the front of the batch that are done with: taken by the kernel, or refused and
+    /// counted.
+    pub done: usize,
+    /// The device takes no more for now: the packets after `done` were not tried.
+    pub blocked: bool,
+}
+
+/// Counters of one device since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TunStats {
+    /// Packets the kernel routed into the device.
+    pub received: u64,
+    /// Packets the kernel took from us.
+    pub sent: u64,
+    /// Packets the kernel refused as no IP packet (`EINVAL`).
+    pub refused: u64,
+    /// Packets lost because the interface was down (`EIO`).
+    pub down: u64,
+    /// Packets lost for another reason.
+    pub send_failed: u64,
+    /// Times the kernel took no more for now (`EAGAIN`, `ENOBUFS`).
+    pub blocked: u64,
+}
+
+/// A TUN interface of this process. Dropping it removes the interface with its addresses and routes.
+pub struct TunDevice {
+    device: SyncDevice,
+    name: String,
+    index: u32,
+    mtu: u16,
+    /// A buffer that was got for a packet that did not come.
+    spare: Option<Buf>,
+    stats: TunStats,
+}
+
+impl TunDevice {
+    /// Makes the device and sets it up.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration is no good or the system refuses, with what to do about it.
+    pub fn create(config: &TunConfig) -> Result<Self, TunError> {
+        config.check()?;
+        let open = || Self::open(config);
+        let opened = match &config.namespace {
+            Some(namespace) => in_namespace(namespace, open)?,
+            None => open(),
+        };
+        opened.map_err(|source| TunError::Create { name: config.name.clone(), source })
+    }
+
+    fn open(config: &TunConfig) -> io::Result<Self> {
+        // A device left by somebody else would be taken over, and would stay when we go.
+        let lookup = net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+        if netdevice::name_to_index(&lookup, &config.name).is_ok() {
+            return Err(Errno::EXIST.into());
+        }
+        let builder = DeviceBuilder::new().name(&config.name).mtu(config.mtu).enable(true);
+        let device = builder.build_sync()?;
+        device.set_nonblocking(true)?;
+        let (name, index) = (device.name()?, device.if_index()?);
+        let stats = TunStats::default();
+        Ok(Self { device, name, index, mtu: config.mtu, spare: None, stats })
+    }
+
+    /// The name it got.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The interface index in its namespace.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// The MTU it was made with.
+    pub fn mtu(&self) -> u16 {
+        self.mtu
+    }
+
+    /// What it counted since it was made.
+    pub fn stats(&self) -> TunStats {
+        self.stats
+    }
+
+    /// Appends the IP packets that are there, at most [`TunDevice::BATCH_MAX`], in buffers from `alloc`,
+    /// and answers how many; 0 when there are none.
+    ///
+    /// A buffer with less room than the MTU is replaced by a larger one.
+    ///
+    /// # Errors
+    ///
+    /// Only when the device is gone.
+    pub fn recv_batch(
+        &mut self,
+        alloc: &mut dyn FnMut() -> Buf,
+        out: &mut Vec<Buf>,
+    ) -> io::Result<usize> {
+        let mut received = 0;
+        while received < Self::BATCH_MAX {
+            let mut buf = self.spare.take().unwrap_or_else(&mut *alloc);
+            if buf.spare().len() < usize::from(self.mtu) {
+                buf = Buf::with_capacity(self.mtu.into());
+            }
+            match self.device.recv(buf.spare()) {
+                Ok(length) => {
+                    buf.set_len(length);
+                    out.push(buf);
+                    received += 1;
+                }
+                Err(error) => {
+                    self.spare = Some(buf);
+                    match Errno::from_io_error(&error) {
+                        Some(Errno::AGAIN) => break,
+                        Some(Errno::INTR) => {}
+                        Some(_) | None => return Err(error),
+                    }
+                }
+            }
+        }
+        self.stats.received += received as u64;
+        Ok(received)
+    }
+
+    /// Hands IP packets to the kernel in order. What it refuses is counted and skipped.
+    ///
+    /// # Errors
+    ///
+    /// Only when the device is gone.
+    pub fn send_batch<'a>(
+        &mut self,
+        packets: impl IntoIterator<Item = &'a [u8]>,
+    ) -> io::Result<Sent> {
+        let mut done = 0;
+        for packet in packets {
+            if !self.send(packet)? {
+                self.stats.blocked += 1;
+                return Ok(Sent { done, blocked: true });
+            }
+            done += 1;
+        }
+        Ok(Sent { done, blocked: false })
+    }
+
+    /// Hands over one packet; false when the device takes no more for now.
+    fn send(&mut self, packet: &[u8]) -> io::Result<bool> {
+        loop {
+            let Err(error) = self.device.send(packet) else {
+                self.stats.sent += 1;
+                return Ok(true);
+            };
+            let counter = match Errno::from_io_error(&error) {
+                Some(Errno::AGAIN | Errno::NOBUFS) => return Ok(false),
+                Some(Errno::INTR) => continue,
+                Some(Errno::BADF | Errno::BADFD) | None => return Err(error),
+                Some(Errno::INVAL) => &mut self.stats.refused,
+                Some(Errno::IO) => &mut self.stats.down,
+                Some(_) => &mut self.stats.send_failed,
+            };
+            *counter += 1;
+            return Ok(true);
+        }
+    }
+
+    /// The most packets one call of [`TunDevice::recv_batch`] answers, so that a busy device cannot
+    /// starve the others.
+    pub const BATCH_MAX: usize = 128;
+}
+
+impl AsFd for TunDevice {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.device.as_fd()
+    }
+}
+
+impl std::fmt::Debug for TunDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TunDevice")
+            .field("name", &self.name)
+            .field("index", &self.index)
+            .field("mtu", &self.mtu)
+            .finish_non_exhaustive()
+    }
+}

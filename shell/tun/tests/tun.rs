@@ -1,0 +1,247 @@
+//! TUN devices on the real kernel, in a network namespace of their own.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+
+#[path = "../../net/tests/support/mod.rs"]
+mod support;
+
+use std::net::UdpSocket;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use isthmus_core::Buf;
+use isthmus_net::{Namespace, in_namespace};
+use isthmus_tun::{TunConfig, TunDevice, TunError};
+use support::{Space, readable};
+
+fn tun(space: &Space, name: &str) -> TunDevice {
+    TunDevice::create(&config(space, name)).unwrap()
+}
+
+fn config(space: &Space, name: &str) -> TunConfig {
+    TunConfig { name: name.to_owned(), mtu: 1400, namespace: Some(space.namespace()) }
+}
+
+/// A namespace with a device that has 10.7.0.1 and `fd07::1`.
+fn addressed() -> (Space, TunDevice) {
+    let space = Space::new("tun");
+    let device = tun(&space, "gate0");
+    space.ip("address add 10.7.0.1/24 dev gate0");
+    space.ip("address add fd07::1/64 dev gate0 nodad");
+    (space, device)
+}
+
+fn alloc() -> Buf {
+    Buf::with_capacity(2048)
+}
+
+/// Receives IP packets of `version` until `count` are there or none comes for two seconds.
+fn receive(device: &mut TunDevice, version: u8, count: usize) -> Vec<Buf> {
+    let mut packets = Vec::new();
+    while packets.len() < count && readable(device, 2) {
+        device.recv_batch(&mut alloc, &mut packets).unwrap();
+        packets.retain(|packet| packet[0] >> 4 == version);
+    }
+    packets
+}
+
+/// Makes an echo request its reply: `kind` is where its type stands, `addresses` where both addresses are.
+fn answer(packet: &mut [u8], kind: usize, reply: u8, addresses: std::ops::Range<usize>) {
+    let size = addresses.len() / 2;
+    packet[addresses].rotate_left(size);
+    // RFC 1624: HC' = ~(~HC + ~m + m'), m being the word of the type.
+    let word = |at: usize, packet: &[u8]| u16::from_be_bytes([packet[at], packet[at + 1]]);
+    let (checksum, old) = (word(kind + 2, packet), word(kind, packet));
+    packet[kind] = reply;
+    let sum = u32::from(!checksum) + u32::from(!old) + u32::from(word(kind, packet));
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let folded = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+    packet[kind + 2..kind + 4].copy_from_slice(&folded.to_be_bytes());
+}
+
+/// Answers the requests that `reply` turns into replies until it ends, and demands its success.
+fn ping_succeeds(mut ping: Child, device: &mut TunDevice, reply: impl Fn(&mut [u8]) -> bool) {
+    let status = loop {
+        if let Some(status) = ping.try_wait().unwrap() {
+            break status;
+        }
+        if !readable(device, 1) {
+            continue;
+        }
+        let mut packets = Vec::new();
+        device.recv_batch(&mut alloc, &mut packets).unwrap();
+        packets.retain_mut(|packet| reply(packet));
+        device.send_batch(packets.iter().map(|packet| &packet[..])).unwrap();
+    };
+    assert!(status.success());
+}
+
+#[test]
+fn a_ping_over_ipv4_goes_through_the_kernel_and_back() {
+    let (space, mut device) = addressed();
+    let arguments = ["-c", "3", "-i", "0.1", "-W", "5", "-s", "1372", "10.7.0.9"];
+    let ping = space.command("ping", &arguments).stdout(Stdio::null()).spawn().unwrap();
+    ping_succeeds(ping, &mut device, |packet| {
+        let request = packet[0] == 0x45 && packet[9] == 1 && packet[20] == 8;
+        if request {
+            assert_eq!(packet.len(), 1400, "as long as the MTU");
+            answer(packet, 20, 0, 12..20);
+        }
+        request
+    });
+    assert!(device.stats().sent >= 3 && device.stats().received >= 3);
+}
+
+#[test]
+fn a_ping_over_ipv6_goes_through_the_kernel_and_back() {
+    let (space, mut device) = addressed();
+    let arguments = ["-6", "-c", "3", "-i", "0.1", "-W", "5", "fd07::9"];
+    let ping = space.command("ping", &arguments).stdout(Stdio::null()).spawn().unwrap();
+    ping_succeeds(ping, &mut device, |packet| {
+        let request = packet[0] >> 4 == 6 && packet[6] == 58 && packet[40] == 128;
+        if request {
+            answer(packet, 40, 129, 8..40);
+        }
+        request
+    });
+}
+
+/// A UDP packet to 10.7.0.1 port 7000 without checksum.
+fn udp(number: u16) -> Vec<u8> {
+    let mut packet = vec![0; 128];
+    packet[..4].copy_from_slice(&[0x45, 0, 0, 128]);
+    packet[8..10].copy_from_slice(&[64, 17]);
+    packet[12..20].copy_from_slice(&[10, 7, 0, 9, 10, 7, 0, 1]);
+    let sum: u32 =
+        packet[..20].chunks(2).map(|two| u32::from(two[0]) << 8 | u32::from(two[1])).sum();
+    let sum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    packet[20..26].copy_from_slice(&[0x1b, 0x58, 0x1b, 0x58, 0, 108]);
+    packet[28..30].copy_from_slice(&number.to_be_bytes());
+    packet
+}
+
+fn socket(space: &Space) -> UdpSocket {
+    let socket = in_namespace(&space.namespace(), || UdpSocket::bind("10.7.0.1:7000"));
+    let socket = socket.unwrap().unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket
+}
+
+fn numbers(socket: &UdpSocket, count: usize) -> Vec<u16> {
+    let mut bytes = [0; 200];
+    let mut next = || {
+        assert_eq!(socket.recv(&mut bytes).unwrap(), 100);
+        u16::from_be_bytes([bytes[0], bytes[1]])
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+#[test]
+fn a_batch_enters_the_kernel_in_order() {
+    let (space, mut device) = addressed();
+    let socket = socket(&space);
+    let packets: Vec<Vec<u8>> = (0..60).map(udp).collect();
+    let sent = device.send_batch(packets.iter().map(Vec::as_slice)).unwrap();
+    assert_eq!((sent.done, sent.blocked), (60, false));
+    assert_eq!(numbers(&socket, 60), (0..60).collect::<Vec<u16>>());
+}
+
+#[test]
+fn batches_leave_the_kernel_in_order_and_are_bounded() {
+    let (space, mut device) = addressed();
+    let socket = socket(&space);
+    for number in 0..400_u16 {
+        socket.send_to(&number.to_be_bytes(), "10.7.0.9:9").unwrap();
+    }
+    let mut first = Vec::new();
+    assert_eq!(device.recv_batch(&mut alloc, &mut first).unwrap(), TunDevice::BATCH_MAX);
+    first.retain(|packet| packet[0] >> 4 == 4);
+    let rest = receive(&mut device, 4, 400 - first.len());
+    let order: Vec<u16> = first
+        .iter()
+        .chain(&rest)
+        .map(|packet| u16::from_be_bytes([packet[28], packet[29]]))
+        .collect();
+    assert_eq!(order, (0..400).collect::<Vec<u16>>());
+    assert!(first.iter().all(|packet| packet.headroom() == Buf::HEADROOM));
+}
+
+#[test]
+fn a_buffer_too_small_for_the_mtu_is_replaced() {
+    let (space, mut device) = addressed();
+    let socket = socket(&space);
+    socket.send_to(&[7; 1300], "10.7.0.9:9").unwrap();
+    let mut packets = Vec::new();
+    while packets.is_empty() && readable(&device, 2) {
+        device.recv_batch(&mut || Buf::with_capacity(100), &mut packets).unwrap();
+        packets.retain(|packet| packet[0] >> 4 == 4);
+    }
+    assert_eq!(packets[0].len(), 1328);
+}
+
+#[test]
+fn what_is_no_ip_packet_is_counted_and_the_rest_goes() {
+    let (space, mut device) = addressed();
+    let socket = socket(&space);
+    let (good, bad) = (udp(1), vec![0xff; 60]);
+    let sent = device.send_batch([&good[..], &bad, &[], &good]).unwrap();
+    assert_eq!((sent.done, sent.blocked), (4, false));
+    assert_eq!(numbers(&socket, 2), [1, 1]);
+    assert_eq!((device.stats().sent, device.stats().refused), (2, 2), "{:?}", device.stats());
+}
+
+#[test]
+fn a_device_that_is_down_loses_packets_and_comes_back() {
+    let (space, mut device) = addressed();
+    let socket = socket(&space);
+    let packet = udp(3);
+    space.ip("link set gate0 down");
+    assert_eq!(device.send_batch([&packet[..]]).unwrap().done, 1);
+    assert_eq!(device.stats().down, 1);
+    space.ip("link set gate0 up");
+    assert_eq!(device.send_batch([&packet[..]]).unwrap().done, 1);
+    assert_eq!(numbers(&socket, 1), [3]);
+}
+
+#[test]
+fn a_device_deleted_by_another_is_an_error() {
+    let (space, mut device) = addressed();
+    space.ip("link delete gate0");
+    assert!(device.recv_batch(&mut alloc, &mut Vec::new()).is_err());
+    assert!(device.send_batch([&udp(0)[..]]).is_err());
+}
+
+#[test]
+fn the_interface_goes_with_the_value() {
+    let space = Space::new("gone");
+    let device = tun(&space, "gate0");
+    let shown = space.ip("-o link show gate0");
+    assert!(shown.contains("mtu 1400") && shown.contains("UP"), "{shown}");
+    assert!(shown.starts_with(&format!("{}:", device.index())), "{shown}");
+    drop(device);
+    assert!(!space.ip("-o link show").contains("gate0"));
+}
+
+#[test]
+fn a_pattern_takes_the_first_free_number() {
+    let space = Space::new("pattern");
+    let (first, second) = (tun(&space, "gate%d"), tun(&space, "gate%d"));
+    assert_eq!((first.name(), second.name()), ("gate0", "gate1"));
+}
+
+#[test]
+fn an_interface_of_that_name_is_left_alone() {
+    let space = Space::new("taken");
+    space.ip("tuntap add dev gate0 mode tun");
+    let error = TunDevice::create(&config(&space, "gate0")).unwrap_err();
+    assert!(matches!(error, TunError::Create { .. }));
+    assert!(error.to_string().contains("ip link delete"), "{error}");
+    assert!(space.ip("tuntap show").contains("gate0: tun persist"));
+}
+
+#[test]
+fn a_missing_namespace_is_an_error() {
+    let nowhere = Some(Namespace::new("isthmus-nowhere"));
+    let config = TunConfig { namespace: nowhere, ..TunConfig::default() };
+    assert!(matches!(TunDevice::create(&config), Err(TunError::Namespace(_))));
+}

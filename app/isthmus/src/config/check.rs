@@ -1,0 +1,332 @@
+//! Checks that concern more than one key: keys that must differ, networks that must not overlap,
+//! addresses that must lie inside.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use isthmus_core::SecretBytes;
+
+use super::section::At;
+use super::tenant::TenantDraft;
+use super::types::{AuthProtocol, Tenant};
+use super::value::INTERFACE_BYTES_MAX;
+use crate::report::{Report, Span};
+use crate::users::{LocatedUser, UserSecret, merge, read_users_file};
+
+/// Makes tenants of drafts; reports what does not fit together.
+pub(crate) fn tenants(
+    drafts: Vec<TenantDraft>,
+    shared_psk: Option<&At<SecretBytes>>,
+    environment_psk: Option<&SecretBytes>,
+    auth: &[AuthProtocol],
+    report: &mut Report,
+) -> Vec<Tenant> {
+    distinct_names(&drafts, report);
+    distinct_pools(&drafts, report);
+    let psks = psks(&drafts, shared_psk, environment_psk, report);
+    let interfaces = interfaces(&drafts, report);
+    drafts
+        .into_iter()
+        .zip(psks)
+        .zip(interfaces)
+        .filter_map(|((draft, psk), interface)| finish(draft, psk, interface, auth, report))
+        .collect()
+}
+
+/// Checks users of a tenant against its addresses and each other.
+pub(crate) fn users(
+    located: &[LocatedUser],
+    pool: &[Ipv4Net],
+    gateway_address: Ipv4Addr,
+    auth: &[AuthProtocol],
+    report: &mut Report,
+) {
+    for (index, found) in located.iter().enumerate() {
+        let before = located.get(..index).unwrap_or_default();
+        if let (Some(address), Some(at)) = (found.user.address, found.address) {
+            check_address(address, at, before, pool, gateway_address, report);
+        }
+        if let Some(at) = found.networks {
+            check_networks(found, at, before, pool, report);
+        }
+        let hashed = matches!(found.user.secret, UserSecret::NtHash(_));
+        if hashed && auth.contains(&AuthProtocol::ChapMd5) {
+            report.warning(
+                found.name.span,
+                format!("`{}` has only an NT hash and cannot log in by CHAP", found.name.value),
+                "store `password`, or take \"chap\" out of `auth` in [ppp]",
+            );
+        }
+    }
+}
+
+fn check_address(
+    address: Ipv4Addr,
+    at: Span,
+    before: &[LocatedUser],
+    pool: &[Ipv4Net],
+    gateway_address: Ipv4Addr,
+    report: &mut Report,
+) {
+    let home = pool.iter().find(|net| net.contains(&address));
+    if home.is_none() {
+        let remedy = format!("choose one inside {}", join(pool));
+        report.error(at, format!("{address} is not in the tenant's pool"), remedy);
+    } else if home.is_some_and(|net| !usable(*net, address)) {
+        let message = format!("{address} is the network or broadcast address of the pool");
+        report.error(at, message, "choose another one");
+    } else if address == gateway_address {
+        report.error(at, format!("{address} is the gateway's own address"), "choose another one");
+    }
+    if let Some(other) = before.iter().find(|other| other.user.address == Some(address)) {
+        let place = other.address.map(|at| report.place(at)).unwrap_or_default();
+        let message = format!("{address} also belongs to `{}`", other.name.value);
+        report.error(at, message, format!("give one of them another; the other is at {place}"));
+    }
+}
+
+fn check_networks(
+    found: &LocatedUser,
+    at: Span,
+    before: &[LocatedUser],
+    pool: &[Ipv4Net],
+    report: &mut Report,
+) {
+    for net in &found.user.networks {
+        if let Some(other) = pool.iter().find(|other| overlap(*net, **other)) {
+            let message = format!("{net} overlaps the tenant's pool {other}");
+            report.error(at, message, "a network behind a user must be elsewhere");
+        }
+        for other in before {
+            if let Some(same) = other.user.networks.iter().find(|same| overlap(*net, **same)) {
+                report.error(
+                    at,
+                    format!("{net} overlaps {same} of `{}`", other.name.value),
+                    "a network can be behind one user only",
+                );
+            }
+        }
+    }
+}
+
+fn finish(
+    draft: TenantDraft,
+    psk: Option<SecretBytes>,
+    interface: String,
+    auth: &[AuthProtocol],
+    report: &mut Report,
+) -> Option<Tenant> {
+    let pool: Vec<Ipv4Net> = draft.pool.iter().map(|at| at.value).collect();
+    let gateway_address = gateway_address(&draft, &pool, report)?;
+    let inline_users = merge(draft.inline_users.clone(), report);
+    let mut everybody = draft.inline_users;
+    if let Some(file) = &draft.users_file {
+        everybody.extend(read_users_file(&file.value, Some(file.span), report).unwrap_or_default());
+    }
+    users(&everybody, &pool, gateway_address, auth, report);
+    let had_errors = report.has_errors();
+    let users = merge(everybody, report);
+    if users.is_empty() && !had_errors {
+        report.warning(
+            draft.name.span,
+            format!("nobody can log in to `{}`", draft.name.value),
+            "add a user with `isthmus user add`",
+        );
+    }
+    Some(Tenant {
+        name: draft.name.value,
+        netns: draft.netns,
+        psk: psk?,
+        pool,
+        gateway_address,
+        dns: draft.dns,
+        routes: draft.routes,
+        users_file: draft.users_file.map(|at| at.value),
+        inline_users,
+        users,
+        interface,
+        egress: draft.egress,
+    })
+}
+
+fn gateway_address(draft: &TenantDraft, pool: &[Ipv4Net], report: &mut Report) -> Option<Ipv4Addr> {
+    let Some(written) = draft.gateway_address else {
+        return pool.first()?.hosts().next();
+    };
+    let address = written.value;
+    if address.is_unspecified() || address.is_multicast() || address.is_broadcast() {
+        report.error(
+            written.span,
+            format!("{address} is not an address of a host"),
+            "choose another",
+        );
+    }
+    match pool.iter().find(|net| net.contains(&address)) {
+        Some(net) if !usable(*net, address) => report.error(
+            written.span,
+            format!("{address} is the network or broadcast address of {net}"),
+            format!("use {}, or remove the key", net.hosts().next()?),
+        ),
+        Some(_) => {}
+        None => report.warning(
+            written.span,
+            format!("{address} is not in the tenant's pool"),
+            "clients reach it only if they send it through the tunnel; remove the key to use the first \
+             address of `pool`",
+        ),
+    }
+    Some(address)
+}
+
+fn distinct_names(drafts: &[TenantDraft], report: &mut Report) {
+    for (index, draft) in drafts.iter().enumerate() {
+        let name = &draft.name.value;
+        let first = drafts.iter().take(index).find(|d| d.name.value == *name && !name.is_empty());
+        if let Some(first) = first {
+            let remedy = format!("rename one; the other is at {}", report.place(first.name.span));
+            report.error(draft.name.span, format!("the tenant `{name}` exists twice"), remedy);
+        }
+    }
+}
+
+fn distinct_pools(drafts: &[TenantDraft], report: &mut Report) {
+    let all: Vec<_> =
+        drafts.iter().flat_map(|draft| draft.pool.iter().map(move |net| (draft, *net))).collect();
+    for (index, (draft, net)) in all.iter().enumerate() {
+        let clash = all.iter().take(index).find(|(other, earlier)| {
+            other.netns == draft.netns && overlap(earlier.value, net.value)
+        });
+        if let Some((other, earlier)) = clash {
+            let same_tenant = std::ptr::eq(*other, *draft);
+            let whose =
+                if same_tenant { String::new() } else { format!(" of `{}`", other.name.value) };
+            let place = report.place(earlier.span);
+            let remedy = if same_tenant {
+                format!("remove one; the other is at {place}")
+            } else {
+                format!(
+                    "change one, or put the tenants into different `netns`; the other is at {place}"
+                )
+            };
+            let message = format!("{} overlaps {}{whose}", net.value, earlier.value);
+            report.error(net.span, message, remedy);
+        }
+    }
+}
+
+/// The key of each tenant, in order.
+fn psks(
+    drafts: &[TenantDraft],
+    shared: Option<&At<SecretBytes>>,
+    environment: Option<&SecretBytes>,
+    report: &mut Report,
+) -> Vec<Option<SecretBytes>> {
+    let fallback = environment.or(shared.map(|at| &at.value));
+    let shared_at = shared.map(|at| at.span);
+    warn_when_short(environment.map(|psk| (psk, None)), report);
+    if environment.is_none() {
+        warn_when_short(shared.map(|at| (&at.value, shared_at)), report);
+    }
+    let keyless: Vec<_> = drafts.iter().filter(|draft| draft.psk.is_none()).collect();
+    for draft in &keyless {
+        let name = &draft.name.value;
+        if fallback.is_none() {
+            report.error(
+                draft.name.span,
+                format!("the tenant `{name}` has no pre-shared key"),
+                "set `psk` or `psk_file` here or in [ipsec], or the environment variable ISTHMUS_PSK",
+            );
+        } else if keyless.len() > 1 {
+            report.error(
+                draft.name.span,
+                format!("`{name}` is not the only tenant without a pre-shared key of its own"),
+                "give all but one their own `psk` or `psk_file`: the key says which tenant is meant",
+            );
+        }
+    }
+    if keyless.is_empty() && fallback.is_some() && !drafts.is_empty() {
+        let message =
+            "every tenant has its own pre-shared key, so the one in [ipsec] serves nobody";
+        report.warning(shared_at, message, "remove it");
+    }
+    drafts
+        .iter()
+        .enumerate()
+        .map(|(index, draft)| {
+            let Some(own) = &draft.psk else {
+                return fallback.cloned();
+            };
+            warn_when_short(Some((&own.value, Some(own.span))), report);
+            let same = drafts
+                .iter()
+                .take(index)
+                .find(|d| d.psk.as_ref().is_some_and(|p| p.value == own.value));
+            let as_fallback = fallback.is_some_and(|psk| !keyless.is_empty() && *psk == own.value);
+            if same.is_some() || as_fallback {
+                let other = same.map_or("[ipsec]", |draft| draft.name.value.as_str());
+                report.error(
+                    own.span,
+                    format!("`{}` has the same pre-shared key as {other}", draft.name.value),
+                    "make a new one: the key says which tenant is meant",
+                );
+            }
+            Some(own.value.clone())
+        })
+        .collect()
+}
+
+fn warn_when_short(psk: Option<(&SecretBytes, Option<Span>)>, report: &mut Report) {
+    if let Some((_, at)) = psk.filter(|(psk, _)| psk.len() < PSK_BYTES_ADVISED) {
+        report.warning(
+            at,
+            "the pre-shared key is short enough to be guessed",
+            format!(
+                "use {PSK_BYTES_ADVISED} characters or more; `isthmus quickstart` makes good ones"
+            ),
+        );
+    }
+}
+
+/// The interface of each tenant, in order.
+fn interfaces(drafts: &[TenantDraft], report: &mut Report) -> Vec<String> {
+    let mut taken: Vec<(String, Option<String>, Span)> = Vec::new();
+    for draft in drafts {
+        let (name, at) = match &draft.interface {
+            Some(written) => (written.value.clone(), written.span),
+            None => (default_interface(&draft.name.value), draft.name.span),
+        };
+        let first = taken.iter().find(|(other, netns, _)| *other == name && *netns == draft.netns);
+        if let Some((_, _, first)) = first {
+            let place = report.place(*first);
+            report.error(
+                at,
+                format!("the interface `{name}` is used twice"),
+                format!("set `interface` to another name; the other is at {place}"),
+            );
+        }
+        taken.push((name, draft.netns.clone(), at));
+    }
+    taken.into_iter().map(|(name, _, _)| name).collect()
+}
+
+fn default_interface(tenant: &str) -> String {
+    let mut name = format!("ist-{tenant}");
+    name.truncate(INTERFACE_BYTES_MAX);
+    name
+}
+
+/// Whether a host may have the address: not the first or last of a network that has such.
+fn usable(net: Ipv4Net, address: Ipv4Addr) -> bool {
+    net.prefix_len() >= 31 || (address != net.network() && address != net.broadcast())
+}
+
+fn overlap(a: Ipv4Net, b: Ipv4Net) -> bool {
+    a.contains(&b) || b.contains(&a)
+}
+
+fn join(nets: &[Ipv4Net]) -> String {
+    nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Below this a key of random words or letters can be tried out by whoever records one login.
+const PSK_BYTES_ADVISED: usize = 16;

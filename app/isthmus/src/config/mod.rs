@@ -1,0 +1,166 @@
+//! The configuration: TOML files in, validated values out, every mistake named with its place.
+//!
+//! ```text
+//! files -> document (tree with places) -> section (keys known or refused) -> value (types)
+//!       -> read, tenant (defaults)     -> check (across keys)             -> types::Config
+//! ```
+//!
+//! Nothing outside this module sees a half-valid configuration: [`load`] gives a [`Config`] that
+//! holds together, or a [`Report`] with every reason why there is none.
+
+mod check;
+mod compare;
+pub(crate) mod document;
+pub(crate) mod keys;
+mod proposal;
+mod read;
+mod reference;
+pub(crate) mod secret;
+pub(crate) mod section;
+mod tenant;
+mod types;
+pub(crate) mod value;
+
+pub use compare::{Changes, compare};
+pub use proposal::{IkeProposal, UnknownProposal, default_esp, default_ike};
+pub use read::CONTROL_SOCKET;
+pub use reference::reference;
+pub use secret::Environment;
+pub use types::{AuthProtocol, Config, Egress, Gateway, Ipsec, L2tp, Log, Nat, Ppp, Tenant};
+
+use std::path::{Path, PathBuf};
+
+use document::Table;
+use section::Section;
+
+use crate::report::Report;
+use crate::users::{Users, merge, read_users_file};
+
+/// Where the configuration is when nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/isthmus/isthmus.toml";
+
+/// Reads a configuration file and the `conf.d/*.toml` next to it.
+///
+/// The second value holds warnings.
+///
+/// # Errors
+/// The report, when anything in it is an error.
+pub fn load(path: &Path, environment: &Environment) -> Result<(Config, Report), Report> {
+    let mut report = Report::default();
+    let root = merged(path, &mut report);
+    let config = root.and_then(|root| read_root(root, environment, &mut report));
+    match config {
+        Some(config) if !report.has_errors() => Ok((config, report)),
+        _ => Err(report),
+    }
+}
+
+/// Reads the users of a tenant again, as its `users_file` is now.
+///
+/// # Errors
+/// The report, when anything in it is an error; the old users should then stay.
+pub fn reload_users(tenant: &Tenant, auth: &[AuthProtocol]) -> Result<(Users, Report), Report> {
+    let mut report = Report::default();
+    let Some(path) = &tenant.users_file else {
+        return Ok((tenant.inline_users.clone(), report));
+    };
+    let found = read_users_file(path, None, &mut report).unwrap_or_default();
+    for user in &found {
+        if tenant.inline_users.named(&user.name.value).is_some() {
+            report.error(
+                user.name.span,
+                format!("the user `{}` is also in the configuration", user.name.value),
+                "remove one of the two",
+            );
+        }
+        let taken = |address| tenant.inline_users.iter().any(|(_, u)| u.address == Some(address));
+        if let (Some(address), Some(at)) = (user.user.address, user.address)
+            && taken(address)
+        {
+            let message = format!("{address} belongs to a user in the configuration");
+            report.error(at, message, "choose another one");
+        }
+    }
+    check::users(&found, &tenant.pool, tenant.gateway_address, auth, &mut report);
+    let from_file = merge(found, &mut report);
+    if report.has_errors() {
+        return Err(report);
+    }
+    Ok((tenant.inline_users.joined(&from_file), report))
+}
+
+fn read_root(root: Table, environment: &Environment, report: &mut Report) -> Option<Config> {
+    let mut root = Section::new(&keys::ROOT, root);
+    let mut part = |key, known, report: &mut Report| {
+        root.take_node(key).and_then(|node| Section::from_node(known, node, report))
+    };
+    let gateway = read::gateway(part("gateway", &keys::GATEWAY, report), report);
+    let (ipsec, psk) = read::ipsec(part("ipsec", &keys::IPSEC, report), report);
+    let l2tp = read::l2tp(part("l2tp", &keys::L2TP, report), &gateway.name, report);
+    let ppp = read::ppp(part("ppp", &keys::PPP, report), report);
+    let drafts = tenant::tenants(root.take_node("tenant"), report);
+    root.finish(report);
+    let tenants = check::tenants(drafts, psk.as_ref(), environment.psk.as_ref(), &ppp.auth, report);
+    (!tenants.is_empty()).then_some(Config { gateway, ipsec, l2tp, ppp, tenants })
+}
+
+/// The main file and the files of `conf.d`, laid over each other.
+fn merged(path: &Path, report: &mut Report) -> Option<Table> {
+    let mut root = read_document(path, report);
+    for extra in includes(path, report) {
+        match (&mut root, read_document(&extra, report)) {
+            (Some(root), Some(table)) => document::merge(root, table, report),
+            (_, _) => root = None,
+        }
+    }
+    root
+}
+
+fn read_document(path: &Path, report: &mut Report) -> Option<Table> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            let source = report.add_source(path, text);
+            let table = document::parse(source, report)?;
+            if holds_secrets(&table) {
+                secret::warn_when_open(path, "it holds secrets", None, report);
+            }
+            Some(table)
+        }
+        Err(error) => {
+            report.error(
+                None,
+                format!("cannot read `{}`: {error}", path.display()),
+                "name the file with --config, or write one with `isthmus quickstart`",
+            );
+            None
+        }
+    }
+}
+
+/// `conf.d/*.toml` next to the main file, in the order of their names.
+fn includes(path: &Path, report: &mut Report) -> Vec<PathBuf> {
+    let directory = path.parent().unwrap_or(Path::new(".")).join("conf.d");
+    let entries = match std::fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            let message = format!("cannot read `{}`: {error}", directory.display());
+            report.error(None, message, "check the permissions of the directory");
+            return Vec::new();
+        }
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.sort();
+    files
+}
+
+fn holds_secrets(table: &Table) -> bool {
+    table.entries.iter().any(|entry| {
+        let secret = matches!(entry.key.as_str(), "nt_hash" | "password" | "psk" | "secret");
+        (secret && entry.node.value.as_text().is_some())
+            || entry.node.value.tables().into_iter().any(holds_secrets)
+    })
+}

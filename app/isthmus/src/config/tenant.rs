@@ -1,0 +1,200 @@
+//! Reads `[[tenant]]` with its egresses and users, keeping the places that later checks point at.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use ipnet::Ipv4Net;
+use isthmus_core::SecretBytes;
+
+use super::document::{Node, Value};
+use super::read::{distinct, require_some};
+use super::section::{At, Section};
+use super::types::{Egress, Nat};
+use super::{keys, secret, value};
+use crate::report::{Report, Span};
+use crate::users::{LocatedUser, read_table};
+
+/// A tenant as written.
+#[derive(Debug)]
+pub(crate) struct TenantDraft {
+    pub(crate) name: At<String>,
+    pub(crate) netns: Option<String>,
+    pub(crate) psk: Option<At<SecretBytes>>,
+    pub(crate) pool: Vec<At<Ipv4Net>>,
+    pub(crate) gateway_address: Option<At<Ipv4Addr>>,
+    pub(crate) dns: Vec<Ipv4Addr>,
+    pub(crate) routes: Vec<Ipv4Net>,
+    pub(crate) users_file: Option<At<PathBuf>>,
+    pub(crate) inline_users: Vec<LocatedUser>,
+    pub(crate) interface: Option<At<String>>,
+    pub(crate) egress: Vec<Egress>,
+}
+
+/// Reads every `[[tenant]]`.
+pub(crate) fn tenants(node: Option<Node>, report: &mut Report) -> Vec<TenantDraft> {
+    let Some(node) = node else {
+        report.error(
+            None,
+            "there is no [[tenant]]",
+            "write at least one, with `name` and `pool`; `isthmus quickstart` writes an example",
+        );
+        return Vec::new();
+    };
+    sections(node, &keys::TENANT, report)
+        .into_iter()
+        .map(|section| tenant(section, report))
+        .collect()
+}
+
+fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
+    let at = section.span();
+    let name = required(section.take_optional("name", report, value::name), "name", at, report);
+    let pool = section.take_optional("pool", report, value::list(value::network));
+    let pool = required(pool, "pool", at, report).map(|pool| {
+        require_some(&pool.value, pool.span, "a network", report);
+        pool.value
+    });
+    let networks = |key, section: &mut Section, report: &mut Report| {
+        let list = section.take(key, report, value::list(value::network))?;
+        Some(distinct(&list, report))
+    };
+    let draft = TenantDraft {
+        netns: section.take("netns", report, value::name).map(|at| at.value),
+        psk: secret::take(&mut section, "psk", "psk_file", report),
+        gateway_address: section.take("gateway_address", report, value::address_v4),
+        dns: section
+            .take("dns", report, value::list(value::address_v4))
+            .map(|list| distinct(&list, report))
+            .unwrap_or_default(),
+        routes: networks("routes", &mut section, report).unwrap_or_default(),
+        users_file: section.take("users_file", report, secret::path),
+        inline_users: section
+            .take_node("users")
+            .map(|node| read_table(node, report))
+            .unwrap_or_default(),
+        interface: section.take("interface", report, value::interface),
+        egress: section.take_node("egress").map(|n| egresses(n, report)).unwrap_or_default(),
+        pool: pool.unwrap_or_default(),
+        name: name.unwrap_or(At { span: at, value: String::new() }),
+    };
+    section.finish(report);
+    draft
+}
+
+fn egresses(node: Node, report: &mut Report) -> Vec<Egress> {
+    let mut found: Vec<(Span, Egress)> = Vec::new();
+    for section in sections(node, &keys::EGRESS, report) {
+        let at = section.span();
+        let Some(egress) = egress(section, report) else {
+            continue;
+        };
+        for (first, other) in &found {
+            let clash = if other.name == egress.name {
+                Some(format!("the egress `{}` exists twice", egress.name))
+            } else {
+                egress
+                    .to
+                    .iter()
+                    .find(|to| other.to.contains(to))
+                    .map(|to| format!("{to} already leaves by `{}`", other.name))
+            };
+            if let Some(message) = clash {
+                let remedy = format!("change one; the other is at {}", report.place(*first));
+                report.error(at, message, remedy);
+            }
+        }
+        found.push((at, egress));
+    }
+    found.into_iter().map(|(_, egress)| egress).collect()
+}
+
+fn egress(mut section: Section, report: &mut Report) -> Option<Egress> {
+    const NATS: [(&str, Nat); 2] = [("masquerade", Nat::Masquerade), ("none", Nat::None)];
+    let at = section.span();
+    let name = required(section.take_optional("name", report, value::name), "name", at, report);
+    let to = section.take_node("match").map(|node| destinations(node, report));
+    let via = section.take_node("via");
+    let had_via = via.is_some();
+    let via = via.and_then(|node| via_of(node, report));
+    let nat = section.take("nat", report, value::one_of(&NATS));
+    section.finish(report);
+    if !had_via {
+        let remedy = "write via = { interface = \"eth0\" }, with `gateway` if there is a next hop";
+        report.error(at, "`via` is missing", remedy);
+    }
+    let (interface, gateway) = via?;
+    if let Some(nat) = nat.filter(|nat| nat.value == Nat::Masquerade && interface.is_none()) {
+        let remedy = "add `interface` to `via`";
+        report.error(nat.span, "masquerading needs to know the interface", remedy);
+    }
+    Some(Egress {
+        name: name?.value,
+        to: to.unwrap_or_else(|| Some(vec![Ipv4Net::default()]))?,
+        interface,
+        gateway,
+        nat: nat.map_or(Nat::None, |nat| nat.value),
+    })
+}
+
+fn destinations(node: Node, report: &mut Report) -> Option<Vec<Ipv4Net>> {
+    let mut section = Section::from_node(&keys::MATCH, node, report)?;
+    let at = section.span();
+    let to = section.take_optional("to", report, value::list(value::network));
+    section.finish(report);
+    let to = required(to, "to", at, report)?;
+    let nets = distinct(&to, report);
+    require_some(&nets, to.span, "a network", report);
+    Some(nets)
+}
+
+fn via_of(node: Node, report: &mut Report) -> Option<(Option<String>, Option<Ipv4Addr>)> {
+    let mut section = Section::from_node(&keys::VIA, node, report)?;
+    let at = section.span();
+    let before = report.problems().len();
+    let interface = section.take("interface", report, value::interface);
+    let gateway = section.take("gateway", report, value::address_v4);
+    section.finish(report);
+    if interface.is_none() && gateway.is_none() {
+        if report.problems().len() == before {
+            report.error(at, "`via` names no way", "write `interface`, `gateway` or both");
+        }
+        return None;
+    }
+    Some((interface.map(|at| at.value), gateway.map(|at| at.value)))
+}
+
+/// The value of a key that must be there; says so when it is not. A wrong value was reported before.
+fn required<T>(
+    taken: Option<At<Option<T>>>,
+    key: &str,
+    section: Span,
+    report: &mut Report,
+) -> Option<At<T>> {
+    match taken {
+        Some(At { span, value: Some(value) }) => Some(At { span, value }),
+        Some(At { value: None, .. }) => None,
+        None => {
+            report.error(section, format!("`{key}` is missing"), format!("add `{key} = …` here"));
+            None
+        }
+    }
+}
+
+fn sections(node: Node, known: &'static keys::SectionKeys, report: &mut Report) -> Vec<Section> {
+    if let Value::Table(table) = &node.value {
+        let remedy = format!("write it with two brackets: {}", known.header);
+        report.error(table.span, "there may be several of these", remedy);
+        return Vec::new();
+    }
+    match node.value.into_items() {
+        Ok(items) => {
+            items.into_iter().filter_map(|item| Section::from_node(known, item, report)).collect()
+        }
+        Err(kind) => {
+            let message = format!("{} is a list of tables, not {kind}", known.header);
+            let remedy = format!("write `{}` on a line of its own", known.header);
+            report.error(node.span, message, remedy);
+            Vec::new()
+        }
+    }
+}

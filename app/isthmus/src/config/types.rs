@@ -1,0 +1,169 @@
+//! The validated configuration: plain values that need no further checks.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use isthmus_core::SecretBytes;
+use isthmus_crypto::EspSuite;
+use isthmus_telemetry::LogFormat;
+
+use super::proposal::IkeProposal;
+use crate::users::Users;
+
+/// A whole, valid configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// This gateway.
+    pub gateway: Gateway,
+    /// IKE and ESP.
+    pub ipsec: Ipsec,
+    /// Tunnels.
+    pub l2tp: L2tp,
+    /// Login and links.
+    pub ppp: Ppp,
+    /// At least one; names, keys, interfaces and (within a namespace) pools do not collide.
+    pub tenants: Vec<Tenant>,
+}
+
+/// `[gateway]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// Its name.
+    pub name: String,
+    /// What clients dial, when that is not an address of this machine.
+    pub public_address: Option<IpAddr>,
+    /// Addresses to listen on; at least one.
+    pub listen: Vec<IpAddr>,
+    /// Whether `listen` is the default: then a machine without IPv6 is no failure.
+    pub listen_is_default: bool,
+    /// UDP port of IKE.
+    pub ike_port: u16,
+    /// UDP port of IKE and ESP through NAT.
+    pub nat_t_port: u16,
+    /// Unix socket of the API.
+    pub control_socket: PathBuf,
+    /// What is logged and how.
+    pub log: Log,
+}
+
+/// `[gateway.log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// For people or for programs.
+    pub format: LogFormat,
+    /// A level or filter, valid for [`isthmus_telemetry::init`].
+    pub level: String,
+}
+
+/// `[ipsec]`; the pre-shared keys are with the tenants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ipsec {
+    /// Whether weak algorithms are allowed.
+    pub legacy: bool,
+    /// IKE proposals, most wanted first; at least one.
+    pub ike: Vec<IkeProposal>,
+    /// ESP suites, most wanted first; at least one.
+    pub esp: Vec<EspSuite>,
+    /// Longest life of an IKE SA.
+    pub ike_lifetime: Duration,
+    /// Longest life of an ESP SA pair.
+    pub child_lifetime: Duration,
+    /// Silence after which a peer is asked whether it is alive.
+    pub dpd_interval: Duration,
+    /// ESP in UDP even without NAT.
+    pub force_encap: bool,
+}
+
+/// `[l2tp]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct L2tp {
+    /// Silence after which a tunnel is probed.
+    pub hello_interval: Duration,
+    /// Our Host Name AVP.
+    pub host_name: String,
+    /// Tunnel authentication.
+    pub secret: Option<SecretBytes>,
+}
+
+/// `[ppp]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ppp {
+    /// In the order they are asked for; at least one.
+    pub auth: Vec<AuthProtocol>,
+    /// Largest inner packet in bytes.
+    pub mru: u16,
+    /// Silence after which a link is probed.
+    pub echo_interval: Duration,
+}
+
+/// A PPP authentication protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthProtocol {
+    /// CHAP with MD5 (RFC 1994).
+    ChapMd5,
+    /// MS-CHAPv2 (RFC 2759).
+    MsChapV2,
+    /// PAP (RFC 1334).
+    Pap,
+}
+
+impl AuthProtocol {
+    /// As written in configuration.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("mschapv2", Self::MsChapV2), ("chap", Self::ChapMd5), ("pap", Self::Pap)];
+}
+
+/// `[[tenant]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tenant {
+    /// Unique.
+    pub name: String,
+    /// The namespace its packets come out in; none for the gateway's own.
+    pub netns: Option<String>,
+    /// The key that leads here: its own, or that of `[ipsec]`. Unique.
+    pub psk: SecretBytes,
+    /// Addresses to give out; at least one network, none overlapping.
+    pub pool: Vec<Ipv4Net>,
+    /// Our own address on every link; never given out.
+    pub gateway_address: Ipv4Addr,
+    /// Name servers told to clients.
+    pub dns: Vec<Ipv4Addr>,
+    /// Routes told to clients.
+    pub routes: Vec<Ipv4Net>,
+    /// Where users are read from again when it changes.
+    pub users_file: Option<PathBuf>,
+    /// Users of the configuration itself, without those of `users_file`.
+    pub inline_users: Users,
+    /// Everybody who may log in: of the configuration and of `users_file`.
+    pub users: Users,
+    /// The TUN device. Unique.
+    pub interface: String,
+    /// Ways out.
+    pub egress: Vec<Egress>,
+}
+
+/// `[[tenant.egress]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Egress {
+    /// Unique within the tenant.
+    pub name: String,
+    /// Destinations; at least one.
+    pub to: Vec<Ipv4Net>,
+    /// The device packets leave by; always there with [`Nat::Masquerade`].
+    pub interface: Option<String>,
+    /// The next hop. One of `interface` and `gateway` is there.
+    pub gateway: Option<Ipv4Addr>,
+    /// What becomes of the source address.
+    pub nat: Nat,
+}
+
+/// Address translation of an egress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nat {
+    /// The address of the interface.
+    Masquerade,
+    /// Left alone.
+    None,
+}

@@ -74,3 +74,17 @@ impl fmt::Display for DropReason {
 }
 
 impl core::error::Error for DropReason {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_label_and_place() {
+        let labels: BTreeSet<_> = DropReason::ALL.iter().map(|reason| reason.label()).collect();
+        assert_eq!(labels.len(), DropReason::ALL.len());
+        assert!(DropReason::ALL.is_sorted());
+    }
+}

@@ -1,6 +1,10 @@
 //! Exchanges between the two halves of an SA, published packets, and random runs.
 
 mod exchange;
+mod outbound;
+mod props;
+mod replay;
+mod vectors;
 
 use isthmus_core::{Buf, Rng};
 use isthmus_crypto::{EspKeys, EspSuite};

@@ -1,0 +1,280 @@
+//! What LCP negotiates: MRU, authentication protocol, magic number and the two header compressions.
+
+use alloc::vec::Vec;
+
+use isthmus_core::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{AuthProtocol, LinkConfig, Role};
+use crate::error::NegotiationFailure;
+use crate::iana::lcp_option;
+use crate::negotiation::{Judgement, Options};
+use crate::option::RawOption;
+
+/// One side's agreed options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LcpValues {
+    /// Largest packet this side takes, in bytes.
+    pub mru: u16,
+    /// How this side wants the other to prove itself.
+    pub auth: Option<AuthProtocol>,
+    /// This side's magic number; zero without one.
+    pub magic: u32,
+    /// Whether this side takes one-byte protocol numbers.
+    pub pfc: bool,
+    /// Whether this side takes frames without FF 03.
+    pub acfc: bool,
+}
+
+impl Default for LcpValues {
+    /// The values that hold when nothing is negotiated (RFC 1661 §6).
+    fn default() -> Self {
+        Self { mru: MRU_DEFAULT, auth: None, magic: 0, pfc: false, acfc: false }
+    }
+}
+
+/// LCP's side of a [`Negotiation`](crate::negotiation::Negotiation).
+#[derive(Debug)]
+pub(crate) struct LcpOptions {
+    /// What we ask for; once acknowledged, what holds for frames to us.
+    pub(crate) ours: LcpValues,
+    /// What the peer asked for and we acknowledged.
+    pub(crate) peer: LcpValues,
+    auth: Auth,
+    /// Whether MRU and magic number are still in our request; the peer may have rejected them.
+    ask_mru: bool,
+    ask_magic: bool,
+    /// Suggested to a peer whose magic number is ours or zero.
+    spare_magic: u32,
+    /// Requests in a row that carried our own magic number.
+    looped: u8,
+    rng: Rng,
+}
+
+/// Who authenticates whom.
+#[derive(Debug)]
+enum Auth {
+    /// We ask: what we may still offer, the preferred first. The first one is on offer.
+    Ask { candidates: Vec<AuthProtocol> },
+    /// We are asked: what we let the peer use, the preferred first.
+    Answer { allowed: Vec<AuthProtocol> },
+}
+
+impl LcpOptions {
+    /// The options of a new link.
+    pub(crate) fn new(config: &LinkConfig, mut rng: Rng) -> Self {
+        let (auth, demand) = match &config.role {
+            Role::Server(server) => {
+                let candidates = server.auth.clone();
+                let demand = candidates.first().copied();
+                (Auth::Ask { candidates }, demand)
+            }
+            Role::Client(client) => (Auth::Answer { allowed: client.auth.clone() }, None),
+        };
+        let ours = LcpValues {
+            mru: config.mru.clamp(MRU_MIN, MRU_DEFAULT),
+            auth: demand,
+            magic: fresh_magic(&mut rng),
+            pfc: true,
+            acfc: true,
+        };
+        let spare_magic = fresh_magic(&mut rng);
+        Self {
+            ours,
+            peer: LcpValues::default(),
+            auth,
+            ask_mru: true,
+            ask_magic: true,
+            spare_magic,
+            looped: 0,
+            rng,
+        }
+    }
+
+    /// The options of a link that was open when it was recorded.
+    pub(crate) fn restore(config: &LinkConfig, rng: Rng, ours: LcpValues, peer: LcpValues) -> Self {
+        Self { ours, peer, ..Self::new(config, rng) }
+    }
+
+    /// Whether the magic number of an echo or the like says that we sent it ourselves.
+    pub(crate) const fn is_our_magic(&self, magic: u32) -> bool {
+        magic != 0 && magic == self.ours.magic
+    }
+
+    fn judge_auth(&self, option: &RawOption) -> Judgement {
+        match &self.auth {
+            // A client has no business asking a server for its password.
+            Auth::Ask { .. } => Judgement::Reject,
+            Auth::Answer { allowed } => {
+                let asked = AuthProtocol::from_option_value(option.value());
+                match (asked, allowed.first()) {
+                    (Some(asked), _) if allowed.contains(&asked) => Judgement::Ack,
+                    (_, Some(preferred)) => Judgement::Nak(auth_option(*preferred)),
+                    (_, None) => Judgement::Reject,
+                }
+            }
+        }
+    }
+
+    fn judge_magic(&self, option: &RawOption) -> Judgement {
+        match option.array().map(u32::from_be_bytes) {
+            Some(magic) if magic != 0 && !self.is_our_magic(magic) => Judgement::Ack,
+            Some(_) | None => Judgement::Nak(RawOption::new(
+                lcp_option::MAGIC,
+                self.spare_magic.to_be_bytes(),
+            )),
+        }
+    }
+
+    /// The peer will not do the protocol on offer; takes its suggestion when we allow it and it has
+    /// not refused that one before, else our next one.
+    fn offer_other_auth(&mut self, suggestion: Option<AuthProtocol>) -> Result<(), NegotiationFailure> {
+        let Auth::Ask { candidates } = &mut self.auth else { return Ok(()) };
+        candidates.retain(|candidate| Some(*candidate) != self.ours.auth);
+        if let Some(index) = candidates.iter().position(|c| Some(*c) == suggestion) {
+            candidates.swap(0, index);
+        }
+        self.ours.auth = candidates.first().copied();
+        if self.ours.auth.is_none() { Err(NegotiationFailure::AuthProtocol) } else { Ok(()) }
+    }
+}
+
+impl Options for LcpOptions {
+    fn request(&self) -> Vec<RawOption> {
+        let mut options = Vec::new();
+        if self.ask_mru {
+            options.push(RawOption::new(lcp_option::MRU, self.ours.mru.to_be_bytes()));
+        }
+        options.extend(self.ours.auth.map(auth_option));
+        if self.ask_magic {
+            options.push(RawOption::new(lcp_option::MAGIC, self.ours.magic.to_be_bytes()));
+        }
+        if self.ours.pfc {
+            options.push(RawOption::new(lcp_option::PFC, []));
+        }
+        if self.ours.acfc {
+            options.push(RawOption::new(lcp_option::ACFC, []));
+        }
+        options
+    }
+
+    fn judge(&self, option: &RawOption) -> Judgement {
+        match option.kind {
+            lcp_option::MRU => match option.array().map(u16::from_be_bytes) {
+                Some(mru) if mru >= MRU_MIN => Judgement::Ack,
+                Some(_) => Judgement::Nak(RawOption::new(lcp_option::MRU, MRU_MIN.to_be_bytes())),
+                None => Judgement::Nak(RawOption::new(lcp_option::MRU, MRU_DEFAULT.to_be_bytes())),
+            },
+            // There are no characters to escape on L2TP (RFC 2661 §4.4.2), so any map is as good.
+            lcp_option::ACCM => match option.array::<4>() {
+                Some(_) => Judgement::Ack,
+                None => Judgement::Nak(RawOption::new(lcp_option::ACCM, [0; 4])),
+            },
+            lcp_option::AUTH => self.judge_auth(option),
+            lcp_option::MAGIC => self.judge_magic(option),
+            lcp_option::PFC | lcp_option::ACFC => match option.array::<0>() {
+                Some(_) => Judgement::Ack,
+                None => Judgement::Nak(RawOption::new(option.kind, [])),
+            },
+            // Callback, multilink, link quality and whatever else there is.
+            _ => Judgement::Reject,
+        }
+    }
+
+    fn missing(&self, _request: &[RawOption]) -> Vec<RawOption> {
+        Vec::new()
+    }
+
+    fn is_required(&self, kind: u8) -> bool {
+        kind == lcp_option::AUTH
+    }
+
+    fn note_request(&mut self, request: &[RawOption]) -> Result<(), NegotiationFailure> {
+        let magic = request.iter().find(|option| option.kind == lcp_option::MAGIC);
+        let magic = magic.and_then(RawOption::array).map_or(0, u32::from_be_bytes);
+        self.looped = if self.is_our_magic(magic) { self.looped + 1 } else { 0 };
+        if self.looped < LOOPED_REQUESTS_MAX {
+            Ok(())
+        } else {
+            Err(NegotiationFailure::LoopDetected)
+        }
+    }
+
+    fn agree(&mut self, request: &[RawOption]) {
+        let mut peer = LcpValues::default();
+        for option in request {
+            match option.kind {
+                lcp_option::MRU => peer.mru = option.array().map_or(MRU_DEFAULT, u16::from_be_bytes),
+                lcp_option::AUTH => peer.auth = AuthProtocol::from_option_value(option.value()),
+                lcp_option::MAGIC => peer.magic = option.array().map_or(0, u32::from_be_bytes),
+                lcp_option::PFC => peer.pfc = true,
+                lcp_option::ACFC => peer.acfc = true,
+                _ => {}
+            }
+        }
+        self.peer = peer;
+    }
+
+    fn agreed(&mut self) -> Result<(), NegotiationFailure> {
+        Ok(())
+    }
+
+    fn naked(&mut self, suggestion: &[RawOption]) -> Result<(), NegotiationFailure> {
+        let configured = self.ours.mru;
+        for option in suggestion {
+            match option.kind {
+                lcp_option::MRU => {
+                    let mru = option.array().map_or(configured, u16::from_be_bytes);
+                    self.ours.mru = if (MRU_MIN..=configured).contains(&mru) { mru } else { configured };
+                }
+                lcp_option::AUTH => {
+                    self.offer_other_auth(AuthProtocol::from_option_value(option.value()))?;
+                }
+                // Not the number suggested: on a looped line both ends would take the same one.
+                lcp_option::MAGIC => self.ours.magic = fresh_magic(&mut self.rng),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, options: &[RawOption]) -> Result<(), NegotiationFailure> {
+        for option in options {
+            match option.kind {
+                lcp_option::MRU => {
+                    self.ask_mru = false;
+                    self.ours.mru = MRU_DEFAULT;
+                }
+                lcp_option::AUTH => return Err(NegotiationFailure::AuthProtocol),
+                lcp_option::MAGIC => {
+                    self.ask_magic = false;
+                    self.ours.magic = 0;
+                }
+                lcp_option::PFC => self.ours.pfc = false,
+                lcp_option::ACFC => self.ours.acfc = false,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn auth_option(protocol: AuthProtocol) -> RawOption {
+    match protocol {
+        AuthProtocol::ChapMd5 => RawOption::new(lcp_option::AUTH, [0xc2, 0x23, 0x05]),
+        AuthProtocol::MsChapV2 => RawOption::new(lcp_option::AUTH, [0xc2, 0x23, 0x81]),
+        AuthProtocol::Pap => RawOption::new(lcp_option::AUTH, [0xc0, 0x23]),
+    }
+}
+
+/// A magic number; zero means none, so it is not one.
+fn fresh_magic(rng: &mut Rng) -> u32 {
+    rng.u32().max(1)
+}
+
+/// The MRU that holds without the option, and the largest we offer, in bytes (RFC 1661 §6.1).
+pub const MRU_DEFAULT: u16 = 1500;
+/// Smallest MRU we accept from a peer, in bytes.
+pub const MRU_MIN: u16 = 128;
+/// Requests in a row with our own magic number that make a loop.
+pub const LOOPED_REQUESTS_MAX: u8 = 4;

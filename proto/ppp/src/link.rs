@@ -1,0 +1,387 @@
+//! One PPP link over an L2TP session, either end.
+//!
+//! ```text
+//!  Dead --open--> Establish --LCP opened--> Authenticate --accepted--> Network --IPCP opened--> (up)
+//!                     ^                          |                        |
+//!                     '--- the peer negotiates again (NetworkDown) -------'
+//!  any --close, refusal, timeout--> Terminate --goodbye answered--> Down
+//! ```
+//!
+//! The phases are those of RFC 1661 §3.2. What a phase does not expect is discarded, so that nothing
+//! an unauthenticated peer sends reaches IPCP. Authentication begins when LCP is open in both
+//! directions, never before: iOS and pppd drop a challenge that comes earlier.
+//!
+//! The peer's word is admitted first and committed then (`link/receive.rs`); what the inner machines
+//! want is carried out in `link/phases.rs`. [`Action::Up`] can only follow from a verdict that
+//! accepts (server) or from a proof that the server knows our password (client, MS-CHAPv2).
+
+mod phases;
+mod receive;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use isthmus_core::{Deadline, Instant, Outbox, Rng, Seed};
+use isthmus_crypto::Provider;
+
+use crate::action::{Action, NetworkUp, Ticket, Verdict};
+use crate::authenticatee::Authenticatee;
+use crate::authenticator::Authenticator;
+use crate::automaton::State;
+use crate::config::{LinkConfig, Role};
+use crate::error::{CloseReason, DownReason, Rejected, Stage};
+use crate::ipcp::{ClientAddresses, IpcpOptions, ServerAddresses};
+use crate::keepalive::Keepalive;
+use crate::lcp::LcpOptions;
+use crate::negotiation::Negotiation;
+use crate::record::LinkRecord;
+use crate::stats::Stats;
+use crate::text::Text;
+
+/// One link.
+#[derive(Debug)]
+pub struct Link {
+    config: Arc<LinkConfig>,
+    provider: Shared,
+    rng: Rng,
+    phase: Phase,
+    lcp: Negotiation<LcpOptions>,
+    keepalive: Keepalive,
+    /// When the network must be up.
+    establish_at: Option<Instant>,
+    /// The login whose verdict is awaited.
+    ticket: Option<Ticket>,
+    last_ticket: u32,
+    renegotiations: u8,
+    identifications: Vec<Text>,
+    farewell: Option<Text>,
+    stats: Stats,
+    outbox: Outbox<Action>,
+}
+
+/// The provider, which cannot be printed.
+struct Shared(Arc<dyn Provider>);
+
+impl core::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Provider")
+    }
+}
+
+/// The phases of RFC 1661 §3.2.
+#[derive(Debug)]
+enum Phase {
+    Authenticate(Login),
+    Dead,
+    Down(DownReason),
+    Establish,
+    Network(Box<Network>),
+    Terminate(DownReason),
+}
+
+/// Whose turn it is to prove itself.
+#[derive(Debug)]
+enum Login {
+    /// We must.
+    Client(Box<Authenticatee>),
+    /// The peer must.
+    Server(Box<Authenticator>),
+}
+
+/// The network phase.
+#[derive(Debug)]
+struct Network {
+    /// Kept for repetitions and new challenges; none for a server restored from a record, or a
+    /// client nobody asked.
+    login: Option<Login>,
+    ipcp: Negotiation<IpcpOptions>,
+    /// Whether the peer has spoken IPCP, so that it knows it is accepted.
+    heard: bool,
+    is_up: bool,
+}
+
+impl Link {
+    /// A link that waits for [`Link::open`].
+    pub fn new(
+        config: Arc<LinkConfig>,
+        provider: Arc<dyn Provider>,
+        seed: Seed,
+        _now: Instant,
+    ) -> Self {
+        let mut rng = Rng::new(seed);
+        let options = LcpOptions::new(&config, Rng::new(rng.seed()));
+        let lcp = Negotiation::new(options, config.timing);
+        Self::with(config, provider, rng, lcp, Phase::Dead)
+    }
+
+    /// A link that was up when it was recorded, and is up again.
+    pub fn restore(
+        record: &LinkRecord,
+        config: Arc<LinkConfig>,
+        provider: Arc<dyn Provider>,
+        seed: Seed,
+        now: Instant,
+    ) -> Self {
+        let mut rng = Rng::new(seed);
+        let timing = config.timing;
+        let options =
+            LcpOptions::restore(&config, Rng::new(rng.seed()), record.ours, record.peer);
+        let lcp = Negotiation::restore(options, timing, record.lcp_id);
+        let network = &record.network;
+        let (addresses, login) = match &config.role {
+            Role::Client(client) => {
+                let restore =
+                    |method| Authenticatee::restore(method, client, Arc::clone(&provider), timing);
+                let login = record.peer.auth.map(|m| Login::Client(Box::new(restore(m))));
+                (IpcpOptions::Client(ClientAddresses::restore(network)), login)
+            }
+            Role::Server(_) => {
+                let addresses =
+                    ServerAddresses::new(network.local, network.remote, &network.dns);
+                (IpcpOptions::Server(addresses), None)
+            }
+        };
+        let ipcp = Negotiation::restore(addresses, timing, record.ipcp_id);
+        let phase = Phase::Network(Box::new(Network { login, ipcp, heard: true, is_up: true }));
+        let mut link = Self::with(config, provider, rng, lcp, phase);
+        link.keepalive.start(now);
+        link
+    }
+
+    fn with(
+        config: Arc<LinkConfig>,
+        provider: Arc<dyn Provider>,
+        rng: Rng,
+        lcp: Negotiation<LcpOptions>,
+        phase: Phase,
+    ) -> Self {
+        Self {
+            keepalive: Keepalive::new(config.echo),
+            config,
+            provider: Shared(provider),
+            rng,
+            phase,
+            lcp,
+            establish_at: None,
+            ticket: None,
+            last_ticket: 0,
+            renegotiations: 0,
+            identifications: Vec::new(),
+            farewell: None,
+            stats: Stats::default(),
+            outbox: Outbox::new(),
+        }
+    }
+
+    /// Begins to negotiate.
+    pub fn open(&mut self, now: Instant) {
+        if !matches!(self.phase, Phase::Dead) {
+            return;
+        }
+        if let Role::Server(server) = &self.config.role
+            && server.auth.is_empty()
+        {
+            return self.finish(DownReason::AuthNotConfigured);
+        }
+        self.phase = Phase::Establish;
+        self.establish_at = Some(now + self.config.timing.establish);
+        self.lcp.open(now);
+        self.settle(now);
+    }
+
+    /// Takes one frame, beginning with FF 03 or with the protocol number.
+    ///
+    /// # Errors
+    /// The frame is not taken, and nothing has changed.
+    pub fn handle_frame(&mut self, frame: &[u8], now: Instant) -> Result<(), Rejected> {
+        self.stats.frames_received += 1;
+        let outcome = self.admit(frame);
+        match outcome {
+            Ok(accepted) => {
+                self.keepalive.hear();
+                self.commit(accepted, now);
+                self.settle(now);
+                Ok(())
+            }
+            Err(rejected) => {
+                self.stats.frames_rejected += 1;
+                Err(rejected)
+            }
+        }
+    }
+
+    /// Takes the answer to [`Action::Authenticate`].
+    ///
+    /// # Errors
+    /// [`Rejected::StaleVerdict`]: that login is over, and the verdict changes nothing. A server that
+    /// leased an address for it takes it back.
+    pub fn handle_verdict(
+        &mut self,
+        ticket: Ticket,
+        verdict: Verdict,
+        now: Instant,
+    ) -> Result<(), Rejected> {
+        match &mut self.phase {
+            Phase::Authenticate(Login::Server(authenticator))
+                if self.ticket == Some(ticket) && authenticator.is_asking() =>
+            {
+                self.ticket = None;
+                authenticator.handle_verdict(verdict, &mut self.rng, now);
+                self.settle(now);
+                Ok(())
+            }
+            Phase::Authenticate(_)
+            | Phase::Dead
+            | Phase::Down(_)
+            | Phase::Establish
+            | Phase::Network(_)
+            | Phase::Terminate(_) => Err(Rejected::StaleVerdict),
+        }
+    }
+
+    /// Authenticated traffic of the peer was seen elsewhere: it counts as a sign of life.
+    pub const fn peer_alive(&mut self, _now: Instant) {
+        self.keepalive.hear();
+    }
+
+    /// Takes the passage of time; calling it early is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.lcp.handle_timeout(now);
+        self.settle(now);
+        self.time_out_login(now);
+        self.settle(now);
+        self.time_out_ipcp(now);
+        self.settle(now);
+        self.time_out_keepalive(now);
+        if self.establish_at.is_some_and(|at| at <= now) {
+            self.terminate(DownReason::Timeout(self.stage()), now);
+        }
+        self.settle(now);
+    }
+
+    /// Says goodbye; [`Action::Down`] follows when the peer has answered or did not.
+    pub fn close(&mut self, reason: CloseReason, now: Instant) {
+        self.terminate(DownReason::Closed(reason), now);
+        self.settle(now);
+    }
+
+    /// The next thing to do; the order is part of the contract.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.outbox.pop()
+    }
+
+    /// When to call [`Link::handle_timeout`] next, and why.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let (login, ipcp) = match &self.phase {
+            Phase::Authenticate(login) => (login.poll_timeout(), None),
+            Phase::Network(network) => (
+                network.login.as_ref().and_then(Login::poll_timeout),
+                network.ipcp.poll_timeout(),
+            ),
+            Phase::Dead | Phase::Down(_) | Phase::Establish | Phase::Terminate(_) => (None, None),
+        };
+        [
+            (self.lcp.poll_timeout(), "lcp restart"),
+            (login, "authentication"),
+            (ipcp, "ipcp restart"),
+            (self.keepalive.poll_timeout(), "echo"),
+            (self.establish_at, "establish"),
+        ]
+        .into_iter()
+        .filter_map(|(at, why)| at.map(|at| Deadline { at, why }))
+        .min_by_key(|deadline| deadline.at)
+    }
+
+    /// How far the link has come.
+    pub fn stage(&self) -> Stage {
+        match &self.phase {
+            Phase::Authenticate(Login::Server(server)) if server.is_asking() => Stage::Verdict,
+            Phase::Authenticate(_) => Stage::Authenticate,
+            Phase::Network(network) if network.is_up => Stage::Up,
+            Phase::Network(_) => Stage::Ipcp,
+            Phase::Dead | Phase::Down(_) | Phase::Establish | Phase::Terminate(_) => Stage::Lcp,
+        }
+    }
+
+    /// What was agreed, while the network is up.
+    pub fn network(&self) -> Option<NetworkUp> {
+        match &self.phase {
+            Phase::Network(network) if network.is_up => Some(NetworkUp {
+                local: network.ipcp.options.local(),
+                remote: network.ipcp.options.remote(),
+                dns: network.ipcp.options.dns(),
+                peer_mru: self.lcp.options.peer.mru,
+                local_mru: self.lcp.options.ours.mru,
+                send_pfc: self.lcp.options.peer.pfc,
+                send_acfc: self.lcp.options.peer.acfc,
+            }),
+            Phase::Network(_)
+            | Phase::Authenticate(_)
+            | Phase::Dead
+            | Phase::Down(_)
+            | Phase::Establish
+            | Phase::Terminate(_) => None,
+        }
+    }
+
+    /// Why the link is down, when it is.
+    pub const fn down_reason(&self) -> Option<DownReason> {
+        match &self.phase {
+            Phase::Down(reason) => Some(*reason),
+            Phase::Authenticate(_)
+            | Phase::Dead
+            | Phase::Establish
+            | Phase::Network(_)
+            | Phase::Terminate(_) => None,
+        }
+    }
+
+    /// Everything needed to go on after a restart; none while the network is not up.
+    pub fn record(&self) -> Option<LinkRecord> {
+        let network = self.network()?;
+        let Phase::Network(phase) = &self.phase else { return None };
+        Some(LinkRecord {
+            ours: self.lcp.options.ours,
+            peer: self.lcp.options.peer,
+            lcp_id: self.lcp.last_id(),
+            ipcp_id: phase.ipcp.last_id(),
+            network,
+        })
+    }
+
+    /// What the peer said it is in LCP Identification packets (RFC 1570 §2.1), at most
+    /// [`IDENTIFICATIONS_MAX`] of them.
+    pub fn identifications(&self) -> &[Text] {
+        &self.identifications
+    }
+
+    /// The data of the peer's Terminate-Request; many put a reason there.
+    pub const fn farewell(&self) -> Option<&Text> {
+        self.farewell.as_ref()
+    }
+
+    /// Counters.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Whether LCP is open in both directions.
+    fn is_lcp_open(&self) -> bool {
+        self.lcp.state() == State::Opened
+    }
+}
+
+impl Login {
+    const fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Self::Client(client) => client.poll_timeout(),
+            Self::Server(server) => server.poll_timeout(),
+        }
+    }
+}
+
+/// Most Identification texts kept; Windows sends three.
+pub const IDENTIFICATIONS_MAX: usize = 4;
+/// How often a peer may negotiate again on one link.
+pub const RENEGOTIATIONS_MAX: u8 = 8;

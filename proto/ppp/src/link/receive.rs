@@ -1,0 +1,238 @@
+//! The peer's frames: which are taken in which phase, and what they do.
+
+use alloc::vec::Vec;
+
+use isthmus_core::Instant;
+use isthmus_wire::{DecodeError, Fault, Reader};
+
+use super::{IDENTIFICATIONS_MAX, Link, Login, Phase};
+use crate::config::AuthProtocol;
+use crate::error::{DownReason, NegotiationFailure, Rejected, Stage};
+use crate::frame::Frame;
+use crate::iana::{Code, Protocol};
+use crate::packet::{CONTROL_MAX, HEADER_LEN, Packet};
+use crate::text::Text;
+use crate::{authenticatee, authenticator, negotiation};
+
+/// Proof that a frame may change the link; only [`Link::admit`] makes one.
+#[derive(Debug)]
+pub(super) struct Accepted(Input);
+
+#[derive(Debug)]
+enum Input {
+    ClientLogin(authenticatee::Accepted),
+    EchoRequest { id: u8, data: Vec<u8> },
+    Goodbye(negotiation::Accepted, Text),
+    Identification(Text),
+    Ipcp(negotiation::Accepted),
+    Lcp(negotiation::Accepted),
+    /// Heard, and nothing to do.
+    Noted,
+    ProtocolReject(Protocol),
+    ServerLogin(authenticator::Accepted),
+    Unknown { protocol: Protocol, body: Vec<u8> },
+}
+
+impl Link {
+    /// Whether the frame may be taken, and as what. Changes nothing.
+    pub(super) fn admit(&self, bytes: &[u8]) -> Result<Accepted, Rejected> {
+        let frame = Frame::read(bytes)?;
+        match self.phase {
+            Phase::Down(_) => return Err(Rejected::LinkDown),
+            Phase::Dead => return Err(Rejected::OutOfPhase),
+            Phase::Authenticate(_)
+            | Phase::Establish
+            | Phase::Network(_)
+            | Phase::Terminate(_) => {}
+        }
+        let input = match frame.protocol {
+            Protocol::LCP => self.admit_lcp(&Packet::read(frame.body)?)?,
+            Protocol::IPCP => self.admit_ipcp(frame.body)?,
+            Protocol::PAP | Protocol::CHAP => self.admit_login(&frame)?,
+            Protocol::IPV4 | Protocol::IPV6 => return Err(Rejected::NetworkData),
+            protocol => self.admit_unknown(protocol, frame.body)?,
+        };
+        Ok(Accepted(input))
+    }
+
+    /// Does what the admitted frame demands.
+    pub(super) fn commit(&mut self, accepted: Accepted, now: Instant) {
+        match accepted.0 {
+            Input::ClientLogin(accepted) => {
+                if let Some(Login::Client(client)) = login_of(&mut self.phase) {
+                    client.commit(accepted, &mut self.rng, now);
+                }
+            }
+            Input::EchoRequest { id, data } => self.echo_back(id, &data),
+            Input::Goodbye(accepted, text) => self.part(accepted, text, now),
+            Input::Identification(text) => {
+                if self.identifications.len() < IDENTIFICATIONS_MAX {
+                    self.identifications.push(text);
+                }
+            }
+            Input::Ipcp(accepted) => {
+                if let Phase::Network(network) = &mut self.phase {
+                    network.heard = true;
+                    network.ipcp.commit(accepted, now);
+                }
+            }
+            Input::Lcp(accepted) => self.lcp.commit(accepted, now),
+            Input::Noted => {}
+            Input::ProtocolReject(protocol) => self.commit_protocol_reject(protocol, now),
+            Input::ServerLogin(accepted) => {
+                if let Some(Login::Server(server)) = login_of(&mut self.phase) {
+                    server.commit(accepted, now);
+                }
+            }
+            Input::Unknown { protocol, body } => self.reject_protocol(protocol, &body),
+        }
+    }
+
+    fn admit_lcp(&self, packet: &Packet<'_>) -> Result<Input, Rejected> {
+        match packet.code {
+            Code::TERMINATE_REQUEST => {
+                Ok(Input::Goodbye(self.lcp.admit(packet)?, Text::new(packet.data)))
+            }
+            Code::PROTOCOL_REJECT => {
+                self.require_lcp_open()?;
+                let protocol = Reader::new(packet.data).u16("rejected-protocol")?;
+                Ok(Input::ProtocolReject(Protocol(protocol)))
+            }
+            Code::ECHO_REQUEST => {
+                self.admit_magic(packet)?;
+                Ok(Input::EchoRequest { id: packet.id, data: packet.data.to_vec() })
+            }
+            Code::ECHO_REPLY | Code::DISCARD_REQUEST => {
+                self.admit_magic(packet)?;
+                Ok(Input::Noted)
+            }
+            Code::IDENTIFICATION => {
+                let mut reader = Reader::new(packet.data);
+                reader.u32("magic-number")?;
+                Ok(Input::Identification(Text::new(reader.rest())))
+            }
+            Code::TIME_REMAINING => Ok(Input::Noted),
+            _ => Ok(Input::Lcp(self.lcp.admit(packet)?)),
+        }
+    }
+
+    /// Echo and discard: only while LCP is open (RFC 1661 §5.8), and not from ourselves.
+    fn admit_magic(&self, packet: &Packet<'_>) -> Result<(), Rejected> {
+        self.require_lcp_open()?;
+        let magic = Reader::new(packet.data).u32("magic-number")?;
+        if self.lcp.options.is_our_magic(magic) { Err(Rejected::LoopedBack) } else { Ok(()) }
+    }
+
+    fn require_lcp_open(&self) -> Result<(), Rejected> {
+        if self.is_lcp_open() { Ok(()) } else { Err(Rejected::OutOfPhase) }
+    }
+
+    fn admit_ipcp(&self, body: &[u8]) -> Result<Input, Rejected> {
+        match &self.phase {
+            Phase::Network(network) => {
+                Ok(Input::Ipcp(network.ipcp.admit(&Packet::read(body)?)?))
+            }
+            Phase::Authenticate(_)
+            | Phase::Dead
+            | Phase::Down(_)
+            | Phase::Establish
+            | Phase::Terminate(_) => Err(Rejected::OutOfPhase),
+        }
+    }
+
+    fn admit_login(&self, frame: &Frame<'_>) -> Result<Input, Rejected> {
+        let login = match &self.phase {
+            Phase::Authenticate(login) => Some(login),
+            Phase::Network(network) => network.login.as_ref(),
+            Phase::Dead | Phase::Down(_) | Phase::Establish | Phase::Terminate(_) => None,
+        };
+        let login = login.ok_or(Rejected::OutOfPhase)?;
+        let agreed = match login {
+            Login::Client(_) => self.lcp.options.peer.auth,
+            Login::Server(_) => self.lcp.options.ours.auth,
+        };
+        if agreed.map(AuthProtocol::protocol) != Some(frame.protocol) {
+            return Err(Rejected::OutOfPhase);
+        }
+        let packet = Packet::read(frame.body)?;
+        match login {
+            Login::Client(client) => client.admit(&packet).map(Input::ClientLogin),
+            Login::Server(server) => server.admit(&packet).map(Input::ServerLogin),
+        }
+    }
+
+    /// Before the network phase everything else is discarded in silence (RFC 1661 §3.4, §3.5).
+    fn admit_unknown(&self, protocol: Protocol, body: &[u8]) -> Result<Input, Rejected> {
+        match self.phase {
+            Phase::Network(_) if body.len() > CONTROL_MAX => {
+                Err(DecodeError::new("packet", Fault::TooLong).into())
+            }
+            Phase::Network(_) => Ok(Input::Unknown { protocol, body: body.to_vec() }),
+            Phase::Authenticate(_)
+            | Phase::Dead
+            | Phase::Down(_)
+            | Phase::Establish
+            | Phase::Terminate(_) => Err(Rejected::OutOfPhase),
+        }
+    }
+
+    /// Answers with our magic number and the rest unchanged (RFC 1661 §5.8).
+    fn echo_back(&mut self, id: u8, data: &[u8]) {
+        let mut reply = self.lcp.options.ours.magic.to_be_bytes().to_vec();
+        reply.extend_from_slice(data.get(4..).unwrap_or_default());
+        let packet = Packet { code: Code::ECHO_REPLY, id, data: &reply };
+        self.transmit(Protocol::LCP, &packet.write());
+    }
+
+    /// The peer said goodbye: answers, and is done.
+    fn part(&mut self, accepted: negotiation::Accepted, text: Text, now: Instant) {
+        let reason = match self.phase {
+            Phase::Terminate(reason) => reason,
+            Phase::Authenticate(_)
+            | Phase::Dead
+            | Phase::Down(_)
+            | Phase::Establish
+            | Phase::Network(_) => DownReason::PeerTerminated(self.stage()),
+        };
+        self.farewell = Some(text);
+        self.phase = Phase::Terminate(reason);
+        self.lcp.commit(accepted, now);
+        self.settle(now);
+        self.finish(reason);
+    }
+
+    fn commit_protocol_reject(&mut self, protocol: Protocol, now: Instant) {
+        match (protocol, &mut self.phase) {
+            (Protocol::LCP, _) => self.lcp.protocol_rejected(now),
+            (Protocol::IPCP, Phase::Network(network)) => network.ipcp.protocol_rejected(now),
+            (Protocol::PAP | Protocol::CHAP, Phase::Authenticate(_)) => {
+                let failure = NegotiationFailure::ProtocolRefused;
+                self.terminate(
+                    DownReason::NegotiationFailed(Stage::Authenticate, failure),
+                    now,
+                );
+            }
+            // The peer cannot do something we do not need, or no longer do.
+            _ => {}
+        }
+    }
+
+    /// Sends a Protocol-Reject with as much of the body as fits (RFC 1661 §5.7).
+    fn reject_protocol(&mut self, protocol: Protocol, body: &[u8]) {
+        self.stats.protocol_rejects_sent += 1;
+        let room = usize::from(self.lcp.options.peer.mru).min(CONTROL_MAX) - HEADER_LEN - 2;
+        let mut data = protocol.0.to_be_bytes().to_vec();
+        data.extend_from_slice(body.get(..room).unwrap_or(body));
+        let id = self.lcp.fresh_id();
+        let packet = Packet { code: Code::PROTOCOL_REJECT, id, data: &data };
+        self.transmit(Protocol::LCP, &packet.write());
+    }
+}
+
+fn login_of(phase: &mut Phase) -> Option<&mut Login> {
+    match phase {
+        Phase::Authenticate(login) => Some(login),
+        Phase::Network(network) => network.login.as_mut(),
+        Phase::Dead | Phase::Down(_) | Phase::Establish | Phase::Terminate(_) => None,
+    }
+}

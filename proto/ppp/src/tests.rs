@@ -1,0 +1,9 @@
+//! Whole exchanges: two links against each other, and scripted peers in the shape of real clients.
+
+mod bounds;
+mod exchange;
+mod guard;
+mod hostile;
+mod pair;
+mod peers;
+mod script;

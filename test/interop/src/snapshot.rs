@@ -1,0 +1,92 @@
+//! The state a gateway leaves in the kernel, as text that two moments can be compared by.
+
+use std::fmt::Write as _;
+
+use crate::command::run;
+use crate::error::LabError;
+use crate::netns::Namespace;
+
+/// Links, addresses, routes, rules, packet filter and sockets of a namespace at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelState {
+    sections: Vec<(&'static str, String)>,
+}
+
+impl KernelState {
+    /// Reads the state of `namespace`.
+    pub fn read(namespace: &Namespace) -> Result<Self, LabError> {
+        let mut sections = Vec::new();
+        for command in COMMANDS {
+            let mut words = command.split_whitespace();
+            let mut line = namespace.command(words.next().unwrap_or_default());
+            sections.push((command, run(line.args(words))?));
+        }
+        Ok(Self { sections })
+    }
+
+    /// # Errors
+    /// `later` differs from `self`; the error shows each difference line by line.
+    pub fn refuse_leftovers(&self, later: &Self) -> Result<(), LabError> {
+        let differences: Vec<String> = self
+            .sections
+            .iter()
+            .zip(&later.sections)
+            .filter(|((_, before), (_, after))| before != after)
+            .map(|((command, before), (_, after))| difference(command, before, after))
+            .collect();
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let text = differences.join("\n");
+        Err(LabError::unexpected(format!("the gateway left traces in the kernel:\n{text}")))
+    }
+}
+
+/// The lines of `command`'s output that are only in one of two answers.
+fn difference(command: &str, before: &str, after: &str) -> String {
+    let gone = before.lines().filter(|line| !after.lines().any(|other| other == *line));
+    let new = after.lines().filter(|line| !before.lines().any(|other| other == *line));
+    let mut text = format!("{command}:");
+    for (sign, line) in gone.map(|line| ('-', line)).chain(new.map(|line| ('+', line))) {
+        let _ = write!(text, "\n  {sign} {line}");
+    }
+    text
+}
+
+/// What is compared. All of it is constant in a namespace where nothing happens.
+const COMMANDS: [&str; 11] = [
+    "ip address",
+    "ip route show table all",
+    "ip -6 route show table all",
+    "ip rule",
+    "ip -6 rule",
+    "ip xfrm state",
+    "ip xfrm policy",
+    "nft list ruleset",
+    "cat /proc/net/udp",
+    "cat /proc/net/udp6",
+    "cat /proc/net/raw",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::netns::prefix;
+
+    #[test]
+    fn every_kind_of_leftover_is_named() {
+        let namespace = Namespace::create(&prefix(std::process::id(), 901), "unit").expect("netns");
+        let before = KernelState::read(&namespace).expect("state");
+        before.refuse_leftovers(&KernelState::read(&namespace).expect("state")).expect("no change");
+
+        namespace.ip("link add left type bridge").expect("link");
+        namespace.ip("route add unreachable 10.9.0.0/16 table 77").expect("route");
+        namespace.ip("rule add from 10.9.0.0/16 table 77").expect("rule");
+        namespace.nft("table inet left { }").expect("table");
+        let after = KernelState::read(&namespace).expect("state");
+        let error = before.refuse_leftovers(&after).expect_err("four leftovers").to_string();
+        for trace in ["left: <", "+ unreachable 10.9.0.0/16", "lookup 77", "+ table inet left"] {
+            assert!(error.contains(trace), "{trace} is missing in: {error}");
+        }
+    }
+}

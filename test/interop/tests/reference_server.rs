@@ -1,0 +1,76 @@
+//! The lab tests itself: the scenarios' peer against the reference stack as a server.
+//!
+//! What fails here is the lab's or the peer's fault and not the gateway's.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use isthmus_interop::{
+    Access, CLOUD_ROUTER, GATEWAY, INTERNET_ROUTER, Lab, LabError, Nic, Peer, Vm, VmSpec, scenario,
+};
+
+#[test]
+fn the_peer_passes_its_scenario_against_the_reference_server() -> Result<(), LabError> {
+    let scenario = scenario("l2tp-psk-main-mode-through-nat");
+    let mut lab = Lab::around_a_guest("reference-through-nat", Access::NatRewritingPorts)?;
+    let (_server, mut peer) = boot(&lab, &scenario)?;
+    peer.connect(&lab, POOL)?;
+    peer.use_tunnel(&lab)?;
+    peer.rekey_ike(&lab)?;
+    peer.rekey_child(&lab)?;
+    peer.disconnect(&lab)?;
+    peer.stop(&lab)?;
+
+    let wire = lab.stop_capture()?;
+    wire.refuse_clear_l2tp()?;
+    assert!(wire.ike > 0 && wire.esp_in_udp > DOWNLOAD_PACKETS_MIN, "{wire:?}");
+    assert_eq!(wire.esp_plain, 0, "behind a NAT all ESP is in UDP");
+    lab.passed();
+    Ok(())
+}
+
+#[test]
+fn without_nat_the_peer_and_the_reference_server_use_plain_esp() -> Result<(), LabError> {
+    let scenario = scenario("l2tp-psk-main-mode-through-nat");
+    let mut lab = Lab::around_a_guest("reference-direct", Access::Direct)?;
+    let (_server, mut peer) = boot(&lab, &scenario)?;
+    peer.connect(&lab, POOL)?;
+    peer.use_tunnel(&lab)?;
+    peer.disconnect(&lab)?;
+    peer.stop(&lab)?;
+
+    let wire = lab.stop_capture()?;
+    wire.refuse_clear_l2tp()?;
+    assert!(wire.ike > 0 && wire.esp_plain > DOWNLOAD_PACKETS_MIN, "{wire:?}");
+    assert_eq!(wire.esp_in_udp, 0, "without a NAT nothing needs UDP around ESP");
+    lab.passed();
+    Ok(())
+}
+
+/// Boots the reference server in the gateway's place, and the peer, side by side.
+fn boot(lab: &Lab, scenario: &Path) -> Result<(Vm, Peer), LabError> {
+    let spec = VmSpec {
+        name: "reference",
+        namespace: lab.gateway(),
+        nics: &[
+            Nic { bridge: "outside", address: GATEWAY },
+            Nic { bridge: "inside", address: CLOUD_ROUTER },
+        ],
+        router: INTERNET_ROUTER,
+        scenario,
+    };
+    let mut server = Vm::start(lab, &spec)?;
+    let mut peer = Peer::start(lab, scenario)?;
+    server.wait_ready(lab)?;
+    server.run(lab, "steps/reference/10-serve.sh", START_LIMIT)?;
+    peer.wait_ready(lab)?;
+    Ok((server, peer))
+}
+
+/// The reference server's pool, as in its xl2tpd.conf.
+const POOL: Ipv4Addr = Ipv4Addr::new(10, 64, 0, 0);
+/// 10 MiB in packets of 1400 octets are about 7500, and half as many acknowledgements.
+const DOWNLOAD_PACKETS_MIN: usize = 7500;
+/// How long the server's daemons may take to start.
+const START_LIMIT: Duration = Duration::from_mins(1);

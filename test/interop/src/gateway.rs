@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::answer::Answer;
 use crate::command::{run, wait_for};
 use crate::daemon::Daemon;
 use crate::error::LabError;
 use crate::lab::Lab;
-use crate::status::Status;
 
 /// A running `isthmus run`. Dropping it kills it.
 #[derive(Debug)]
@@ -61,8 +61,13 @@ impl Gateway {
     }
 
     /// Asks for `isthmus status --json`.
-    pub fn status(&self) -> Result<Status, LabError> {
-        Status::parse(&self.cli(&["status", "--json"])?)
+    pub fn status(&self) -> Result<Answer, LabError> {
+        Answer::parse(&self.cli(&["status", "--json"])?)
+    }
+
+    /// Asks for `isthmus sessions --json`.
+    pub fn sessions(&self) -> Result<Answer, LabError> {
+        Answer::parse(&self.cli(&["sessions", "--json"])?)
     }
 
     /// Waits until status counts `number` of `key`.
@@ -74,7 +79,7 @@ impl Gateway {
         key: &str,
         number: u64,
         limit: Duration,
-    ) -> Result<Status, LabError> {
+    ) -> Result<Answer, LabError> {
         let mut last = None;
         let reached = wait_for(&format!("{number} {key}"), limit, || {
             self.daemon.alive()?;

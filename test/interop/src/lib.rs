@@ -15,6 +15,7 @@
 //! with [`Lab::passed`]. Whatever ends a test before that keeps the evidence folder and prints its
 //! path. Nothing here knows the product's code: it sees the binary, the kernel and the wire.
 
+mod answer;
 mod capture;
 mod cloud;
 mod command;
@@ -29,9 +30,9 @@ mod pcap;
 mod peer;
 mod ping;
 mod snapshot;
-mod status;
 mod vm;
 
+pub use crate::answer::Answer;
 pub use crate::capture::Capture;
 pub use crate::cloud::Cloud;
 pub use crate::daemon::Daemon;
@@ -47,5 +48,4 @@ pub use crate::pcap::{ClearL2tp, WireSummary, summarize};
 pub use crate::peer::{LOST_PER_REKEY_MAX, Peer, scenario};
 pub use crate::ping::PingRun;
 pub use crate::snapshot::KernelState;
-pub use crate::status::Status;
 pub use crate::vm::{Nic, Vm, VmSpec, fact};

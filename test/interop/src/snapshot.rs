@@ -67,26 +67,3 @@ const COMMANDS: [&str; 11] = [
     "cat /proc/net/udp6",
     "cat /proc/net/raw",
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::netns::prefix;
-
-    #[test]
-    fn every_kind_of_leftover_is_named() {
-        let namespace = Namespace::create(&prefix(std::process::id(), 901), "unit").expect("netns");
-        let before = KernelState::read(&namespace).expect("state");
-        before.refuse_leftovers(&KernelState::read(&namespace).expect("state")).expect("no change");
-
-        namespace.ip("link add left type bridge").expect("link");
-        namespace.ip("route add unreachable 10.9.0.0/16 table 77").expect("route");
-        namespace.ip("rule add from 10.9.0.0/16 table 77").expect("rule");
-        namespace.nft("table inet left { }").expect("table");
-        let after = KernelState::read(&namespace).expect("state");
-        let error = before.refuse_leftovers(&after).expect_err("four leftovers").to_string();
-        for trace in ["left: <", "+ unreachable 10.9.0.0/16", "lookup 77", "+ table inet left"] {
-            assert!(error.contains(trace), "{trace} is missing in: {error}");
-        }
-    }
-}

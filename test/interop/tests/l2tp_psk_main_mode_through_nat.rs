@@ -17,7 +17,8 @@ fn a_strongswan_and_xl2tpd_client_behind_a_nat_is_served() -> Result<(), LabErro
     let address = peer.connect(&lab, POOL)?;
     let status = gateway.wait_count("sessions", 1, STATUS_LIMIT)?;
     assert_eq!(status.count("peers")?, 1, "{status}");
-    assert!(status.mentions("alice") && status.mentions(&address.to_string()), "{status}");
+    let sessions = gateway.sessions()?;
+    assert!(sessions.mentions("alice") && sessions.mentions(&address.to_string()), "{sessions}");
     peer.use_tunnel(&lab)?;
 
     peer.rekey_ike(&lab)?;

@@ -50,6 +50,26 @@ fn a_gateway_is_started_asked_and_stopped_in_folders_of_its_own() -> Result<(), 
 }
 
 #[test]
+fn every_kind_of_leftover_in_the_kernel_is_named() -> Result<(), LabError> {
+    let lab = Lab::around_a_host("lab-leftovers", Access::Direct)?;
+    let gateway = lab.gateway();
+    let before = KernelState::read(gateway)?;
+    before.refuse_leftovers(&KernelState::read(gateway)?)?;
+
+    gateway.ip("link add left type bridge")?;
+    gateway.ip("route add unreachable 10.9.0.0/16 table 77")?;
+    gateway.ip("rule add from 10.9.0.0/16 table 77")?;
+    gateway.nft("table inet left { }")?;
+    let left = before.refuse_leftovers(&KernelState::read(gateway)?);
+    let text = left.expect_err("four leftovers").to_string();
+    for trace in ["left: <", "+ unreachable 10.9.0.0/16", "lookup 77", "+ table inet left"] {
+        assert!(text.contains(trace), "{trace} is missing in: {text}");
+    }
+    lab.passed();
+    Ok(())
+}
+
+#[test]
 fn a_dropped_lab_leaves_no_namespace_and_no_process() -> Result<(), LabError> {
     let lab = Lab::around_a_guest("lab-drop", Access::NatRewritingPorts)?;
     let prefix = lab.gateway().name().trim_end_matches("gw").to_owned();

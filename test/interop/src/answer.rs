@@ -1,21 +1,21 @@
-//! What `isthmus status --json` says, read without knowing the product's types.
+//! What `isthmus status --json` and its like say, read without knowing the product's types.
 
 use serde_json::Value;
 
 use crate::error::LabError;
 
-/// One answer of `isthmus status --json`.
+/// What one command of the binary printed with `--json`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Status {
+pub struct Answer {
     value: Value,
 }
 
-impl Status {
+impl Answer {
     /// Reads the command's output.
     pub fn parse(text: &str) -> Result<Self, LabError> {
         serde_json::from_str(text)
             .map(|value| Self { value })
-            .map_err(|error| LabError::unexpected(format!("status is no JSON ({error}): {text}")))
+            .map_err(|error| LabError::unexpected(format!("no JSON ({error}): {text}")))
     }
 
     /// How many things of the top-level `key` there are: a list's length, or a number.
@@ -29,7 +29,7 @@ impl Status {
             Some(Value::Null | Value::Bool(_) | Value::String(_) | Value::Object(_)) | None => None,
         };
         count.ok_or_else(|| {
-            LabError::unexpected(format!("status has no list or number `{key}`: {}", self.value))
+            LabError::unexpected(format!("no list or number `{key}` in: {}", self.value))
         })
     }
 
@@ -39,7 +39,7 @@ impl Status {
     }
 }
 
-impl std::fmt::Display for Status {
+impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:#}", self.value)
     }
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn lists_and_numbers_are_counted_and_absence_is_an_error() {
-        let status = Status::parse(
+        let status = Answer::parse(
             r#"{"peers": 2, "sessions": [{"user": "alice"}], "name": "use1-a", "none": []}"#,
         )
         .expect("JSON");
@@ -75,6 +75,6 @@ mod tests {
 
     #[test]
     fn text_that_is_no_json_is_refused() {
-        assert!(Status::parse("sessions: none").is_err());
+        assert!(Answer::parse("sessions: none").is_err());
     }
 }

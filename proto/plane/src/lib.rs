@@ -1,2 +1,63 @@
-//! Placeholder replaced by the crate manual.
+//! The packet pipeline: everything that happens to a packet between a socket and a TUN device.
+//!
+//! ```text
+//!  UDP 4500 ─┬─ keepalive: counted
+//!            ├─ marker ────────────────────────────────────────────────┐
+//!  UDP 500 ──┼─────────────────────────────────────────────────────────┼─> Report::Ike
+//!  IP 50 ────┴─ SPI ─> SA ─> ICV, replay ─> UDP port ─> L2TP ─┬ T bit ─┼─> Report::L2tp
+//!                                                             └ data ──┤ not IP, or no session
+//!                                                  session ─> source ──┴─> TUN device
+//!  TUN device ─> longest prefix ─> session ─> size, MSS ─> PPP, L2TP, UDP ─> newest SA ─> socket
+//! ```
+//!
+//! A [`Plane`] is what one worker thread owns, and what a simulation runs: no socket, clock or
+//! thread in it. Control feeds it [`Command`]s and gets [`Report`]s; packets come in batches and leave
+//! in [`Outputs`]. Nothing is allocated for a data packet once the vectors have grown, as long as
+//! the caller lets [`Outputs::free`] keep some buffers; only reports own bytes.
+//!
+//! What always holds:
+//! - L2TP is taken only out of ESP, and inner packets only from the addresses of their session.
+//! - Nothing but IKE, keepalives and ESP is sent.
+//! - A packet that is not authentic changes nothing but a counter.
+//! - A peer's session ids mean nothing to another peer.
+//! - Every packet is delivered, reported or counted under a [`DropReason`].
 #![no_std]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
+
+extern crate alloc;
+
+mod command;
+mod drops;
+mod inbound;
+mod key_map;
+mod limit;
+mod outbound;
+mod packet;
+mod peer;
+mod plane;
+mod report;
+mod routes;
+mod sa;
+mod scratch;
+mod session;
+mod stats;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub use command::{Command, InstallInbound, InstallOutbound, SessionParams};
+pub use drops::DropReason;
+pub use limit::TOO_BIG_PER_SECOND_MAX;
+pub use packet::{Outputs, Port, Rx, TunId, Tx};
+pub use peer::{SAS_MAX, WAITING_MAX};
+pub use plane::Plane;
+pub use report::{Counters, Report};
+pub use sa::RESERVE_LOW;
+pub use stats::{Direction, Drops, SaCounters, SessionCounters, Stats, Traffic};
+
+use isthmus_core::Duration;
+
+/// How often a peer's life is reported at most.
+pub const ALIVE_REPORT_INTERVAL: Duration = Duration::from_secs(5);
+/// Datagrams for control that wait in [`Outputs::reports`]; more are dropped.
+pub const REPORTS_MAX: usize = 1024;

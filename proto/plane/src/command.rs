@@ -1,0 +1,187 @@
+//! What control tells the pipeline.
+
+use alloc::vec::Vec;
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use isthmus_core::{Encap, Key, Path};
+use isthmus_esp::{InboundRecord, OutboundRecord, SaParams};
+
+use crate::TunId;
+
+/// One change or one thing to send.
+///
+/// Every command may come twice, and commands about a peer may come in any order: `RemovePeer` is
+/// the one that ends it. A command about something unknown does nothing.
+#[derive(Debug)]
+pub enum Command {
+    /// Takes packets with this SPI.
+    InstallInbound(InstallInbound),
+    /// Sends with this SPI from now on; sends what had to wait for one.
+    InstallOutbound(InstallOutbound),
+    /// Takes no more packets with this SPI.
+    RemoveInbound {
+        /// Our SPI.
+        spi: u32,
+    },
+    /// Sends no more with this SPI; the newest of those left serves instead.
+    RemoveOutbound {
+        /// The peer.
+        peer: Key,
+        /// The peer's SPI.
+        spi: u32,
+    },
+    /// Forgets a peer with all its SAs, sessions and waiting messages.
+    RemovePeer {
+        /// The peer.
+        peer: Key,
+    },
+    /// Sends to another address from now on.
+    MovePath {
+        /// The peer.
+        peer: Key,
+        /// Where it is.
+        path: Path,
+        /// How ESP travels to it.
+        encap: Encap,
+    },
+    /// Allows an outbound SA to use the numbers below `until`.
+    Reserve {
+        /// The peer.
+        peer: Key,
+        /// The peer's SPI.
+        spi: u32,
+        /// A record that resumes here is stored.
+        until: u64,
+    },
+    /// Opens a session, or changes what an open one was opened with.
+    OpenSession(SessionParams),
+    /// Closes a session.
+    CloseSession {
+        /// The session.
+        session: Key,
+    },
+    /// Sends a complete L2TP packet: a control message, or a PPP frame behind a data header. Messages
+    /// of one peer leave in order; without an outbound SA they wait for one.
+    SendL2tp {
+        /// The peer.
+        peer: Key,
+        /// Our UDP port.
+        local_port: u16,
+        /// The peer's UDP port.
+        remote_port: u16,
+        /// The packet from the L2TP flags on.
+        bytes: Vec<u8>,
+    },
+    /// Sends an IKE message.
+    SendIke {
+        /// Where to.
+        path: Path,
+        /// Whether it leaves port 4500 behind the non-ESP marker, which is added here.
+        marked: bool,
+        /// The message from the initiator cookie on.
+        bytes: Vec<u8>,
+    },
+    /// Sends a NAT-keepalive (RFC 3948 §2.3).
+    SendKeepalive {
+        /// Where to.
+        path: Path,
+    },
+    /// Answers with [`Report::Counters`](crate::Report::Counters).
+    ReadCounters {
+        /// Comes back in the answer.
+        token: u64,
+    },
+}
+
+/// An inbound SA.
+#[derive(Clone, Debug)]
+pub struct InstallInbound {
+    /// The peer it belongs to.
+    pub peer: Key,
+    /// The SA. Its SPI is the raw value of a key, so that it leads straight to the SA.
+    pub sa: InboundRecord,
+    /// Where the peer is; for a peer seen first. A known peer is moved by [`Command::MovePath`] or by
+    /// its own packets.
+    pub path: Path,
+    /// How ESP travels; for a peer seen first.
+    pub encap: Encap,
+    /// The UDP port that L2TP is taken on (1701 for a gateway); 0 takes any.
+    pub local_port: u16,
+}
+
+impl InstallInbound {
+    /// An SA fresh from the negotiation, for L2TP on any port.
+    pub const fn fresh(peer: Key, params: SaParams, path: Path, encap: Encap) -> Self {
+        let counters = isthmus_esp::Counters { packets: 0, bytes: 0 };
+        let sa = InboundRecord { params, top: 0, counters };
+        Self { peer, sa, path, encap, local_port: 0 }
+    }
+}
+
+/// An outbound SA.
+#[derive(Clone, Debug)]
+pub struct InstallOutbound {
+    /// The peer it belongs to.
+    pub peer: Key,
+    /// The SA; its first packet gets the number `resume_at`.
+    pub sa: OutboundRecord,
+    /// The numbers below this one may be used, because a record that resumes there is stored;
+    /// [`Command::Reserve`] allows more. None when nobody keeps records.
+    pub reserved_until: Option<u64>,
+    /// Where the peer is; for a peer seen first.
+    pub path: Path,
+    /// How ESP travels; for a peer seen first.
+    pub encap: Encap,
+}
+
+impl InstallOutbound {
+    /// An SA fresh from the negotiation, of which nobody keeps records.
+    pub const fn fresh(peer: Key, params: SaParams, path: Path, encap: Encap) -> Self {
+        let counters = isthmus_esp::Counters { packets: 0, bytes: 0 };
+        let sa = OutboundRecord { params, resume_at: 1, counters };
+        Self { peer, sa, reserved_until: None, path, encap }
+    }
+}
+
+/// A session: how its packets are recognised, checked, addressed and cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionParams {
+    /// The name control has for it.
+    pub session: Key,
+    /// The peer whose SAs carry it.
+    pub peer: Key,
+    /// Our tunnel id.
+    pub local_tunnel: u16,
+    /// Our session id.
+    pub local_session: u16,
+    /// The peer's tunnel id.
+    pub remote_tunnel: u16,
+    /// The peer's session id.
+    pub remote_session: u16,
+    /// Our UDP port.
+    pub local_port: u16,
+    /// The peer's UDP port.
+    pub remote_port: u16,
+    /// The Ns of the first data message, when we send sequence numbers. From here on the pipeline
+    /// counts, and renumbers the PPP frames it gets by [`Command::SendL2tp`].
+    pub sequence: Option<u16>,
+    /// The TUN device behind the session.
+    pub tun: TunId,
+    /// What the peer may send from.
+    pub sources: Vec<IpNet>,
+    /// What is sent to the peer.
+    pub destinations: Vec<IpNet>,
+    /// Longest inner packet to the peer in bytes; for IPv6 never taken as less than 1280.
+    pub mtu: u16,
+    /// Whether the address and control fields of data frames are left out (RFC 1661 §6.6).
+    pub acfc: bool,
+    /// Whether the protocol field of data frames takes one byte (RFC 1661 §6.5).
+    pub pfc: bool,
+    /// Who says "too big" to senders of IPv4 packets; nobody when absent.
+    pub gateway_v4: Option<Ipv4Addr>,
+    /// Who says "too big" to senders of IPv6 packets; nobody when absent.
+    pub gateway_v6: Option<Ipv6Addr>,
+    /// Whether IPv4 datagrams for a DHCP server (RFC 2131) go to control instead of the TUN device.
+    pub dhcp: bool,
+}

@@ -1,0 +1,179 @@
+//! From the TUN device: inner packet, PPP, L2TP, UDP, ESP, datagram.
+
+use alloc::vec::Vec;
+
+use isthmus_core::{Buf, Instant, Key, Path};
+use isthmus_ppp::IpVersion;
+use isthmus_wire::ip::Ip;
+use isthmus_wire::mss::{self, Clamped};
+use isthmus_wire::{fragment, icmp};
+
+use crate::packet::{Outputs, TunId, Tx};
+use crate::report::Report;
+use crate::{DropReason, Plane};
+
+/// What the way of a packet depends on.
+#[derive(Clone, Copy)]
+struct Route {
+    session: Key,
+    peer: Key,
+    path: Path,
+    version: IpVersion,
+}
+
+impl Plane {
+    /// Takes a batch of inner packets from a TUN device and leaves it empty. TCP and UDP checksums
+    /// must be complete, and segments no longer than one packet.
+    pub fn handle_tun(
+        &mut self,
+        tun: TunId,
+        batch: &mut Vec<Buf>,
+        out: &mut Outputs,
+        now: Instant,
+    ) {
+        debug_assert!(self.scratch.is_empty(), "a batch was left half done");
+        for mut buf in batch.drain(..) {
+            self.stats.tun_received.count(buf.len());
+            match self.route(tun, &mut buf) {
+                Ok(route) => self.send(tun, route, buf, out, now),
+                Err(reason) => self.drop(reason, buf, out),
+            }
+        }
+        self.seal(out);
+    }
+
+    /// Finds where a packet goes.
+    fn route(&mut self, tun: TunId, buf: &mut Buf) -> Result<Route, DropReason> {
+        let ip = Ip::new(buf).map_err(|_| DropReason::NotIp)?;
+        let version = match ip {
+            Ip::V4(_) => IpVersion::V4,
+            Ip::V6(_) => IpVersion::V6,
+        };
+        let (destination, behind) = (ip.destination(), buf.len() - ip.total_len());
+        buf.trim_back(behind);
+        let session = self.tables.route(tun, destination).ok_or(DropReason::NoRoute)?;
+        let open = self.tables.sessions.get_mut(session).ok_or(DropReason::NoRoute)?;
+        let peer = open.params.peer;
+        let known = self.tables.peers.get_mut(peer).filter(|peer| peer.may_send());
+        let Some(path) = known.and_then(|peer| peer.place).map(|place| place.path) else {
+            open.counters.dropped = open.counters.dropped.saturating_add(1);
+            return Err(DropReason::NoOutboundSa);
+        };
+        Ok(Route { session, peer, path, version })
+    }
+
+    /// Sends a packet, in fragments where it must be and may be.
+    fn send(&mut self, tun: TunId, route: Route, mut buf: Buf, out: &mut Outputs, now: Instant) {
+        let Some(session) = self.tables.sessions.get_mut(route.session) else { return };
+        let mtu = usize::from(session.mtu(route.version));
+        if buf.len() > mtu {
+            return self.too_big(tun, route, buf, mtu, out, now);
+        }
+        if mss::clamp(&mut buf, session.mss(route.version)) != Clamped::Unchanged {
+            self.stats.mss_clamped = self.stats.mss_clamped.saturating_add(1);
+        }
+        self.wrap(route, buf, out);
+    }
+
+    /// Cuts a packet into fragments, or tells its sender that it is too big.
+    fn too_big(
+        &mut self,
+        tun: TunId,
+        route: Route,
+        buf: Buf,
+        mtu: usize,
+        out: &mut Outputs,
+        now: Instant,
+    ) {
+        if route.version == IpVersion::V4
+            && let Some(fragments) = fragment::ipv4(&buf, mtu)
+        {
+            self.stats.fragmented = self.stats.fragmented.saturating_add(1);
+            for part in fragments {
+                let header_len = part.header().len();
+                let mut cut = out.buf(header_len + part.payload().len());
+                if let Some((header, payload)) = cut.split_at_mut_checked(header_len) {
+                    header.copy_from_slice(part.header());
+                    payload.copy_from_slice(part.payload());
+                }
+                self.wrap(route, cut, out);
+            }
+            out.free.push(buf);
+            return;
+        }
+        if let Some(answer) = self.answer(route, &buf, mtu, now) {
+            self.stats.too_big_answered = self.stats.too_big_answered.saturating_add(1);
+            let answer = out.copy(&answer);
+            out.tun.push((tun, answer));
+        }
+        self.drop_in_session(route.session, DropReason::TooBig, buf, out);
+    }
+
+    /// The "too big" answer, where one is allowed and the session has an address to give it.
+    fn answer(&mut self, route: Route, buf: &[u8], mtu: usize, now: Instant) -> Option<Vec<u8>> {
+        let params = &self.tables.sessions.get(route.session)?.params;
+        let mtu = u16::try_from(mtu).ok()?;
+        let answer = match route.version {
+            IpVersion::V4 => icmp::fragmentation_needed(buf, mtu, params.gateway_v4?),
+            IpVersion::V6 => icmp::packet_too_big(buf, u32::from(mtu), params.gateway_v6?),
+        };
+        answer.filter(|_| self.too_big.take(now))
+    }
+
+    /// Puts the headers on and the packet in line for sealing.
+    fn wrap(&mut self, route: Route, mut buf: Buf, out: &mut Outputs) {
+        let Some(session) = self.tables.sessions.get_mut(route.session) else { return };
+        let len = buf.len();
+        if session.encapsulate(&mut buf, route.version, &route.path) {
+            session.counters.sent.count(len);
+            self.scratch.push_sealing(route.peer, buf);
+        } else {
+            self.drop_in_session(route.session, DropReason::NoRoom, buf, out);
+        }
+    }
+
+    fn drop_in_session(&mut self, session: Key, reason: DropReason, buf: Buf, out: &mut Outputs) {
+        if let Some(session) = self.tables.sessions.get_mut(session) {
+            session.counters.dropped = session.counters.dropped.saturating_add(1);
+        }
+        self.drop(reason, buf, out);
+    }
+
+    /// Seals and sends everything in line, a run for each peer.
+    pub(crate) fn seal(&mut self, out: &mut Outputs) {
+        self.scratch.sealing.sort();
+        let mut run = core::mem::take(&mut self.scratch.run);
+        while let Some(peer) = self.scratch.sealing.take(|buf| run.push(buf)) {
+            self.seal_run(Key::from_raw(peer), &mut run, out);
+        }
+        self.scratch.run = run;
+    }
+
+    fn seal_run(&mut self, key: Key, run: &mut Vec<Buf>, out: &mut Outputs) {
+        let peer = self.tables.peers.get_mut(key);
+        let Some((place, sa)) = peer.and_then(|peer| Some((peer.place?, peer.outbound()?))) else {
+            for buf in run.drain(..) {
+                self.drop(DropReason::NoOutboundSa, buf, out);
+            }
+            return;
+        };
+        let mut results = core::mem::take(&mut self.scratch.sealed);
+        let (spi, sealed) = (sa.spi(), sa.seal(run, &mut results));
+        if sealed.soft_limit {
+            out.reports.push(Report::SoftLimit { peer: key, spi });
+        }
+        if let Some(next) = sealed.reserve_low {
+            out.reports.push(Report::ReserveLow { peer: key, spi, next });
+        }
+        for (buf, result) in run.drain(..).zip(results.drain(..)) {
+            match result {
+                Ok(()) => {
+                    self.stats.esp_sent.count(buf.len());
+                    out.net.push(Tx { path: place.path, port: place.port(), buf });
+                }
+                Err(reason) => self.drop(reason.into(), buf, out),
+            }
+        }
+        self.scratch.sealed = results;
+    }
+}

@@ -1,0 +1,120 @@
+//! Counters: plain numbers that the shell exports.
+
+use isthmus_core::Key;
+use serde::{Deserialize, Serialize};
+
+use crate::DropReason;
+
+/// Packets and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+impl Traffic {
+    /// Counts one packet.
+    pub(crate) fn count(&mut self, bytes: usize) {
+        self.packets = self.packets.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+}
+
+/// What one session carried, in inner packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionCounters {
+    /// From the peer to the TUN device.
+    pub received: Traffic,
+    /// From the TUN device to the peer.
+    pub sent: Traffic,
+    /// Dropped in either direction.
+    pub dropped: u64,
+}
+
+/// What one SA carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaCounters {
+    /// The peer it belongs to.
+    pub peer: Key,
+    /// Our SPI for inbound, the peer's for outbound.
+    pub spi: u32,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// Payload that was authentic, or was sealed.
+    pub traffic: Traffic,
+    /// Inbound: the highest sequence number taken. Outbound: the next one to use.
+    pub sequence: u64,
+}
+
+/// Which way an SA goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Direction {
+    /// From the peer.
+    Inbound,
+    /// To the peer.
+    Outbound,
+}
+
+/// What the whole pipeline did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// ESP packets that were authentic, with their payload.
+    pub esp_received: Traffic,
+    /// ESP packets sent, with their length on the wire.
+    pub esp_sent: Traffic,
+    /// Inner packets to TUN devices.
+    pub tun_sent: Traffic,
+    /// Inner packets from TUN devices.
+    pub tun_received: Traffic,
+    /// NAT-keepalives received.
+    pub keepalives: u64,
+    /// IKE messages received.
+    pub ike_received: u64,
+    /// L2TP packets handed to control.
+    pub l2tp_reported: u64,
+    /// TCP SYNs whose MSS was lowered.
+    pub mss_clamped: u64,
+    /// Packets that were cut into fragments.
+    pub fragmented: u64,
+    /// Packets answered with "too big".
+    pub too_big_answered: u64,
+    /// Times a peer was found at another address.
+    pub paths_moved: u64,
+    /// Drops by reason.
+    pub drops: Drops,
+}
+
+/// A counter for each [`DropReason`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drops([u64; DropReason::ALL.len()]);
+
+impl Default for Drops {
+    fn default() -> Self {
+        Self([0; DropReason::ALL.len()])
+    }
+}
+
+impl Drops {
+    /// Packets dropped for this reason.
+    pub fn of(&self, reason: DropReason) -> u64 {
+        self.0.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// Every reason with its counter.
+    pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> {
+        DropReason::ALL.into_iter().zip(self.0)
+    }
+
+    /// Packets dropped for any reason.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    pub(crate) fn count(&mut self, reason: DropReason) {
+        if let Some(counter) = self.0.get_mut(reason as usize) {
+            *counter = counter.saturating_add(1);
+        }
+    }
+}

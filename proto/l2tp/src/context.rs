@@ -1,0 +1,77 @@
+//! What an endpoint lends its tunnels while one of them works.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use isthmus_core::{Instant, Outbox, Rng};
+use isthmus_crypto::Provider;
+
+use crate::action::{Action, SessionId, TunnelId};
+use crate::avp::Hiding;
+use crate::channel::Wire;
+use crate::config::Config;
+use crate::iana::MessageType;
+use crate::message::{Field, encode};
+use crate::stats::Stats;
+
+/// The endpoint's belongings, for the time of one input.
+pub(crate) struct Context<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) provider: &'a dyn Provider,
+    pub(crate) rng: &'a mut Rng,
+    pub(crate) out: &'a mut Outbox<Action>,
+    pub(crate) stats: &'a mut Stats,
+    /// Which tunnel each session of the endpoint is in.
+    pub(crate) index: &'a mut BTreeMap<SessionId, TunnelId>,
+    /// Calls asked for so far.
+    pub(crate) calls: &'a mut u32,
+    pub(crate) now: Instant,
+}
+
+impl Context<'_> {
+    pub(crate) fn wire(&mut self, to_port: u16) -> Wire<'_> {
+        Wire { out: self.out, stats: self.stats, to_port, now: self.now }
+    }
+
+    /// What reveals hidden AVPs; nothing without a secret.
+    pub(crate) fn hiding(&self) -> Option<Hiding<'_>> {
+        let secret = self.config.secret.as_ref()?;
+        Some(Hiding { secret: secret.expose(), provider: self.provider })
+    }
+
+    /// Encodes a message for the peer's `(tunnel, session)`.
+    pub(crate) fn encode(
+        &mut self,
+        ids: (u16, u16),
+        kind: MessageType,
+        fields: &[Field],
+    ) -> Vec<u8> {
+        // Cisco IOS cannot take hidden AVPs in SCCRQ.
+        let hide = self.config.hide && kind != MessageType::SCCRQ;
+        let secret = self.config.secret.as_ref().filter(|_| hide);
+        let hiding =
+            secret.map(|secret| Hiding { secret: secret.expose(), provider: self.provider });
+        encode(ids, kind, fields, hiding, self.rng)
+    }
+
+    /// Registers a new session of `tunnel` under a random id; `None` at the limit.
+    pub(crate) fn new_session(&mut self, tunnel: TunnelId) -> Option<SessionId> {
+        if self.index.len() >= self.config.session_limit() {
+            return None;
+        }
+        let id = SessionId(random_id(self.rng, |id| self.index.contains_key(&SessionId(id))));
+        self.index.insert(id, tunnel);
+        Some(id)
+    }
+}
+
+/// A random id that is not zero and not taken. The limits keep nearly all ids free, so this ends
+/// soon.
+pub(crate) fn random_id(rng: &mut Rng, taken: impl Fn(u16) -> bool) -> u16 {
+    loop {
+        let id = rng.u16();
+        if id != 0 && !taken(id) {
+            return id;
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Tests of whole machines, and what they share.
+
+mod exchange;
+mod pair;
+
+use std::sync::Arc;
+
+use isthmus_crypto::Provider;
+
+/// The provider; these tests need its MD5 only.
+pub(crate) fn md5() -> Arc<dyn Provider> {
+    isthmus_crypto_aws::provider()
+}

@@ -1,0 +1,304 @@
+//! The reconciler itself, synchronous, on a thread inside its network namespace.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::{fs, io};
+
+use crate::diff::{Actual, diff};
+use crate::netlink::Netlink;
+use crate::nft::Nft;
+use crate::state::{SavedLink, SavedNat, SavedSysctl, State, StateFile};
+use crate::{Change, Changes, Desired, KernelError, Link, NextHop, Owner, Route, Rule, sysctl};
+
+/// Reads, compares and changes the kernel state of the namespace its thread is in.
+pub(crate) struct Engine {
+    owner: Owner,
+    netlink: Netlink,
+    nft: Nft,
+    file: StateFile,
+    state: State,
+    /// Whether an nftables table of ours may be there.
+    nat_possible: bool,
+}
+
+impl Engine {
+    /// Opens what it needs in the calling thread's namespace, known as `place`.
+    pub(crate) fn open(owner: Owner, folder: &Path, place: &str) -> Result<Self, KernelError> {
+        owner.check()?;
+        let netlink = Netlink::open().map_err(|error| refused("open a netlink socket", error))?;
+        let number = fs::metadata("/proc/thread-self/ns/net")
+            .map_err(|error| refused("read the network namespace's number", error))?
+            .ino();
+        let file = StateFile::new(folder, &format!("{}@{place}", owner.name));
+        let state = file.load(number)?;
+        let nft = Nft::new(owner.nft_table());
+        Ok(Self { owner, netlink, nft, file, state, nat_possible: true })
+    }
+
+    /// The changes that lead to `desired`.
+    pub(crate) fn plan(&mut self, desired: &Desired) -> Result<Changes, KernelError> {
+        let desired = normal(desired, &self.owner)?;
+        let actual = self.read(&desired)?;
+        Ok(Changes(diff(&desired, &actual, &self.state)))
+    }
+
+    /// Makes the changes that lead to `desired` and answers them. A change that fails does not keep
+    /// others from being made; the first failure is what is answered then.
+    ///
+    /// One change can undo another (a link that goes down loses its routes), so it compares again until
+    /// nothing is left to do.
+    pub(crate) fn apply(&mut self, desired: &Desired) -> Result<Changes, KernelError> {
+        let desired = normal(desired, &self.owner)?;
+        let mut made = Changes::default();
+        for _ in 0..PASSES_MAX {
+            let actual = self.read(&desired)?;
+            let changes = diff(&desired, &actual, &self.state);
+            if changes.is_empty() {
+                self.forget(&desired)?;
+                return Ok(made);
+            }
+            let mut failure = None;
+            for change in changes {
+                match self.make(&change, &actual) {
+                    Ok(()) => {
+                        tracing::debug!(%change, "kernel state changed");
+                        made.0.push(change);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "kernel state not changed");
+                        failure.get_or_insert(error);
+                    }
+                }
+            }
+            if let Some(error) = failure {
+                return Err(error);
+            }
+        }
+        let actual = self.read(&desired)?;
+        let left = Changes(diff(&desired, &actual, &self.state));
+        if left.is_empty() {
+            self.forget(&desired).map(|()| made)
+        } else {
+            Err(KernelError::NotSettling(left.to_string()))
+        }
+    }
+
+    fn read(&mut self, desired: &Desired) -> Result<Actual, KernelError> {
+        let tag = self.owner.protocol;
+        let netlink = &mut self.netlink;
+        let failed = |doing| move |error| refused(doing, error);
+        let links = netlink.links().map_err(failed("read links"))?;
+        let addresses = netlink.addresses(&links, tag).map_err(failed("read addresses"))?;
+        let routes = netlink.routes(&links, tag).map_err(failed("read routes"))?;
+        let rules = netlink.rules(tag).map_err(failed("read rules"))?;
+        let mut sysctls = BTreeMap::new();
+        for key in desired.sysctls.keys().chain(self.state.sysctls.keys()) {
+            let value = sysctl::read(key);
+            let value = value.map_err(|error| refused(&format!("read {key}"), error))?;
+            sysctls.extend(value.map(|value| (key.clone(), value)));
+        }
+        let nat =
+            if self.nat_possible || !desired.nat.is_empty() { self.nft.list()? } else { None };
+        self.nat_possible = nat.is_some();
+        Ok(Actual { links, addresses, routes, rules, sysctls, nat })
+    }
+
+    fn make(&mut self, change: &Change, actual: &Actual) -> Result<(), KernelError> {
+        let tag = self.owner.protocol;
+        let netlink = &mut self.netlink;
+        let done = match change {
+            Change::AddAddress(address) => return self.add_address(address, actual, change),
+            Change::AddRoute(route) => netlink.add_route(route, next_link(route, actual)?, tag),
+            Change::AddRule(rule) => netlink.add_rule(rule, tag),
+            Change::RemoveAddress(address) => {
+                gone(netlink.remove_address(address, index(&address.link, actual)?))
+            }
+            Change::RemoveNat => return self.remove_nat(),
+            Change::RemoveRoute(route) => gone(netlink.remove_route(route, tag)),
+            Change::RemoveRule(rule) => gone(netlink.remove_rule(rule, tag)),
+            Change::ReplaceRoute { to, .. } => {
+                let link = next_link(to, actual)?;
+                replace_route(netlink, to, link, tag)
+            }
+            Change::RestoreLink(link) => {
+                gone(netlink.set_link(index(&link.name, actual)?, link.up, link.mtu))
+            }
+            Change::RestoreSysctl { key, to } => return self.restore_sysctl(key, to),
+            Change::SetLink(link) => return self.set_link(link, actual, change),
+            Change::SetNat(nat) => return self.set_nat(nat),
+            Change::SetSysctl { key, from, to } => return self.set_sysctl(key, from, to),
+        };
+        done.map_err(|error| refused(&change.to_string(), error))
+    }
+
+    fn add_address(
+        &mut self,
+        address: &crate::Address,
+        actual: &Actual,
+        change: &Change,
+    ) -> Result<(), KernelError> {
+        let tag = self.owner.protocol;
+        let failed = |error| refused(&change.to_string(), error);
+        let link = index(&address.link, actual)?;
+        self.netlink.add_address(address, link, tag).map_err(failed)?;
+        let now = self.netlink.addresses(&actual.links, tag).map_err(failed)?;
+        if now.contains(&(address.clone(), false)) {
+            // This kernel forgot the tag, so we remember it.
+            self.state.addresses.insert(address.clone());
+            self.file.save(&self.state)?;
+        }
+        Ok(())
+    }
+
+    fn set_link(
+        &mut self,
+        link: &Link,
+        actual: &Actual,
+        change: &Change,
+    ) -> Result<(), KernelError> {
+        let missing = || KernelError::NoLink(link.name.clone());
+        let before = actual.link(&link.name).ok_or_else(missing)?;
+        let was = (before.up, before.mtu);
+        let written = (link.up, link.mtu.unwrap_or(before.mtu));
+        let fresh = SavedLink { index: before.index, before: was, written };
+        let saved = self.state.links.entry(link.name.clone()).or_insert(fresh);
+        if saved.index != before.index {
+            *saved = fresh;
+        }
+        saved.written = written;
+        self.file.save(&self.state)?;
+        let set = self.netlink.set_link(before.index, link.up, link.mtu);
+        set.map_err(|error| refused(&change.to_string(), error))
+    }
+
+    fn set_sysctl(&mut self, key: &str, from: &str, to: &str) -> Result<(), KernelError> {
+        let failed =
+            |source| KernelError::Sysctl { key: key.to_owned(), value: to.to_owned(), source };
+        if !self.state.sysctls.contains_key(key) {
+            let companions = sysctl::companions(key).map_err(failed)?;
+            let (before, written) = (from.to_owned(), to.to_owned());
+            let saved = SavedSysctl { before, written, companions };
+            self.state.sysctls.insert(key.to_owned(), saved);
+        } else if let Some(saved) = self.state.sysctls.get_mut(key) {
+            to.clone_into(&mut saved.written);
+        }
+        self.file.save(&self.state)?;
+        sysctl::write(key, to).map_err(failed)
+    }
+
+    fn restore_sysctl(&mut self, key: &str, to: &str) -> Result<(), KernelError> {
+        let failed =
+            |source| KernelError::Sysctl { key: key.to_owned(), value: to.to_owned(), source };
+        gone(sysctl::write(key, to)).map_err(failed)?;
+        let companions = self.state.sysctls.get(key).map(|saved| saved.companions.clone());
+        for (companion, value) in companions.into_iter().flatten() {
+            let now = sysctl::read(&companion).map_err(failed)?;
+            if now.is_some_and(|now| now != value) {
+                gone(sysctl::write(&companion, &value)).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set_nat(&mut self, nat: &[crate::Nat]) -> Result<(), KernelError> {
+        self.nat_possible = true;
+        self.nft.replace(nat)?;
+        let listing = self.nft.list()?.unwrap_or_default();
+        self.state.nat = Some(SavedNat { wanted: nat.to_vec(), listing });
+        self.file.save(&self.state)
+    }
+
+    fn remove_nat(&mut self) -> Result<(), KernelError> {
+        self.nft.remove()?;
+        self.state.nat = None;
+        self.file.save(&self.state)
+    }
+
+    /// Forgets the previous values of what is no longer ours.
+    fn forget(&mut self, desired: &Desired) -> Result<(), KernelError> {
+        let before = self.state.clone();
+        let links: BTreeSet<&str> = desired.links.iter().map(|link| &*link.name).collect();
+        self.state.links.retain(|name, _| links.contains(&**name));
+        self.state.sysctls.retain(|key, _| desired.sysctls.contains_key(key));
+        self.state.addresses.retain(|address| desired.addresses.contains(address));
+        if desired.nat.is_empty() {
+            self.state.nat = None;
+        }
+        if self.state == before { Ok(()) } else { self.file.save(&self.state) }
+    }
+}
+
+/// How often it compares: once to change, once for what a change undid, and once more for luck's absence.
+const PASSES_MAX: u32 = 3;
+
+/// `desired` as the kernel would tell it, once it is found sound.
+fn normal(desired: &Desired, owner: &Owner) -> Result<Desired, KernelError> {
+    desired.check(owner)?;
+    let routes = desired.routes.iter().map(Route::normal).collect();
+    let rules = desired.rules.iter().map(Rule::normal).collect();
+    Ok(Desired { routes, rules, ..desired.clone() })
+}
+
+/// The index of the link of that name.
+fn index(name: &str, actual: &Actual) -> Result<u32, KernelError> {
+    let link = actual.link(name).ok_or_else(|| KernelError::NoLink(name.to_owned()))?;
+    Ok(link.index)
+}
+
+/// The index of the link that a route names.
+fn next_link(route: &Route, actual: &Actual) -> Result<Option<u32>, KernelError> {
+    match &route.next {
+        NextHop::Gateway { link: Some(link), .. } | NextHop::Link(link) => {
+            index(link, actual).map(Some)
+        }
+        NextHop::Altered
+        | NextHop::Blackhole
+        | NextHop::Gateway { link: None, .. }
+        | NextHop::Prohibit
+        | NextHop::Unreachable => Ok(None),
+    }
+}
+
+/// Replaces our route at once when it is the only one of its kind; the kernel would replace the first
+/// one, whoever made it, so otherwise ours is removed and added.
+fn replace_route(
+    netlink: &mut Netlink,
+    route: &Route,
+    link: Option<u32>,
+    tag: u8,
+) -> io::Result<()> {
+    if netlink.is_alone(route, tag)? {
+        return netlink.replace_route(route, link, tag);
+    }
+    gone(netlink.remove_route(route, tag))?;
+    netlink.add_route(route, link, tag)
+}
+
+/// What is to go and is not there has gone.
+fn gone(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error)
+            if matches!(error.raw_os_error(), Some(ENOENT | ESRCH | ENODEV | EADDRNOTAVAIL)) =>
+        {
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+const ENOENT: i32 = 2;
+const ESRCH: i32 = 3;
+const EEXIST: i32 = 17;
+const ENODEV: i32 = 19;
+const EADDRNOTAVAIL: i32 = 99;
+
+fn refused(doing: &str, source: io::Error) -> KernelError {
+    if source.raw_os_error() == Some(EEXIST) {
+        return KernelError::Conflict { doing: doing.to_owned() };
+    }
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        return KernelError::Denied { doing: doing.to_owned() };
+    }
+    KernelError::Netlink { doing: doing.to_owned(), source }
+}

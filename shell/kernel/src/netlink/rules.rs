@@ -1,0 +1,127 @@
+//! Rules of one protocol.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::RouteProtocol;
+use netlink_packet_route::rule::{self, RuleAttribute, RuleMessage};
+
+use super::{Netlink, family};
+use crate::{IpVersion, Rule, RuleAction};
+
+impl Netlink {
+    /// All rules of the protocol `tag`.
+    pub(crate) fn rules(&mut self, tag: u8) -> io::Result<Vec<Rule>> {
+        let mut rules = Vec::new();
+        for version in [IpVersion::V4, IpVersion::V6] {
+            let mut request = RuleMessage::default();
+            request.header.family = family(version == IpVersion::V4);
+            let answers = self.dump(&RouteNetlinkMessage::GetRule(request))?;
+            rules.extend(answers.into_iter().filter_map(|answer| read(answer, version, tag)));
+        }
+        Ok(rules)
+    }
+
+    /// Adds a rule.
+    pub(crate) fn add_rule(&mut self, rule: &Rule, tag: u8) -> io::Result<()> {
+        let message = RouteNetlinkMessage::NewRule(write(rule, tag));
+        self.change(message, NLM_F_CREATE | NLM_F_EXCL)
+    }
+
+    /// Removes the rule of the protocol `tag` that says the same.
+    pub(crate) fn remove_rule(&mut self, rule: &Rule, tag: u8) -> io::Result<()> {
+        self.change(RouteNetlinkMessage::DelRule(write(rule, tag)), 0)
+    }
+}
+
+fn write(rule: &Rule, tag: u8) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = family(rule.version == IpVersion::V4);
+    let attributes = &mut message.attributes;
+    attributes.push(RuleAttribute::Priority(rule.priority));
+    attributes.push(RuleAttribute::Protocol(RouteProtocol::from(tag)));
+    if let Some(from) = rule.from {
+        message.header.src_len = from.prefix_len();
+        attributes.push(RuleAttribute::Source(from.addr()));
+    }
+    if let Some(to) = rule.to {
+        message.header.dst_len = to.prefix_len();
+        attributes.push(RuleAttribute::Destination(to.addr()));
+    }
+    attributes.extend(rule.input.clone().map(RuleAttribute::Iifname));
+    attributes.extend(rule.output.clone().map(RuleAttribute::Oifname));
+    if let Some((mark, mask)) = rule.mark {
+        attributes.extend([RuleAttribute::FwMark(mark), RuleAttribute::FwMask(mask)]);
+    }
+    message.header.action = match rule.action {
+        // Removing asks for any action; adding never gets here, see `Desired::check`.
+        RuleAction::Altered => rule::RuleAction::Unspec,
+        RuleAction::Blackhole => rule::RuleAction::Blackhole,
+        RuleAction::Lookup(table) => {
+            attributes.push(RuleAttribute::Table(table));
+            rule::RuleAction::ToTable
+        }
+        RuleAction::Prohibit => rule::RuleAction::Prohibit,
+        RuleAction::Unreachable => rule::RuleAction::Unreachable,
+    };
+    message
+}
+
+fn read(message: RouteNetlinkMessage, version: IpVersion, tag: u8) -> Option<Rule> {
+    let RouteNetlinkMessage::NewRule(message) = message else { return None };
+    let header = message.header;
+    let (mut protocol, mut source, mut destination) = (None, None::<IpAddr>, None::<IpAddr>);
+    let (mut mark, mut under, mut table) = (None, u32::MAX, u32::from(header.table));
+    let (mut priority, mut input, mut output) = (0, None, None);
+    for attribute in message.attributes {
+        if let RuleAttribute::Protocol(number) = attribute {
+            protocol = Some(u8::from(number));
+        } else if let RuleAttribute::Priority(number) = attribute {
+            priority = number;
+        } else if let RuleAttribute::Source(address) = attribute {
+            source = Some(address);
+        } else if let RuleAttribute::Destination(address) = attribute {
+            destination = Some(address);
+        } else if let RuleAttribute::Iifname(name) = attribute {
+            input = Some(name);
+        } else if let RuleAttribute::Oifname(name) = attribute {
+            output = Some(name);
+        } else if let RuleAttribute::FwMark(number) = attribute {
+            mark = Some(number);
+        } else if let RuleAttribute::FwMask(number) = attribute {
+            under = number;
+        } else if let RuleAttribute::Table(number) = attribute {
+            table = number;
+        }
+    }
+    if protocol != Some(tag) {
+        return None;
+    }
+    let action = if header.action == rule::RuleAction::ToTable {
+        RuleAction::Lookup(table)
+    } else if header.action == rule::RuleAction::Blackhole {
+        RuleAction::Blackhole
+    } else if header.action == rule::RuleAction::Prohibit {
+        RuleAction::Prohibit
+    } else if header.action == rule::RuleAction::Unreachable {
+        RuleAction::Unreachable
+    } else {
+        RuleAction::Altered
+    };
+    let (from, to) =
+        (net(source, header.src_len, version), net(destination, header.dst_len, version));
+    let mark = mark.map(|mark| (mark, under));
+    Some(Rule { priority, version, from, to, input, output, mark, action })
+}
+
+/// The condition on an address; none when any address meets it.
+fn net(address: Option<IpAddr>, length: u8, version: IpVersion) -> Option<IpNet> {
+    let any = match version {
+        IpVersion::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpVersion::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    IpNet::new(address.unwrap_or(any), length).ok().filter(|net| net.prefix_len() > 0)
+}

@@ -1,0 +1,117 @@
+//! A socket to the routing netlink: one request, one answer.
+
+use std::io;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+
+/// A connection to the kernel of the namespace it was opened in.
+pub(crate) struct Netlink {
+    socket: Socket,
+    sequence: u32,
+}
+
+impl Netlink {
+    pub(crate) fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        // Lets the kernel filter dumps for us (Linux 4.20); we filter in any case.
+        if let Err(error) = socket.set_netlink_get_strict_chk(true) {
+            tracing::debug!(%error, "this kernel does not filter dumps");
+        }
+        Ok(Self { socket, sequence: 0 })
+    }
+
+    /// Asks for a change and waits until it is made or refused.
+    pub(super) fn change(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        self.send(message, NLM_F_ACK | flags)?;
+        loop {
+            let datagram = self.socket.recv_from_full()?.0;
+            for answer in messages(&datagram) {
+                if let NetlinkPayload::Error(error) = &answer.payload
+                    && answer.header.sequence_number == self.sequence
+                {
+                    return error.code.map_or(Ok(()), |_| Err(error.to_io()));
+                }
+            }
+        }
+    }
+
+    /// Asks for everything `message` stands for.
+    pub(super) fn dump(
+        &mut self,
+        message: &RouteNetlinkMessage,
+    ) -> io::Result<Vec<RouteNetlinkMessage>> {
+        for _ in 0..DUMPS_MAX {
+            self.send(message.clone(), NLM_F_DUMP)?;
+            if let Some(answers) = self.collect()? {
+                return Ok(answers);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, "it changes faster than it can be read"))
+    }
+
+    /// Collects the answers of a dump; nothing when they are inconsistent because of a change meanwhile.
+    fn collect(&mut self) -> io::Result<Option<Vec<RouteNetlinkMessage>>> {
+        let mut answers = Vec::new();
+        let mut consistent = true;
+        loop {
+            let datagram = self.socket.recv_from_full()?.0;
+            for answer in messages(&datagram) {
+                if answer.header.sequence_number != self.sequence {
+                    continue;
+                }
+                consistent &= answer.header.flags & NLM_F_DUMP_INTR == 0;
+                if let NetlinkPayload::InnerMessage(message) = answer.payload {
+                    answers.push(message);
+                } else if let NetlinkPayload::Done(done) = answer.payload {
+                    return match done.code {
+                        0.. => Ok(consistent.then_some(answers)),
+                        code => Err(io::Error::from_raw_os_error(-code)),
+                    };
+                } else if let NetlinkPayload::Error(error) = answer.payload
+                    && error.code.is_some()
+                {
+                    return Err(error.to_io());
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | flags;
+        header.sequence_number = self.sequence;
+        let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
+        request.finalize();
+        let mut bytes = vec![0; request.buffer_len()];
+        request.serialize(&mut bytes);
+        self.socket.send(&bytes, 0).map(drop)
+    }
+}
+
+/// How often a dump is repeated that a change made inconsistent.
+const DUMPS_MAX: u32 = 10;
+
+/// The messages in a datagram. What the netlink crates cannot read is nothing we made: it is left out.
+fn messages(datagram: &[u8]) -> Vec<NetlinkMessage<RouteNetlinkMessage>> {
+    let mut found = Vec::new();
+    let mut rest = datagram;
+    while let Ok(buffer) = NetlinkBuffer::new_checked(rest) {
+        let length = buffer.length() as usize;
+        match NetlinkMessage::deserialize(rest.get(..length).unwrap_or_default()) {
+            Ok(message) => found.push(message),
+            Err(error) => tracing::debug!(%error, "unreadable netlink message left out"),
+        }
+        // Messages are aligned to four bytes.
+        rest = rest.get(length.next_multiple_of(4).max(4)..).unwrap_or_default();
+    }
+    found
+}

@@ -1,0 +1,165 @@
+//! The asynchronous front of the reconciler.
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use isthmus_net::{Namespace, NamespaceError};
+use tokio::sync::oneshot;
+
+use crate::engine::Engine;
+use crate::{Changes, Desired, KernelError, Owner};
+
+/// How a reconciler is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The tags of what it makes.
+    pub owner: Owner,
+    /// The network namespace it looks after; the caller's own when absent.
+    pub namespace: Option<Namespace>,
+    /// Where previous values are kept; it has to be empty after a boot.
+    pub state_folder: PathBuf,
+    /// Leaves everything as it is when the reconciler is dropped, for the next run to take over.
+    pub keep_on_drop: bool,
+}
+
+impl Options {
+    /// The usual setup of the gateway called `name`, in the caller's namespace.
+    pub fn named(name: &str) -> Self {
+        Self {
+            owner: Owner::named(name),
+            namespace: None,
+            state_folder: "/run/isthmus".into(),
+            keep_on_drop: false,
+        }
+    }
+}
+
+/// Looks after the kernel state of one network namespace.
+///
+/// Dropping it removes everything it made, unless [`Options::keep_on_drop`] says otherwise.
+#[derive(Debug)]
+pub struct Reconciler {
+    jobs: mpsc::Sender<Job>,
+    keep_on_drop: bool,
+}
+
+/// Work for the thread in the namespace.
+type Job = Box<dyn FnOnce(&mut Engine) + Send>;
+
+impl Reconciler {
+    /// Starts the thread in the namespace. It changes nothing yet: what an earlier run left is taken
+    /// over or removed by the first [`Reconciler::apply`].
+    ///
+    /// # Errors
+    ///
+    /// When the namespace cannot be entered, the process may not, or previous values cannot be read.
+    pub fn new(options: Options) -> Result<Self, KernelError> {
+        let (jobs, work) = mpsc::channel::<Job>();
+        let (ready, opened) = mpsc::sync_channel(1);
+        let keep_on_drop = options.keep_on_drop;
+        let run = move || {
+            let engine = open(options);
+            let mut engine = match engine {
+                Ok(engine) => {
+                    // The other end waits for this.
+                    let _ = ready.send(Ok(()));
+                    engine
+                }
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                    return;
+                }
+            };
+            for job in work {
+                job(&mut engine);
+            }
+        };
+        let started = thread::Builder::new().name("kernel-state".to_owned()).spawn(run);
+        started.map_err(NamespaceError::Thread)?;
+        opened.recv().map_err(|_| KernelError::Stopped)??;
+        Ok(Self { jobs, keep_on_drop })
+    }
+
+    /// Brings about what is desired and answers what had to be changed for it. What is ours and not
+    /// desired is removed.
+    ///
+    /// Changes are made as far as they can be; the next call goes on from there.
+    ///
+    /// # Errors
+    ///
+    /// The first change that failed, with what to do about it.
+    pub async fn apply(&mut self, desired: &Desired) -> Result<Changes, KernelError> {
+        let desired = desired.clone();
+        self.ask(move |engine| engine.apply(&desired)).await
+    }
+
+    /// Answers what [`Reconciler::apply`] would change, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When something desired makes no sense or the kernel cannot be read.
+    pub async fn plan(&mut self, desired: &Desired) -> Result<Changes, KernelError> {
+        let desired = desired.clone();
+        self.ask(move |engine| engine.plan(&desired)).await
+    }
+
+    /// Removes everything that is ours and restores what was there before, also what a crashed run left.
+    ///
+    /// # Errors
+    ///
+    /// The first removal that failed; the others are made.
+    pub async fn remove_all(&mut self) -> Result<Changes, KernelError> {
+        self.apply(&Desired::default()).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Engine) -> Result<T, KernelError> + Send + 'static,
+    ) -> Result<T, KernelError> {
+        let (answer, answered) = oneshot::channel();
+        let job = move |engine: &mut Engine| {
+            // Nobody waits for the answer of a call that was given up.
+            let _ = answer.send(work(engine));
+        };
+        self.jobs.send(Box::new(job)).map_err(|_| KernelError::Stopped)?;
+        answered.await.map_err(|_| KernelError::Stopped)?
+    }
+}
+
+impl Drop for Reconciler {
+    fn drop(&mut self) {
+        if self.keep_on_drop {
+            return;
+        }
+        let (answer, answered) = mpsc::sync_channel(1);
+        let job = move |engine: &mut Engine| {
+            let _ = answer.send(engine.apply(&Desired::default()));
+        };
+        if self.jobs.send(Box::new(job)).is_err() {
+            tracing::warn!("kernel state not removed: its thread has stopped");
+            return;
+        }
+        match answered.recv_timeout(DROP_WAIT_MAX) {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "kernel state not removed completely"),
+            Err(error) => tracing::warn!(%error, "kernel state not removed in time"),
+        }
+    }
+}
+
+/// How long dropping waits for the removal; usually it takes some milliseconds.
+const DROP_WAIT_MAX: Duration = Duration::from_secs(5);
+
+fn open(options: Options) -> Result<Engine, KernelError> {
+    let Options { owner, namespace, state_folder, .. } = options;
+    let place = match &namespace {
+        Some(namespace) => {
+            namespace.enter()?;
+            namespace.name()
+        }
+        None => "host",
+    };
+    Engine::open(owner, &state_folder, place)
+}

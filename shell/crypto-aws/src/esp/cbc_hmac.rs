@@ -1,11 +1,11 @@
 //! CBC, then HMAC over everything from the SPI to the last block (RFC 4303 §3.3.2.1).
 
-use aws_lc_rs::hmac;
-use isthmus_core::ct_eq;
+use aws_lc_rs::{constant_time, hmac};
 use isthmus_crypto::{
     CipherAlg, CryptoError, EspCipher, EspJob, EspJobResult, EspKeys, EspSuite, HashAlg,
 };
 
+use super::interleave::Interleaver;
 use super::{Fields, well_formed};
 use crate::cbc::{Decryptor, Encryptor};
 
@@ -13,6 +13,8 @@ use crate::cbc::{Decryptor, Encryptor};
 pub(super) struct CbcHmac {
     suite: EspSuite,
     encryptor: Encryptor,
+    /// For batches, where it helps.
+    interleaver: Option<Interleaver>,
     decryptor: Decryptor,
     mac: hmac::Key,
 }
@@ -35,18 +37,33 @@ impl CbcHmac {
         Ok(Self {
             suite,
             encryptor: Encryptor::new(cipher, keys.cipher.expose())?,
+            interleaver: Interleaver::new(cipher, keys.cipher.expose()),
             decryptor: Decryptor::new(cipher, keys.cipher.expose())?,
             mac: hmac::Key::new(algorithm, keys.integrity.expose()),
         })
     }
 
-    fn seal_one(&self, job: &mut EspJob<'_>) -> EspJobResult {
-        let Some(fields) = Fields::split(self.suite, job.packet) else {
-            return EspJobResult::BadLength;
-        };
-        if self.encryptor.encrypt(fields.iv, fields.body).is_err() {
-            return EspJobResult::BadLength;
+    /// Encrypts and authenticates one packet after the other.
+    fn seal_serially(&self, batch: &mut [EspJob<'_>]) {
+        for job in batch {
+            let sealed = Fields::split(self.suite, job.packet)
+                .is_some_and(|fields| self.encryptor.encrypt(fields.iv, fields.body).is_ok());
+            job.result = if sealed { self.sign(job) } else { EspJobResult::BadLength };
         }
+    }
+
+    /// Encrypts all packets at once, then authenticates one after the other.
+    fn seal_interleaved(&self, interleaver: &Interleaver, batch: &mut [EspJob<'_>]) {
+        interleaver
+            .encrypt(batch.iter_mut().filter_map(|job| Fields::split(self.suite, job.packet)));
+        for job in batch {
+            let sealed = well_formed(self.suite, job);
+            job.result = if sealed { self.sign(job) } else { EspJobResult::BadLength };
+        }
+    }
+
+    /// Fills in the ICV of an encrypted packet.
+    fn sign(&self, job: &mut EspJob<'_>) -> EspJobResult {
         match self.tag(job) {
             Some((tag, icv)) => {
                 icv.copy_from_slice(tag.as_ref().get(..icv.len()).unwrap_or_default());
@@ -61,7 +78,8 @@ impl CbcHmac {
             return EspJobResult::BadLength;
         }
         let Some((tag, icv)) = self.tag(job) else { return EspJobResult::BadLength };
-        if !ct_eq(tag.as_ref().get(..icv.len()).unwrap_or_default(), icv) {
+        let expected = tag.as_ref().get(..icv.len()).unwrap_or_default();
+        if constant_time::verify_slices_are_equal(expected, icv).is_err() {
             return EspJobResult::NotAuthentic;
         }
         let Some(fields) = Fields::split(self.suite, job.packet) else {
@@ -89,8 +107,11 @@ impl CbcHmac {
 
 impl EspCipher for CbcHmac {
     fn seal(&self, batch: &mut [EspJob<'_>]) {
-        for job in batch {
-            job.result = self.seal_one(job);
+        match &self.interleaver {
+            Some(interleaver) if batch.len() >= INTERLEAVE_MIN => {
+                self.seal_interleaved(interleaver, batch);
+            }
+            Some(_) | None => self.seal_serially(batch),
         }
     }
 
@@ -98,5 +119,98 @@ impl EspCipher for CbcHmac {
         for job in batch {
             job.result = self.open_one(job);
         }
+    }
+}
+
+/// Batches below this are encrypted packet by packet.
+const INTERLEAVE_MIN: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use isthmus_core::Rng;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn transform(suite: EspSuite, cipher: CipherAlg, hash: HashAlg) -> CbcHmac {
+        let mut keymat = vec![0; suite.keymat_len()];
+        Rng::new([1; 32]).fill(&mut keymat);
+        let keys = EspKeys::from_keymat(suite, &keymat).unwrap();
+        CbcHmac::new(suite, cipher, hash, &keys).unwrap()
+    }
+
+    fn jobs(packets: &mut [(Vec<u8>, Option<u32>)]) -> Vec<EspJob<'_>> {
+        packets
+            .iter_mut()
+            .map(|(packet, seq_hi)| EspJob {
+                packet,
+                seq_hi: *seq_hi,
+                result: EspJobResult::Pending,
+            })
+            .collect()
+    }
+
+    /// Packets of whole blocks mostly, of any length sometimes, as many as fill the lanes and more.
+    fn packets() -> impl Strategy<Value = Vec<(Vec<u8>, Option<u32>)>> {
+        let whole = |overhead| move |blocks: usize| overhead + 16 * blocks;
+        let len = prop_oneof![
+            4 => (0..6usize).prop_map(whole(36)),
+            4 => (0..90usize).prop_map(whole(36)),
+            4 => (0..90usize).prop_map(whole(40)),
+            1 => 0..200usize,
+        ];
+        let packet = len.prop_flat_map(|len| prop::collection::vec(any::<u8>(), len));
+        prop::collection::vec((packet, any::<Option<u32>>()), 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn interleaved_packets_equal_packets_one_by_one(packets in packets()) {
+            for (suite, cipher, hash) in [
+                (EspSuite::Aes128CbcSha1, CipherAlg::Aes128Cbc, HashAlg::Sha1),
+                (EspSuite::Aes192CbcSha1, CipherAlg::Aes192Cbc, HashAlg::Sha1),
+                (EspSuite::Aes256CbcSha1, CipherAlg::Aes256Cbc, HashAlg::Sha1),
+                (EspSuite::Aes256CbcSha256, CipherAlg::Aes256Cbc, HashAlg::Sha256),
+            ] {
+                let transform = transform(suite, cipher, hash);
+                let (mut serial, mut interleaved) = (packets.clone(), packets.clone());
+                let mut serial_jobs = jobs(&mut serial);
+                transform.seal_serially(&mut serial_jobs);
+                let results: Vec<_> = serial_jobs.iter().map(|job| job.result).collect();
+                // Without AES instructions there is nothing to compare.
+                let Some(interleaver) = &transform.interleaver else { continue };
+                let mut interleaved_jobs = jobs(&mut interleaved);
+                transform.seal_interleaved(interleaver, &mut interleaved_jobs);
+                for (job, result) in interleaved_jobs.iter().zip(results) {
+                    prop_assert_eq!(job.result, result);
+                }
+                prop_assert_eq!(&serial, &interleaved);
+            }
+        }
+
+        #[test]
+        fn a_sealed_batch_opens_again(packets in packets()) {
+            let transform =
+                transform(EspSuite::Aes256CbcSha1, CipherAlg::Aes256Cbc, HashAlg::Sha1);
+            let mut worked = packets.clone();
+            let mut jobs = jobs(&mut worked);
+            transform.seal(&mut jobs);
+            let sealed: Vec<_> = jobs.iter().map(|job| job.result).collect();
+            transform.open(&mut jobs);
+            for ((job, sealed), (packet, _)) in jobs.iter().zip(sealed).zip(&packets) {
+                prop_assert_eq!(job.result, sealed);
+                if sealed == EspJobResult::Done {
+                    let end = packet.len() - 12;
+                    prop_assert_eq!(&job.packet[..end], &packet[..end]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_aes_is_interleaved() {
+        assert!(Interleaver::new(CipherAlg::TripleDesCbc, &[0; 24]).is_none());
+        let made = Interleaver::new(CipherAlg::Aes128Cbc, &[0; 16]).is_some();
+        assert_eq!(made, aes::hardware_accelerated());
     }
 }

@@ -2,6 +2,7 @@
 
 mod cbc_hmac;
 mod gcm;
+mod interleave;
 
 use isthmus_crypto::{CipherAlg, CryptoError, EspCipher, EspJob, EspKeys, EspSuite, HashAlg};
 

@@ -11,11 +11,14 @@ use crate::DropReason;
 /// on the stack.
 pub(crate) const RUN_MAX: usize = 32;
 
+/// A run this short is worked on with a shorter list, which is quicker to set up.
+pub(crate) const RUN_FEW: usize = 4;
+
 /// Packets of one run, in order.
 pub(crate) type Run<'a> = [Option<&'a mut Buf>];
 
 /// What was decided about each packet of a run before the transform: its sequence number or a drop.
-pub(crate) type Admitted = [Result<u64, DropReason>; RUN_MAX];
+pub(crate) type Admitted<const N: usize> = [Result<u64, DropReason>; N];
 
 /// Calls `work` with each run of `batch`.
 pub(crate) fn runs<'a>(
@@ -41,14 +44,15 @@ pub(crate) fn runs<'a>(
     }
 }
 
-/// Gives the admitted packets of a run to `transform` and returns what became of them, in order.
-pub(crate) fn transform(
+/// Gives the admitted packets of a run of at most `N` to `transform` and returns what became of them,
+/// in order.
+pub(crate) fn transform<const N: usize>(
     run: &mut Run<'_>,
-    admitted: &Admitted,
+    admitted: &Admitted<N>,
     esn: bool,
     transform: impl FnOnce(&mut [EspJob<'_>]),
-) -> array::IntoIter<EspJobResult, RUN_MAX> {
-    let mut jobs: [EspJob<'_>; RUN_MAX] =
+) -> array::IntoIter<EspJobResult, N> {
+    let mut jobs: [EspJob<'_>; N] =
         array::from_fn(|_| EspJob { packet: &mut [], seq_hi: None, result: EspJobResult::Pending });
     let mut free = jobs.iter_mut();
     let mut len = 0;

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use isthmus_core::Buf;
 use isthmus_crypto::{CryptoError, EspCipher, EspJobResult, Provider};
 
-use crate::batch::{self, Admitted, RUN_MAX, Run};
+use crate::batch::{self, Admitted, RUN_FEW, RUN_MAX, Run};
 use crate::params::Meter;
 use crate::{
     Counters, DropReason, HEADER_LEN, InboundRecord, ReplayWindow, SaParams, SoftLimit,
@@ -62,7 +62,14 @@ impl InboundSa {
         results: &mut Vec<Result<u8, DropReason>>,
     ) {
         results.clear();
-        batch::runs(batch, |run| self.open_run(run, |result| results.push(result)));
+        batch::runs(batch, |run| {
+            let each = |result| results.push(result);
+            if run.len() <= RUN_FEW {
+                self.open_run::<RUN_FEW>(run, each);
+            } else {
+                self.open_run::<RUN_MAX>(run, each);
+            }
+        });
     }
 
     /// Opens one packet and returns its next header.
@@ -71,7 +78,7 @@ impl InboundSa {
     /// Why it was dropped; its content is unspecified.
     pub fn open(&mut self, buf: &mut Buf) -> Result<u8, DropReason> {
         let mut result = Err(DropReason::BadLength);
-        self.open_run(&mut [Some(buf)], |opened| result = opened);
+        self.open_run::<1>(&mut [Some(buf)], |opened| result = opened);
         result
     }
 
@@ -100,9 +107,13 @@ impl InboundSa {
         &self.window
     }
 
-    /// Opens one run and tells the result of each packet in order.
-    fn open_run(&mut self, run: &mut Run<'_>, mut each: impl FnMut(Result<u8, DropReason>)) {
-        let mut admitted: Admitted = [Err(DropReason::Truncated); RUN_MAX];
+    /// Opens one run of at most `N` packets and tells the result of each packet in order.
+    fn open_run<const N: usize>(
+        &mut self,
+        run: &mut Run<'_>,
+        mut each: impl FnMut(Result<u8, DropReason>),
+    ) {
+        let mut admitted: Admitted<N> = [Err(DropReason::Truncated); N];
         for (buf, admitted) in run.iter().flatten().zip(&mut admitted) {
             *admitted = self.admit(buf);
         }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use isthmus_core::{Buf, Rng, Seed};
 use isthmus_crypto::{CryptoError, EspCipher, EspJobResult, Provider};
 
-use crate::batch::{self, Admitted, RUN_MAX, Run, low};
+use crate::batch::{self, Admitted, RUN_FEW, RUN_MAX, Run, low};
 use crate::params::Meter;
 use crate::size::{self, padding_len};
 use crate::{Counters, DropReason, HEADER_LEN, OutboundRecord, SaParams, SoftLimit, TRAILER_LEN};
@@ -84,7 +84,14 @@ impl OutboundSa {
         results: &mut Vec<Result<(), DropReason>>,
     ) {
         results.clear();
-        batch::runs(batch, |run| self.seal_run(run, next_header, |result| results.push(result)));
+        batch::runs(batch, |run| {
+            let each = |result| results.push(result);
+            if run.len() <= RUN_FEW {
+                self.seal_run::<RUN_FEW>(run, next_header, each);
+            } else {
+                self.seal_run::<RUN_MAX>(run, next_header, each);
+            }
+        });
     }
 
     /// Seals one packet.
@@ -93,7 +100,7 @@ impl OutboundSa {
     /// Why it was dropped; it keeps its payload.
     pub fn seal(&mut self, buf: &mut Buf, next_header: u8) -> Result<(), DropReason> {
         let mut result = Err(DropReason::BadLength);
-        self.seal_run(&mut [Some(buf)], next_header, |sealed| result = sealed);
+        self.seal_run::<1>(&mut [Some(buf)], next_header, |sealed| result = sealed);
         result
     }
 
@@ -128,14 +135,14 @@ impl OutboundSa {
         self.reserved_until.map(|end| end.saturating_sub(next))
     }
 
-    /// Seals one run and tells the result of each packet in order.
-    fn seal_run(
+    /// Seals one run of at most `N` packets and tells the result of each packet in order.
+    fn seal_run<const N: usize>(
         &mut self,
         run: &mut Run<'_>,
         next_header: u8,
         mut each: impl FnMut(Result<(), DropReason>),
     ) {
-        let mut framed: Admitted = [Err(DropReason::NoRoom); RUN_MAX];
+        let mut framed: Admitted<N> = [Err(DropReason::NoRoom); N];
         for (buf, framed) in run.iter_mut().flatten().zip(&mut framed) {
             *framed = self.frame(buf, next_header);
         }

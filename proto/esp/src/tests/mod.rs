@@ -15,7 +15,7 @@ use crate::{InboundSa, Lifetime, OutboundSa, SaParams};
 const UDP: u8 = 17;
 
 /// Parameters with keys from a seed.
-fn params(suite: EspSuite, esn: bool) -> SaParams {
+pub(crate) fn params(suite: EspSuite, esn: bool) -> SaParams {
     let mut keymat = alloc::vec![0; suite.keymat_len()];
     Rng::new([7; 32]).fill(&mut keymat);
     let keys = EspKeys::from_keymat(suite, &keymat).unwrap();
@@ -23,7 +23,7 @@ fn params(suite: EspSuite, esn: bool) -> SaParams {
 }
 
 /// Both halves of a fresh SA.
-fn pair(params: &SaParams) -> (OutboundSa, InboundSa) {
+pub(crate) fn pair(params: &SaParams) -> (OutboundSa, InboundSa) {
     let provider = isthmus_crypto_aws::provider();
     let outbound = OutboundSa::new(params.clone(), 1, &*provider, [9; 32]).unwrap();
     (outbound, InboundSa::new(params.clone(), &*provider).unwrap())

@@ -1,0 +1,141 @@
+//! What every exchange needs at hand: configuration, algorithms, randomness, outbox and counters.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use isthmus_core::{Key, Outbox, Path, Rng};
+use isthmus_crypto::{CryptoError, DhJob, HashAlg, Provider};
+use isthmus_wire::Writer;
+
+use crate::action::{Action, Failure, JobId};
+use crate::codec::{Cookies, Flags, Header, Notification, Out};
+use crate::config::Config;
+use crate::iana::{ExchangeType, NotifyType, PayloadType, ProtocolId};
+
+/// Counters of an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Datagrams that changed nothing, by label of the reason.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Failed attempts, by label of the cause.
+    pub failed: BTreeMap<&'static str, u64>,
+    /// Messages sent again because the same request came again.
+    pub replies_repeated: u64,
+    /// Requests sent again because no answer came.
+    pub requests_repeated: u64,
+    /// Half-open exchanges evicted by younger ones.
+    pub half_open_evicted: u64,
+    /// Half-open exchanges that timed out before they were worth a report.
+    pub half_open_expired: u64,
+    /// Notifications received in clear; they prove nothing.
+    pub plain_notifications: u64,
+}
+
+/// What a job is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    MainMode(Key),
+    QuickMode(Key, u32),
+}
+
+/// Shared by all exchanges of an endpoint.
+pub(crate) struct Context {
+    pub(crate) config: Arc<Config>,
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) rng: Rng,
+    pub(crate) out: Outbox<Action>,
+    pub(crate) stats: Stats,
+    jobs: BTreeMap<JobId, Job>,
+    next_job: u64,
+}
+
+/// A SHA-256 digest, to recognise a message that came before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Digest([u8; 32]);
+
+impl Context {
+    pub(crate) fn new(config: Arc<Config>, provider: Arc<dyn Provider>, rng: Rng) -> Self {
+        Self {
+            config,
+            provider,
+            rng,
+            out: Outbox::new(),
+            stats: Stats::default(),
+            jobs: BTreeMap::new(),
+            next_job: 0,
+        }
+    }
+
+    /// Asks for a computation.
+    pub(crate) fn offload(&mut self, purpose: Job, job: DhJob) {
+        let id = JobId(self.next_job);
+        self.next_job += 1;
+        self.jobs.insert(id, purpose);
+        self.out.push(Action::Offload { id, job });
+    }
+
+    /// What a finished job was for; none when nobody waits any more.
+    pub(crate) fn finished(&mut self, id: JobId) -> Option<Job> {
+        self.jobs.remove(&id)
+    }
+
+    /// Forgets the jobs of an IKE SA; their results will find nobody.
+    pub(crate) fn forget_jobs(&mut self, of: Key) {
+        self.jobs.retain(|_, job| match job {
+            Job::MainMode(key) | Job::QuickMode(key, _) => *key != of,
+        });
+    }
+
+    /// Recognises a message.
+    pub(crate) fn digest(&self, bytes: &[u8]) -> Result<Digest, CryptoError> {
+        let mut out = [0; 32];
+        self.provider.hash(HashAlg::Sha256, &[bytes], &mut out)?;
+        Ok(Digest(out))
+    }
+
+    /// A random message id or cookie half that is not zero.
+    pub(crate) fn message_id(&mut self) -> u32 {
+        self.rng.u32().max(1)
+    }
+
+    /// A random cookie that is not zero.
+    pub(crate) fn cookie(&mut self) -> [u8; 8] {
+        self.rng.u64().max(1).to_be_bytes()
+    }
+
+    pub(crate) fn nonce(&mut self, len: usize) -> Vec<u8> {
+        let mut nonce = alloc::vec![0; len];
+        self.rng.fill(&mut nonce);
+        nonce
+    }
+
+    pub(crate) fn transmit(&mut self, path: Path, marked: bool, bytes: Vec<u8>) {
+        self.out.push(Action::Transmit { path, marked, bytes });
+    }
+
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        let count = self.stats.failed.entry(failure.cause.label()).or_default();
+        *count += 1;
+        self.out.push(Action::Failed(failure));
+    }
+}
+
+/// A message in clear.
+pub(crate) fn plain(cookies: Cookies, exchange: ExchangeType, id: u32, chain: &Out) -> Vec<u8> {
+    let body = chain.to_bytes();
+    let flags = Flags::default();
+    let header = Header { cookies, first: chain.first(), exchange, flags, message_id: id };
+    let mut w = Writer::new();
+    header.write(&mut w, body.len());
+    w.bytes(&body);
+    w.into_vec()
+}
+
+/// An error notification in clear: 40 bytes, less than any message that provokes it.
+pub(crate) fn plain_notification(cookies: Cookies, id: u32, kind: NotifyType) -> Vec<u8> {
+    let body =
+        Notification { protocol: ProtocolId::ISAKMP, kind, spi: Vec::new(), data: Vec::new() };
+    let chain = Out::new().with(PayloadType::NOTIFICATION, body.to_bytes());
+    plain(cookies, ExchangeType::INFORMATIONAL, id, &chain)
+}

@@ -1,0 +1,391 @@
+//! The machine as a whole: finds the SA of a datagram, keeps the timers, and hands on.
+//!
+//! ```text
+//!  datagram -> Message::read -> by cookies -> main mode | quick mode | informational
+//!                                 |                admit (sees state) -> commit (changes it)
+//!                                 `-- no SA: only a first message of main mode may go on
+//! ```
+//!
+//! Whatever an input touches is noted, and when the input is done the deadlines of what was touched
+//! are entered into one agenda, so that thousands of SAs cost the logarithm of their number.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use isthmus_core::{Agenda, Arena, Deadline, Instant, Key, Path, Rng, Seed};
+use isthmus_crypto::{CryptoError, DhOutput, Provider};
+
+use crate::action::{Action, DownReason, JobId, PeerId};
+use crate::codec::{Message, header::Header};
+use crate::config::{Config, Connect};
+use crate::context::{Context, Job, Stats};
+use crate::error::Rejected;
+use crate::iana::ExchangeType;
+use crate::peer::Peer;
+use crate::sa::{IkeSa, Role, State};
+use crate::table::Table;
+
+/// IKEv1, both roles, for any number of peers.
+pub struct Endpoint {
+    pub(crate) ctx: Context,
+    pub(crate) sas: Arena<Box<IkeSa>>,
+    pub(crate) peers: Arena<Box<Peer>>,
+    /// Inbound SPIs: the raw value of a key, and whose it is.
+    pub(crate) inbound: Arena<PeerId>,
+    pub(crate) table: Table,
+    pub(crate) agenda: Agenda<Owner>,
+    touched: Vec<Owner>,
+}
+
+/// Who has deadlines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    Peer(Key),
+    Sa(Key),
+}
+
+impl Endpoint {
+    /// An endpoint without peers. All randomness comes from `seed`.
+    pub fn new(
+        config: Arc<Config>,
+        provider: Arc<dyn Provider>,
+        seed: Seed,
+        _now: Instant,
+    ) -> Self {
+        Self {
+            ctx: Context::new(config, provider, Rng::new(seed)),
+            sas: Arena::new(),
+            peers: Arena::new(),
+            inbound: Arena::new(),
+            table: Table::default(),
+            agenda: Agenda::new(),
+            touched: Vec::new(),
+        }
+    }
+
+    /// Uses another configuration for what begins from here on; nothing that is up changes.
+    pub fn set_config(&mut self, config: Arc<Config>) {
+        self.ctx.config = config;
+    }
+
+    /// Feeds one datagram. `marked`: it came with the non-ESP marker, which is taken off already.
+    ///
+    /// # Errors
+    /// Why the datagram changed nothing; counted in [`Stats`].
+    pub fn handle_datagram(
+        &mut self,
+        path: Path,
+        marked: bool,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), Rejected> {
+        let result = self.dispatch(path, marked, bytes, now);
+        if let Err(rejected) = &result {
+            *self.ctx.stats.rejected.entry(rejected.label()).or_default() += 1;
+        }
+        self.settle();
+        result
+    }
+
+    /// Feeds the passage of time; calling it early is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(owner) = self.agenda.pop_due(now) {
+            self.touch(owner);
+            match owner {
+                Owner::Peer(key) => self.peer_timers(PeerId(key), now),
+                Owner::Sa(key) => self.sa_timers(key, now),
+            }
+            self.settle();
+        }
+    }
+
+    /// Feeds the result of an [`Action::Offload`].
+    pub fn handle_job(&mut self, id: JobId, result: Result<DhOutput, CryptoError>, now: Instant) {
+        match self.ctx.finished(id) {
+            Some(Job::MainMode(key)) => {
+                self.touch(Owner::Sa(key));
+                self.main_mode_job(key, result, now);
+            }
+            Some(Job::QuickMode(key, message_id)) => {
+                self.touch(Owner::Sa(key));
+                self.quick_mode_job(key, message_id, result, now);
+            }
+            None => {}
+        }
+        self.settle();
+    }
+
+    /// Authentic ESP came from the peer: it is alive.
+    pub fn peer_alive(&mut self, peer: PeerId, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(peer.0) {
+            peer.dpd.alive(now);
+        }
+    }
+
+    /// Authentic ESP came from a new address of the peer.
+    pub fn path_moved(&mut self, peer: PeerId, path: Path) {
+        self.move_path(peer, path);
+    }
+
+    /// The first packet came on an inbound SA; it confirms a quick mode whose message 3 was lost.
+    pub fn inbound_used(&mut self, spi: u32, now: Instant) {
+        self.child_used(spi, now);
+        self.settle();
+    }
+
+    /// An SA, by either of its SPIs, has used most of its bytes or sequence numbers. Who made the
+    /// child rekeys it; a responder leaves that to its peer.
+    pub fn soft_limit(&mut self, peer: PeerId, spi: u32, now: Instant) {
+        let Some(found) = self.peers.get(peer.0) else { return };
+        let child = found.children.iter().find(|c| c.inbound == spi || c.outbound == spi);
+        if let Some(inbound) = child.filter(|child| child.initiator).map(|child| child.inbound) {
+            self.rekey_one(peer, inbound, now);
+        }
+        self.settle();
+    }
+
+    /// Connects to a server. The id is the peer's for good; if the attempt fails, `Failed` names it and
+    /// it is forgotten.
+    ///
+    /// # Errors
+    /// [`Rejected::PeerLimit`].
+    pub fn connect(&mut self, params: Connect, now: Instant) -> Result<PeerId, Rejected> {
+        let path = params.ike;
+        let connect = Arc::new(params);
+        if self.peers.len() >= crate::peer::PEERS_MAX {
+            return Err(Rejected::PeerLimit);
+        }
+        let peer = Box::new(Peer::outgoing(Arc::clone(&connect)));
+        let id = self.peers.insert(peer).map(PeerId).map_err(|_| Rejected::PeerLimit)?;
+        let result = self.initiate(id, connect, (path, false), false, now);
+        match result {
+            Ok(key) => self.set_attempt(id, Some(key)),
+            Err(_) => {
+                self.peers.remove(id.0);
+            }
+        }
+        self.settle();
+        result.map(|_| id)
+    }
+
+    /// Replaces every child of the peer by a new one.
+    pub fn rekey_child(&mut self, peer: PeerId, now: Instant) {
+        let Some(found) = self.peers.get(peer.0) else { return };
+        let up = |c: &&crate::child::Child| c.state == crate::child::ChildState::Up;
+        let children: Vec<u32> = found.children.iter().filter(up).map(|c| c.inbound).collect();
+        for spi in children {
+            self.rekey_one(peer, spi, now);
+        }
+        self.settle();
+    }
+
+    /// Replaces the IKE SA of the peer by a new one; children stay.
+    pub fn rekey_ike(&mut self, peer: PeerId, now: Instant) {
+        self.start_ike_rekey(peer, now);
+        self.settle();
+    }
+
+    /// Deletes everything towards the peer, then takes it away.
+    pub fn close_peer(&mut self, peer: PeerId, _now: Instant) {
+        self.close(peer, DownReason::Closed);
+        self.settle();
+    }
+
+    /// The next thing to do; the order is part of the contract.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.ctx.out.pop()
+    }
+
+    /// When to call `handle_timeout` next.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        self.agenda.next().map(|at| Deadline { at, why: "ike" })
+    }
+
+    /// Counters.
+    pub const fn stats(&self) -> &Stats {
+        &self.ctx.stats
+    }
+
+    /// Number of peers, connection attempts of our own included.
+    pub fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Number of IKE SAs in any state.
+    pub fn ike_sas(&self) -> usize {
+        self.sas.len()
+    }
+
+    /// Number of inbound SPIs in use or reserved.
+    pub fn inbound_spis(&self) -> usize {
+        self.inbound.len()
+    }
+
+    /// Number of half-open exchanges that others began.
+    pub fn half_open(&self) -> usize {
+        self.table.half_open()
+    }
+
+    fn dispatch(
+        &mut self,
+        path: Path,
+        marked: bool,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), Rejected> {
+        let message = Message::read(bytes)?;
+        let Header { cookies, exchange, message_id, .. } = message.header;
+        let known = matches!(
+            exchange,
+            ExchangeType::IDENTITY_PROTECTION
+                | ExchangeType::QUICK_MODE
+                | ExchangeType::INFORMATIONAL
+        );
+        if !known {
+            return Err(Rejected::ExchangeUnsupported(exchange));
+        }
+        let main_mode = exchange == ExchangeType::IDENTITY_PROTECTION;
+        if main_mode && message_id != 0 {
+            return Err(Rejected::MessageId);
+        }
+        if main_mode && cookies.is_initial() {
+            return self.main_mode_first(path, marked, &message, now);
+        }
+        // Nothing is ever said to cookies that name no SA.
+        let key = self.table.find(&cookies).ok_or(Rejected::UnknownCookies)?;
+        self.touch(Owner::Sa(key));
+        match exchange {
+            ExchangeType::IDENTITY_PROTECTION => self.main_mode(key, (path, marked), &message, now),
+            ExchangeType::QUICK_MODE => self.quick_mode(key, (path, marked), &message, now),
+            _ => self.informational(key, (path, marked), &message, now),
+        }
+    }
+
+    fn main_mode(
+        &mut self,
+        key: Key,
+        from: (Path, bool),
+        message: &Message<'_>,
+        now: Instant,
+    ) -> Result<(), Rejected> {
+        let digest = self.ctx.digest(message.bytes)?;
+        let Some(sa) = self.sas.get(key) else { return Err(Rejected::UnknownCookies) };
+        if sa.window.received == Some(digest) {
+            return self.duplicate_or(key, message, Rejected::Duplicate);
+        }
+        match &sa.state {
+            State::AwaitMm2(_) => self.main_mode_second(key, message),
+            State::AwaitMm3(_) => self.main_mode_third(key, from, message),
+            State::AwaitMm4(_) => self.main_mode_fourth(key, message),
+            State::AwaitMm5(_) => self.main_mode_fifth(key, from, message, now),
+            State::AwaitMm6(_) => self.main_mode_sixth(key, from, message, now),
+            State::AgreeingAsResponder(_)
+            | State::AgreeingAsInitiator(_)
+            | State::Generating(_) => Err(Rejected::Busy),
+            State::Established(_) | State::Changing => Err(Rejected::IncorrectState),
+        }
+    }
+
+    /// Answers the exact repetition of the last message; anything else is `otherwise`.
+    pub(crate) fn duplicate_or(
+        &mut self,
+        key: Key,
+        message: &Message<'_>,
+        otherwise: Rejected,
+    ) -> Result<(), Rejected> {
+        let digest = self.ctx.digest(message.bytes)?;
+        let Some(sa) = self.sas.get_mut(key) else { return Err(Rejected::UnknownCookies) };
+        if sa.window.received != Some(digest) {
+            return Err(otherwise);
+        }
+        if sa.role == Role::Initiator {
+            return Err(Rejected::Duplicate);
+        }
+        sa.budget.earn(message.bytes.len());
+        if sa.window.sent.is_none() {
+            return Err(Rejected::Busy);
+        }
+        if !sa.resend(&mut self.ctx) {
+            return Err(Rejected::AmplificationLimit);
+        }
+        self.ctx.stats.replies_repeated += 1;
+        Ok(())
+    }
+
+    fn main_mode_job(&mut self, key: Key, result: Result<DhOutput, CryptoError>, now: Instant) {
+        let Some(sa) = self.sas.get_mut(key) else { return };
+        match sa.take_state() {
+            State::AgreeingAsResponder(state) => self.responder_agreed(key, *state, result),
+            State::Generating(state) => self.initiator_generated(key, *state, result, now),
+            State::AgreeingAsInitiator(state) => self.initiator_agreed(key, *state, result, now),
+            other @ (State::AwaitMm2(_)
+            | State::AwaitMm3(_)
+            | State::AwaitMm4(_)
+            | State::AwaitMm5(_)
+            | State::AwaitMm6(_)
+            | State::Established(_)
+            | State::Changing) => sa.state = other,
+        }
+    }
+
+    /// Makes sure that another half-open exchange may begin, at the cost of the oldest one whose
+    /// source may be forged.
+    pub(crate) fn make_room(&mut self, remote: IpAddr) -> Result<(), Rejected> {
+        match self.table.admits(remote) {
+            Err(Rejected::HalfOpenLimit) => {
+                let oldest = self.table.oldest_unproven().ok_or(Rejected::HalfOpenLimit)?;
+                self.ctx.stats.half_open_evicted += 1;
+                self.drop_sa(oldest);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) fn add_half_open(&mut self, sa: IkeSa) -> Result<Key, Rejected> {
+        let (cookies, remote, created) = (sa.cookies, sa.path.remote, sa.created);
+        let key = self.sas.insert(Box::new(sa)).map_err(|_| Rejected::HalfOpenLimit)?;
+        self.table.add_half_open(cookies, remote, created, key);
+        self.touch(Owner::Sa(key));
+        Ok(key)
+    }
+
+    pub(crate) fn add_outgoing(&mut self, sa: IkeSa) -> Result<Key, Rejected> {
+        let cookie = sa.cookies.initiator;
+        let key = self.sas.insert(Box::new(sa)).map_err(|_| Rejected::PeerLimit)?;
+        self.table.add_outgoing(cookie, key);
+        self.touch(Owner::Sa(key));
+        Ok(key)
+    }
+
+    pub(crate) fn with_sa<T>(
+        &mut self,
+        key: Key,
+        f: impl FnOnce(&mut IkeSa, &mut Context) -> Result<T, Rejected>,
+    ) -> Result<T, Rejected> {
+        let Some(sa) = self.sas.get_mut(key) else { return Err(Rejected::UnknownCookies) };
+        f(sa, &mut self.ctx)
+    }
+
+    /// Notes that deadlines of an owner may have changed.
+    pub(crate) fn touch(&mut self, owner: Owner) {
+        self.touched.push(owner);
+    }
+
+    /// Enters the deadlines of everything touched.
+    pub(crate) fn settle(&mut self) {
+        while let Some(owner) = self.touched.pop() {
+            let next = match owner {
+                Owner::Peer(key) => {
+                    self.peers.get(key).and_then(|peer| peer.timers.next().map(|(at, _)| at))
+                }
+                Owner::Sa(key) => {
+                    self.sas.get(key).and_then(|sa| sa.timers.next().map(|(at, _)| at))
+                }
+            };
+            self.agenda.set(owner, next);
+        }
+    }
+}

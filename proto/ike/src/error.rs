@@ -1,0 +1,106 @@
+//! Why a datagram changed nothing.
+
+use core::fmt;
+
+use isthmus_crypto::CryptoError;
+use isthmus_wire::DecodeError;
+
+use crate::iana::ExchangeType;
+
+/// A datagram that changed nothing, and why; [`Rejected::label`] is fit for a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// The reply would be more than was received before authentication.
+    AmplificationLimit,
+    /// The exchange waits for a computation.
+    Busy,
+    /// An algorithm failed on a length; only a bug or a hostile length does that.
+    Crypto(CryptoError),
+    /// Not a message.
+    Decode(DecodeError),
+    /// Received before, and no answer is due.
+    Duplicate,
+    /// An exchange type we do not do, aggressive mode among them.
+    ExchangeUnsupported(ExchangeType),
+    /// Too many half-open exchanges.
+    HalfOpenLimit,
+    /// Too many half-open exchanges from this source address.
+    HalfOpenSourceLimit,
+    /// A HASH does not verify.
+    HashMismatch,
+    /// The message does not fit the state of its SA.
+    IncorrectState,
+    /// A message id that this exchange type may not have.
+    MessageId,
+    /// Nothing offered is acceptable.
+    NoProposalChosen,
+    /// Encrypted before keys exist.
+    NotYetEncrypted,
+    /// In clear where only encrypted messages count.
+    Plain,
+    /// Too many quick modes at once, or no SPI left.
+    QuickModeLimit,
+    /// Quick mode selectors we cannot serve.
+    Selectors,
+    /// Too many peers.
+    PeerLimit,
+    /// This attempt failed before, and its answer was given.
+    Spent,
+    /// Does not decrypt to a message.
+    Undecryptable,
+    /// No SA has these cookies.
+    UnknownCookies,
+}
+
+impl Rejected {
+    /// The metric label.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::AmplificationLimit => "amplification_limit",
+            Self::Busy => "busy",
+            Self::Crypto(_) => "crypto",
+            Self::Decode(error) => error.fault.label(),
+            Self::Duplicate => "duplicate",
+            Self::ExchangeUnsupported(_) => "exchange_unsupported",
+            Self::HalfOpenLimit => "half_open_limit",
+            Self::HalfOpenSourceLimit => "half_open_source_limit",
+            Self::HashMismatch => "hash_mismatch",
+            Self::IncorrectState => "incorrect_state",
+            Self::MessageId => "message_id",
+            Self::NoProposalChosen => "no_proposal_chosen",
+            Self::NotYetEncrypted => "not_yet_encrypted",
+            Self::Plain => "plain",
+            Self::QuickModeLimit => "quick_mode_limit",
+            Self::Selectors => "selectors",
+            Self::PeerLimit => "peer_limit",
+            Self::Spent => "spent",
+            Self::Undecryptable => "undecryptable",
+            Self::UnknownCookies => "unknown_cookies",
+        }
+    }
+}
+
+impl From<DecodeError> for Rejected {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}
+
+impl From<CryptoError> for Rejected {
+    fn from(error: CryptoError) -> Self {
+        Self::Crypto(error)
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode(error) => write!(f, "{error}"),
+            Self::Crypto(error) => write!(f, "{error}"),
+            Self::ExchangeUnsupported(exchange) => write!(f, "unsupported exchange {exchange}"),
+            other => f.write_str(other.label()),
+        }
+    }
+}
+
+impl core::error::Error for Rejected {}

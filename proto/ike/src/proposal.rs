@@ -1,0 +1,449 @@
+//! Phase 1 proposals: what we offer, what we accept, and how a choice is made.
+//!
+//! The responder goes through the initiator's transforms in the initiator's order and takes the
+//! first that is in its own list. Windows puts P-384 first and means it; Apple and Android put their
+//! strongest first as well; nobody orders by weakness.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use isthmus_core::Duration;
+use isthmus_crypto::{CipherAlg, DhGroup, HashAlg};
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{Attribute, Proposal, SaBody, Transform};
+use crate::iana::{
+    AuthMethod, GroupNumber, IkeAttribute, IkeEncryption, IkeHash, LifeType, ProtocolId,
+    TRANSFORM_KEY_IKE,
+};
+
+/// Algorithms of an IKE SA; the authentication is always by pre-shared key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IkeProposal {
+    /// Cipher.
+    pub cipher: CipherAlg,
+    /// Hash, also the base of the PRF.
+    pub hash: HashAlg,
+    /// Diffie-Hellman group.
+    pub group: DhGroup,
+}
+
+impl IkeProposal {
+    /// Everything we accept from clients, strongest habits first. `legacy` adds 3DES, MD5 and the
+    /// groups of 1024 and 1536 bits, which Android up to 11 and old routers cannot do without.
+    pub fn acceptable(legacy: bool) -> Vec<Self> {
+        let mut all = Vec::new();
+        for group in GROUPS {
+            for cipher in CIPHERS {
+                for hash in HASHES {
+                    let proposal = Self { cipher, hash, group };
+                    if legacy || !proposal.is_legacy() {
+                        all.push(proposal);
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// A short list to offer as initiator; it fits one unfragmented datagram.
+    pub fn offered(legacy: bool) -> Vec<Self> {
+        let modern = [
+            (CipherAlg::Aes256Cbc, HashAlg::Sha256, DhGroup::Modp2048),
+            (CipherAlg::Aes256Cbc, HashAlg::Sha256, DhGroup::Ecp256),
+            (CipherAlg::Aes256Cbc, HashAlg::Sha384, DhGroup::Ecp384),
+            (CipherAlg::Aes256Cbc, HashAlg::Sha1, DhGroup::Modp2048),
+            (CipherAlg::Aes256Cbc, HashAlg::Sha1, DhGroup::Ecp384),
+            (CipherAlg::Aes128Cbc, HashAlg::Sha256, DhGroup::Modp2048),
+            (CipherAlg::Aes128Cbc, HashAlg::Sha1, DhGroup::Modp2048),
+        ];
+        let old = [
+            (CipherAlg::TripleDesCbc, HashAlg::Sha1, DhGroup::Modp2048),
+            (CipherAlg::Aes256Cbc, HashAlg::Sha1, DhGroup::Modp1536),
+            (CipherAlg::Aes256Cbc, HashAlg::Sha1, DhGroup::Modp1024),
+            (CipherAlg::Aes128Cbc, HashAlg::Sha1, DhGroup::Modp1024),
+            (CipherAlg::TripleDesCbc, HashAlg::Sha1, DhGroup::Modp1024),
+        ];
+        let old = old.into_iter().filter(|_| legacy);
+        let all = modern.into_iter().chain(old);
+        all.map(|(cipher, hash, group)| Self { cipher, hash, group }).collect()
+    }
+
+    /// Whether the proposal is allowed only behind the legacy switch.
+    pub const fn is_legacy(self) -> bool {
+        self.group.is_legacy()
+            || matches!(self.cipher, CipherAlg::TripleDesCbc)
+            || matches!(self.hash, HashAlg::Md5 | HashAlg::Md4)
+    }
+
+    /// The proposal with a name such as `aes256-sha256-modp2048`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let mut parts = name.split('-');
+        let (cipher, hash, group) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() {
+            return None;
+        }
+        Some(Self {
+            cipher: CIPHERS.into_iter().find(|c| cipher_name(*c) == cipher)?,
+            hash: HASHES.into_iter().find(|h| hash_name(*h) == hash)?,
+            group: GROUPS.into_iter().find(|g| group_name(*g) == group)?,
+        })
+    }
+
+    /// The transform that offers this proposal for `lifetime`.
+    pub(crate) fn transform(self, number: u8, lifetime: Duration) -> Transform {
+        let mut attributes = Vec::from([
+            Attribute::basic(IkeAttribute::ENCRYPTION.0, ike_encryption(self.cipher).0),
+            Attribute::basic(IkeAttribute::HASH.0, ike_hash(self.hash).0),
+            Attribute::basic(IkeAttribute::GROUP.0, self.group.number()),
+            Attribute::basic(IkeAttribute::AUTHENTICATION.0, AuthMethod::PSK.0),
+            Attribute::basic(IkeAttribute::LIFE_TYPE.0, LifeType::SECONDS.0),
+            Attribute::number(
+                IkeAttribute::LIFE_DURATION.0,
+                u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX),
+            ),
+        ]);
+        if let Some(bits) = key_bits(self.cipher) {
+            attributes.insert(1, Attribute::basic(IkeAttribute::KEY_LENGTH.0, bits));
+        }
+        Transform { number, id: TRANSFORM_KEY_IKE, attributes }
+    }
+
+    /// The SA that offers these proposals in this order, at most [`OFFERS_MAX`].
+    pub(crate) fn offer(proposals: &[Self], lifetime: Duration) -> SaBody {
+        let transforms = (1u8..)
+            .zip(proposals.iter().take(OFFERS_MAX))
+            .map(|(number, proposal)| proposal.transform(number, lifetime))
+            .collect();
+        let proposal =
+            Proposal { number: 1, protocol: ProtocolId::ISAKMP, spi: Vec::new(), transforms };
+        SaBody { proposals: Vec::from([proposal]) }
+    }
+}
+
+impl fmt::Display for IkeProposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (cipher, hash) = (cipher_name(self.cipher), hash_name(self.hash));
+        write!(f, "{cipher}-{hash}-{}", group_name(self.group))
+    }
+}
+
+/// One phase 1 transform as a peer offered it, for people to read; it may name what we cannot do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfferedIke {
+    /// Encryption algorithm.
+    pub encryption: IkeEncryption,
+    /// Key length in bits, when given.
+    pub key_bits: Option<u16>,
+    /// Hash algorithm.
+    pub hash: IkeHash,
+    /// Group.
+    pub group: GroupNumber,
+    /// Authentication method.
+    pub authentication: AuthMethod,
+}
+
+impl OfferedIke {
+    /// Reads a transform leniently; what is missing becomes 0.
+    pub fn of(transform: &Transform) -> Self {
+        let number = |class: IkeAttribute| {
+            transform.attribute(class.0).and_then(Attribute::as_u16).unwrap_or(0)
+        };
+        let key_bits = transform.attribute(IkeAttribute::KEY_LENGTH.0).and_then(Attribute::as_u16);
+        Self {
+            encryption: IkeEncryption(number(IkeAttribute::ENCRYPTION)),
+            key_bits,
+            hash: IkeHash(number(IkeAttribute::HASH)),
+            group: GroupNumber(number(IkeAttribute::GROUP)),
+            authentication: AuthMethod(number(IkeAttribute::AUTHENTICATION)),
+        }
+    }
+
+    /// The proposal this is, if we know every algorithm and it authenticates by pre-shared key.
+    pub fn proposal(&self) -> Option<IkeProposal> {
+        let cipher = match (self.encryption, self.key_bits) {
+            (IkeEncryption::AES, Some(128)) => CipherAlg::Aes128Cbc,
+            (IkeEncryption::AES, Some(192)) => CipherAlg::Aes192Cbc,
+            (IkeEncryption::AES, Some(256)) => CipherAlg::Aes256Cbc,
+            (IkeEncryption::TRIPLE_DES, None) => CipherAlg::TripleDesCbc,
+            _ => return None,
+        };
+        let hash = match self.hash {
+            IkeHash::MD5 => HashAlg::Md5,
+            IkeHash::SHA1 => HashAlg::Sha1,
+            IkeHash::SHA256 => HashAlg::Sha256,
+            IkeHash::SHA384 => HashAlg::Sha384,
+            IkeHash::SHA512 => HashAlg::Sha512,
+            _ => return None,
+        };
+        if self.authentication != AuthMethod::PSK {
+            return None;
+        }
+        Some(IkeProposal { cipher, hash, group: DhGroup::from_number(self.group.0)? })
+    }
+}
+
+impl fmt::Display for OfferedIke {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.encryption)?;
+        if let Some(bits) = self.key_bits {
+            write!(f, "{bits}")?;
+        }
+        write!(f, "-{}-{}", self.hash, self.group)?;
+        if self.authentication == AuthMethod::PSK {
+            return Ok(());
+        }
+        write!(f, " ({})", self.authentication)
+    }
+}
+
+/// An acceptable phase 1 transform among those offered.
+#[derive(Clone, Debug)]
+pub(crate) struct ChosenIke {
+    pub(crate) proposal: IkeProposal,
+    /// In seconds, as offered; RFC 2407 §4.5's default of eight hours when absent.
+    pub(crate) lifetime: Duration,
+    /// The SA body that says so: the one transform, attributes untouched (RFC 2409 §5).
+    pub(crate) reply: SaBody,
+}
+
+/// Takes the first offered transform that is in `ours` and allowed; else what was offered.
+pub(crate) fn choose_ike(
+    offer: &SaBody,
+    ours: &[IkeProposal],
+    legacy: bool,
+) -> Result<ChosenIke, Vec<OfferedIke>> {
+    let candidates = offer
+        .proposals
+        .iter()
+        .filter(|p| p.protocol == ProtocolId::ISAKMP)
+        .flat_map(|p| p.transforms.iter().map(move |t| (p, t)))
+        .filter(|(_, t)| t.id == TRANSFORM_KEY_IKE);
+    for (proposal, transform) in candidates.clone() {
+        let Some(known) = read_ike(transform) else { continue };
+        if ours.contains(&known) && (legacy || !known.is_legacy()) {
+            let reply = Proposal {
+                number: proposal.number,
+                protocol: proposal.protocol,
+                spi: Vec::new(),
+                transforms: Vec::from([transform.clone()]),
+            };
+            return Ok(ChosenIke {
+                proposal: known,
+                lifetime: ike_lifetime(transform),
+                reply: SaBody { proposals: Vec::from([reply]) },
+            });
+        }
+    }
+    Err(candidates.map(|(_, transform)| OfferedIke::of(transform)).collect())
+}
+
+/// Understands a transform completely, or not at all: an attribute we do not know might change its
+/// meaning (RFC 2408 §4.2).
+fn read_ike(transform: &Transform) -> Option<IkeProposal> {
+    let known = |a: &Attribute| {
+        matches!(
+            IkeAttribute(a.class),
+            IkeAttribute::ENCRYPTION
+                | IkeAttribute::HASH
+                | IkeAttribute::AUTHENTICATION
+                | IkeAttribute::GROUP
+                | IkeAttribute::LIFE_TYPE
+                | IkeAttribute::LIFE_DURATION
+                | IkeAttribute::KEY_LENGTH
+        )
+    };
+    if !transform.attributes.iter().all(known) {
+        return None;
+    }
+    OfferedIke::of(transform).proposal()
+}
+
+fn ike_lifetime(transform: &Transform) -> Duration {
+    let (seconds, _) =
+        lifetimes(&transform.attributes, IkeAttribute::LIFE_TYPE.0, IkeAttribute::LIFE_DURATION.0);
+    seconds.map_or(LIFETIME_DEFAULT, Duration::from_secs)
+}
+
+/// Reads life type and duration pairs: seconds and kilobytes.
+pub(crate) fn lifetimes(
+    attributes: &[Attribute],
+    life_type: u16,
+    life_duration: u16,
+) -> (Option<u64>, Option<u64>) {
+    let (mut seconds, mut kilobytes) = (None, None);
+    let mut kind = LifeType::SECONDS;
+    for attribute in attributes {
+        if attribute.class == life_type {
+            kind = LifeType(attribute.as_u16().unwrap_or(0));
+        } else if attribute.class == life_duration {
+            // A duration too large for 64 bits is as good as none.
+            let value = attribute.as_number().filter(|n| *n > 0);
+            match kind {
+                LifeType::SECONDS => seconds = value,
+                LifeType::KILOBYTES => kilobytes = value,
+                _ => {}
+            }
+        }
+    }
+    (seconds, kilobytes)
+}
+
+/// The configuration name of a group, such as `modp2048`.
+pub fn group_name(group: DhGroup) -> &'static str {
+    GroupNumber(group.number()).name().unwrap_or("unknown")
+}
+
+fn cipher_name(cipher: CipherAlg) -> &'static str {
+    match cipher {
+        CipherAlg::Aes128Cbc => "aes128",
+        CipherAlg::Aes192Cbc => "aes192",
+        CipherAlg::Aes256Cbc => "aes256",
+        CipherAlg::TripleDesCbc => "3des",
+    }
+}
+
+fn hash_name(hash: HashAlg) -> &'static str {
+    match hash {
+        HashAlg::Md4 => "md4",
+        HashAlg::Md5 => "md5",
+        HashAlg::Sha1 => "sha1",
+        HashAlg::Sha256 => "sha256",
+        HashAlg::Sha384 => "sha384",
+        HashAlg::Sha512 => "sha512",
+    }
+}
+
+const fn ike_encryption(cipher: CipherAlg) -> IkeEncryption {
+    match cipher {
+        CipherAlg::Aes128Cbc | CipherAlg::Aes192Cbc | CipherAlg::Aes256Cbc => IkeEncryption::AES,
+        CipherAlg::TripleDesCbc => IkeEncryption::TRIPLE_DES,
+    }
+}
+
+const fn key_bits(cipher: CipherAlg) -> Option<u16> {
+    match cipher {
+        CipherAlg::Aes128Cbc => Some(128),
+        CipherAlg::Aes192Cbc => Some(192),
+        CipherAlg::Aes256Cbc => Some(256),
+        CipherAlg::TripleDesCbc => None,
+    }
+}
+
+const fn ike_hash(hash: HashAlg) -> IkeHash {
+    match hash {
+        // MD4 is no IKE hash; 0 is what a peer refuses.
+        HashAlg::Md4 => IkeHash(0),
+        HashAlg::Md5 => IkeHash::MD5,
+        HashAlg::Sha1 => IkeHash::SHA1,
+        HashAlg::Sha256 => IkeHash::SHA256,
+        HashAlg::Sha384 => IkeHash::SHA384,
+        HashAlg::Sha512 => IkeHash::SHA512,
+    }
+}
+
+const CIPHERS: [CipherAlg; 4] =
+    [CipherAlg::Aes256Cbc, CipherAlg::Aes192Cbc, CipherAlg::Aes128Cbc, CipherAlg::TripleDesCbc];
+const HASHES: [HashAlg; 5] =
+    [HashAlg::Sha256, HashAlg::Sha384, HashAlg::Sha512, HashAlg::Sha1, HashAlg::Md5];
+const GROUPS: [DhGroup; 7] = [
+    DhGroup::Ecp384,
+    DhGroup::Ecp256,
+    DhGroup::Modp4096,
+    DhGroup::Modp3072,
+    DhGroup::Modp2048,
+    DhGroup::Modp1536,
+    DhGroup::Modp1024,
+];
+/// Most proposals offered as initiator.
+pub const OFFERS_MAX: usize = 16;
+/// Lifetime of an SA whose negotiation names none (RFC 2407 §4.5).
+pub(crate) const LIFETIME_DEFAULT: Duration = Duration::from_secs(28_800);
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::ToString;
+
+    use super::*;
+
+    fn named(names: &[&str]) -> Vec<IkeProposal> {
+        names.iter().map(|name| IkeProposal::from_name(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn names_and_proposals_are_the_same_thing() {
+        for proposal in IkeProposal::acceptable(true) {
+            assert_eq!(IkeProposal::from_name(&proposal.to_string()), Some(proposal));
+            let transform = proposal.transform(1, Duration::from_secs(3600));
+            assert_eq!(read_ike(&transform), Some(proposal));
+            assert_eq!(OfferedIke::of(&transform).to_string(), proposal.to_string());
+        }
+        assert_eq!(IkeProposal::from_name("aes256-sha256"), None);
+        assert_eq!(IkeProposal::from_name("aes256-sha256-modp2048-x"), None);
+    }
+
+    #[test]
+    fn the_first_offered_transform_that_is_ours_is_taken() {
+        let names = ["aes256-sha1-ecp384", "aes128-sha1-ecp256", "aes256-sha1-modp2048"];
+        let offer = IkeProposal::offer(&named(&names), Duration::from_secs(28800));
+        let all = IkeProposal::acceptable(false);
+        assert_eq!(choose_ike(&offer, &all, false).unwrap().proposal.to_string(), names[0]);
+        let ours = named(&["aes256-sha1-modp2048", "aes128-sha1-ecp256"]);
+        let chosen = choose_ike(&offer, &ours, false).unwrap();
+        assert_eq!(chosen.proposal.to_string(), names[1]);
+        assert_eq!(chosen.lifetime, Duration::from_secs(28800));
+        assert_eq!(
+            chosen.reply.proposals[0].transforms,
+            [offer.proposals[0].transforms[1].clone()]
+        );
+    }
+
+    #[test]
+    fn legacy_is_refused_unless_switched_on_even_when_listed() {
+        let android = named(&["aes256-sha384-modp1024", "3des-md5-modp1024"]);
+        let offer = IkeProposal::offer(&android, Duration::from_secs(28800));
+        let all = IkeProposal::acceptable(true);
+        let offered = choose_ike(&offer, &all, false).unwrap_err();
+        assert_eq!(offered[0].to_string(), "aes256-sha384-modp1024");
+        assert_eq!(choose_ike(&offer, &all, true).unwrap().proposal, android[0]);
+        assert!(IkeProposal::acceptable(false).iter().all(|p| !p.is_legacy()));
+    }
+
+    #[test]
+    fn what_we_do_not_understand_completely_is_not_chosen() {
+        let offer = |change: &dyn Fn(&mut Vec<Attribute>)| {
+            let ours = named(&["aes256-sha1-modp2048"]);
+            let mut offer = IkeProposal::offer(&ours, Duration::from_secs(1));
+            change(&mut offer.proposals[0].transforms[0].attributes);
+            choose_ike(&offer, &ours, true).is_ok()
+        };
+        assert!(offer(&|_| {}));
+        assert!(!offer(&|a| a.push(Attribute::basic(13, 1))));
+        assert!(!offer(&|a| a.push(Attribute::basic(999, 1))));
+        assert!(!offer(&|a| a[3] = Attribute::basic(IkeAttribute::GROUP.0, 1025)));
+        assert!(!offer(&|a| a.retain(|x| x.class != IkeAttribute::AUTHENTICATION.0)));
+        assert!(!offer(&|a| a[4] = Attribute::basic(IkeAttribute::AUTHENTICATION.0, 65001)));
+        assert!(!offer(&|a| a[1] = Attribute::basic(IkeAttribute::KEY_LENGTH.0, 255)));
+    }
+
+    #[test]
+    fn durations_belong_to_the_type_before_them() {
+        let pairs = [
+            Attribute::basic(1, 1),
+            Attribute::number(2, 3600),
+            Attribute::basic(1, 2),
+            Attribute::number(2, 250_000),
+        ];
+        assert_eq!(lifetimes(&pairs, 1, 2), (Some(3600), Some(250_000)));
+        assert_eq!(lifetimes(&[], 1, 2), (None, None));
+    }
+
+    #[test]
+    fn an_offer_is_bounded() {
+        let all = IkeProposal::acceptable(true);
+        assert!(all.len() > OFFERS_MAX);
+        let offer = IkeProposal::offer(&all, Duration::from_secs(1));
+        assert_eq!(offer.proposals[0].transforms.len(), OFFERS_MAX);
+    }
+}

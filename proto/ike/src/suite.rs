@@ -1,0 +1,426 @@
+//! Phase 2 proposals: which ESP suite, encapsulation, lifetime and group a child gets.
+//!
+//! As in phase 1 the responder takes the initiator's first transform that is in its own list.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use isthmus_core::{Duration, Encap};
+use isthmus_crypto::{DhGroup, EspSuite};
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{Attribute, Proposal, SaBody, Transform};
+use crate::iana::{
+    Encapsulation, EspAttribute, EspAuthentication, EspTransform, GroupNumber, LifeType, ProtocolId,
+};
+use crate::proposal::{LIFETIME_DEFAULT, lifetimes};
+
+/// How long a child may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifetime {
+    /// Time from installation.
+    pub time: Duration,
+    /// Traffic in kilobytes of 1000 bytes.
+    pub kilobytes: Option<u64>,
+}
+
+impl Lifetime {
+    /// The shorter of both in each respect.
+    #[must_use]
+    pub fn shorter(self, other: Self) -> Self {
+        let kilobytes = match (self.kilobytes, other.kilobytes) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        Self { time: self.time.min(other.time), kilobytes }
+    }
+}
+
+/// One ESP transform as a peer offered it, for people to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfferedEsp {
+    /// Transform id.
+    pub transform: EspTransform,
+    /// Key length in bits, when given.
+    pub key_bits: Option<u16>,
+    /// Authentication algorithm, when given.
+    pub authentication: Option<EspAuthentication>,
+    /// Group for perfect forward secrecy, when asked for.
+    pub group: Option<GroupNumber>,
+    /// Encapsulation mode, when given.
+    pub encapsulation: Option<Encapsulation>,
+}
+
+impl OfferedEsp {
+    /// Reads a transform leniently.
+    pub fn of(transform: &Transform) -> Self {
+        let number = |class: EspAttribute| transform.attribute(class.0).and_then(Attribute::as_u16);
+        Self {
+            transform: EspTransform(transform.id),
+            key_bits: number(EspAttribute::KEY_LENGTH),
+            authentication: number(EspAttribute::AUTHENTICATION).map(EspAuthentication),
+            group: number(EspAttribute::GROUP).map(GroupNumber),
+            encapsulation: number(EspAttribute::ENCAPSULATION).map(Encapsulation),
+        }
+    }
+
+    /// The suite this is, if we know it. NULL, DES, GMAC and all else we cannot do have none.
+    pub fn suite(&self) -> Option<EspSuite> {
+        use EspAuthentication as Auth;
+        match (self.transform, self.key_bits, self.authentication) {
+            // RFC 2407 has no default; racoon and Windows mean 128 when they say nothing.
+            (EspTransform::AES, None | Some(128), Some(Auth::SHA1)) => {
+                Some(EspSuite::Aes128CbcSha1)
+            }
+            (EspTransform::AES, Some(192), Some(Auth::SHA1)) => Some(EspSuite::Aes192CbcSha1),
+            (EspTransform::AES, Some(256), Some(Auth::SHA1)) => Some(EspSuite::Aes256CbcSha1),
+            (EspTransform::AES, None | Some(128), Some(Auth::SHA256)) => {
+                Some(EspSuite::Aes128CbcSha256)
+            }
+            (EspTransform::AES, Some(256), Some(Auth::SHA256)) => Some(EspSuite::Aes256CbcSha256),
+            (EspTransform::AES_GCM_16, Some(128), None) => Some(EspSuite::Aes128Gcm16),
+            (EspTransform::AES_GCM_16, Some(256), None) => Some(EspSuite::Aes256Gcm16),
+            (EspTransform::TRIPLE_DES, None, Some(Auth::SHA1)) => Some(EspSuite::TripleDesSha1),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for OfferedEsp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.transform)?;
+        if let Some(bits) = self.key_bits {
+            write!(f, "{bits}")?;
+        }
+        if let Some(authentication) = self.authentication {
+            write!(f, "-{authentication}")?;
+        }
+        if let Some(group) = self.group {
+            write!(f, "-{group}")?;
+        }
+        match self.encapsulation {
+            Some(mode) => write!(f, " ({mode})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a transform must satisfy besides being in the list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Criteria<'a> {
+    pub(crate) suites: &'a [EspSuite],
+    pub(crate) legacy: bool,
+    /// Plain ESP reaches the peer.
+    pub(crate) plain: bool,
+    /// ESP in UDP reaches the peer.
+    pub(crate) udp: bool,
+    /// Length of the key exchange value in the message; perfect forward secrecy follows it.
+    pub(crate) ke_len: Option<usize>,
+}
+
+/// An acceptable ESP transform among those offered.
+#[derive(Clone, Debug)]
+pub(crate) struct ChosenEsp {
+    pub(crate) suite: EspSuite,
+    /// The peer's inbound SPI.
+    pub(crate) spi: u32,
+    pub(crate) encap: Encap,
+    pub(crate) group: Option<DhGroup>,
+    pub(crate) lifetime: Lifetime,
+    number: u8,
+    transform: Transform,
+}
+
+impl ChosenEsp {
+    /// The SA body that answers the offer: the one transform, attributes untouched, and our SPI.
+    pub(crate) fn reply(&self, spi: u32) -> SaBody {
+        let proposal = Proposal {
+            number: self.number,
+            protocol: ProtocolId::ESP,
+            spi: spi.to_be_bytes().to_vec(),
+            transforms: Vec::from([self.transform.clone()]),
+        };
+        SaBody { proposals: Vec::from([proposal]) }
+    }
+}
+
+/// Takes the first offered transform that satisfies the criteria; else what was offered.
+pub(crate) fn choose_esp(
+    offer: &SaBody,
+    criteria: Criteria<'_>,
+) -> Result<ChosenEsp, Vec<OfferedEsp>> {
+    for proposal in &offer.proposals {
+        // Proposals of the same number are wanted together; ESP with AH or IPCOMP we cannot do.
+        let same = offer.proposals.iter().filter(|p| p.number == proposal.number);
+        if proposal.protocol != ProtocolId::ESP
+            || same.clone().any(|p| p.protocol != ProtocolId::ESP)
+        {
+            continue;
+        }
+        let Some(spi) = proposal.esp_spi() else { continue };
+        for transform in &proposal.transforms {
+            if let Some((suite, encap, group)) = accept(transform, criteria) {
+                return Ok(ChosenEsp {
+                    suite,
+                    spi,
+                    encap,
+                    group,
+                    lifetime: lifetime(transform),
+                    number: proposal.number,
+                    transform: transform.clone(),
+                });
+            }
+        }
+    }
+    Err(offer.proposals.iter().flat_map(|p| &p.transforms).map(OfferedEsp::of).collect())
+}
+
+fn accept(
+    transform: &Transform,
+    criteria: Criteria<'_>,
+) -> Option<(EspSuite, Encap, Option<DhGroup>)> {
+    let known = |a: &Attribute| match EspAttribute(a.class) {
+        EspAttribute::LIFE_TYPE
+        | EspAttribute::LIFE_DURATION
+        | EspAttribute::GROUP
+        | EspAttribute::ENCAPSULATION
+        | EspAttribute::AUTHENTICATION
+        | EspAttribute::KEY_LENGTH
+        | EspAttribute::ECN_TUNNEL => true,
+        // Saying "no extended sequence numbers" changes nothing.
+        EspAttribute::EXTENDED_SEQUENCE => a.as_u16() == Some(0),
+        _ => false,
+    };
+    if !transform.attributes.iter().all(known) {
+        return None;
+    }
+    let offered = OfferedEsp::of(transform);
+    let suite = offered.suite()?;
+    if !criteria.suites.contains(&suite) || (suite.is_legacy() && !criteria.legacy) {
+        return None;
+    }
+    let encap = match offered.encapsulation? {
+        Encapsulation::TRANSPORT if criteria.plain => Encap::Esp,
+        Encapsulation::UDP_TRANSPORT | Encapsulation::UDP_TRANSPORT_DRAFT if criteria.udp => {
+            Encap::Udp
+        }
+        _ => return None,
+    };
+    let group = match (offered.group, criteria.ke_len) {
+        (None, None) => None,
+        (Some(number), Some(len)) => {
+            let group = DhGroup::from_number(number.0)?;
+            let allowed = criteria.legacy || !group.is_legacy();
+            Some(group).filter(|g| allowed && g.public_len() == len).map(Some)?
+        }
+        (Some(_), None) | (None, Some(_)) => return None,
+    };
+    Some((suite, encap, group))
+}
+
+fn lifetime(transform: &Transform) -> Lifetime {
+    let (seconds, kilobytes) =
+        lifetimes(&transform.attributes, EspAttribute::LIFE_TYPE.0, EspAttribute::LIFE_DURATION.0);
+    Lifetime { time: seconds.map_or(LIFETIME_DEFAULT, Duration::from_secs), kilobytes }
+}
+
+/// The SA that offers these suites in this order.
+pub(crate) fn offer_esp(
+    suites: &[EspSuite],
+    spi: u32,
+    encapsulation: Encapsulation,
+    group: Option<DhGroup>,
+    lifetime: Lifetime,
+) -> SaBody {
+    let transforms = (1u8..)
+        .zip(suites.iter().take(SUITES_MAX))
+        .map(|(number, suite)| transform(number, *suite, encapsulation, group, lifetime))
+        .collect();
+    let proposal = Proposal {
+        number: 1,
+        protocol: ProtocolId::ESP,
+        spi: spi.to_be_bytes().to_vec(),
+        transforms,
+    };
+    SaBody { proposals: Vec::from([proposal]) }
+}
+
+fn transform(
+    number: u8,
+    suite: EspSuite,
+    encapsulation: Encapsulation,
+    group: Option<DhGroup>,
+    lifetime: Lifetime,
+) -> Transform {
+    let (id, bits, authentication) = names(suite);
+    let seconds = u32::try_from(lifetime.time.as_secs()).unwrap_or(u32::MAX);
+    let mut attributes = Vec::from([
+        Attribute::basic(EspAttribute::ENCAPSULATION.0, encapsulation.0),
+        Attribute::basic(EspAttribute::LIFE_TYPE.0, LifeType::SECONDS.0),
+        Attribute::number(EspAttribute::LIFE_DURATION.0, seconds),
+    ]);
+    if let Some(kilobytes) = lifetime.kilobytes {
+        let kilobytes = u32::try_from(kilobytes).unwrap_or(u32::MAX);
+        attributes.push(Attribute::basic(EspAttribute::LIFE_TYPE.0, LifeType::KILOBYTES.0));
+        attributes.push(Attribute::number(EspAttribute::LIFE_DURATION.0, kilobytes));
+    }
+    let optional = [
+        authentication.map(|a| Attribute::basic(EspAttribute::AUTHENTICATION.0, a.0)),
+        bits.map(|bits| Attribute::basic(EspAttribute::KEY_LENGTH.0, bits)),
+        group.map(|group| Attribute::basic(EspAttribute::GROUP.0, group.number())),
+    ];
+    attributes.extend(optional.into_iter().flatten());
+    Transform { number, id: id.0, attributes }
+}
+
+const fn names(suite: EspSuite) -> (EspTransform, Option<u16>, Option<EspAuthentication>) {
+    let (sha1, sha256) = (Some(EspAuthentication::SHA1), Some(EspAuthentication::SHA256));
+    match suite {
+        EspSuite::Aes128CbcSha1 => (EspTransform::AES, Some(128), sha1),
+        EspSuite::Aes192CbcSha1 => (EspTransform::AES, Some(192), sha1),
+        EspSuite::Aes256CbcSha1 => (EspTransform::AES, Some(256), sha1),
+        EspSuite::Aes128CbcSha256 => (EspTransform::AES, Some(128), sha256),
+        EspSuite::Aes256CbcSha256 => (EspTransform::AES, Some(256), sha256),
+        EspSuite::Aes128Gcm16 => (EspTransform::AES_GCM_16, Some(128), None),
+        EspSuite::Aes256Gcm16 => (EspTransform::AES_GCM_16, Some(256), None),
+        EspSuite::TripleDesSha1 => (EspTransform::TRIPLE_DES, None, sha1),
+    }
+}
+
+/// Most suites offered as initiator.
+pub const SUITES_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::ToString;
+    use std::vec;
+
+    use super::*;
+
+    const HOUR: Lifetime = Lifetime { time: Duration::from_secs(3600), kilobytes: Some(250_000) };
+
+    fn criteria(suites: &[EspSuite]) -> Criteria<'_> {
+        Criteria { suites, legacy: false, plain: false, udp: true, ke_len: None }
+    }
+
+    /// One proposal per suite, as Windows does: AES256, AES128, 3DES, DES and NULL, all with SHA-1.
+    fn windows() -> SaBody {
+        let suites = [(12, Some(256)), (12, Some(128)), (3, None), (2, None), (11, None)];
+        let proposals = (1u8..).zip(suites).map(|(number, (id, bits))| {
+            let mut attributes = vec![
+                Attribute::basic(EspAttribute::ENCAPSULATION.0, 4),
+                Attribute::basic(EspAttribute::AUTHENTICATION.0, 2),
+                Attribute::basic(EspAttribute::LIFE_TYPE.0, 1),
+                Attribute::number(EspAttribute::LIFE_DURATION.0, 3600),
+                Attribute::basic(EspAttribute::LIFE_TYPE.0, 2),
+                Attribute::number(EspAttribute::LIFE_DURATION.0, 250_000),
+            ];
+            attributes.extend(bits.map(|b| Attribute::basic(EspAttribute::KEY_LENGTH.0, b)));
+            Proposal {
+                number,
+                protocol: ProtocolId::ESP,
+                spi: vec![0xab, 0, 0, number],
+                transforms: vec![Transform { number: 1, id, attributes }],
+            }
+        });
+        SaBody { proposals: proposals.collect() }
+    }
+
+    #[test]
+    fn windows_gets_aes256_with_its_own_lifetimes() {
+        let chosen = choose_esp(&windows(), criteria(&EspSuite::ALL)).unwrap();
+        assert_eq!(chosen.suite, EspSuite::Aes256CbcSha1);
+        assert_eq!(chosen.lifetime, HOUR);
+        assert_eq!((chosen.spi, chosen.encap), (0xab00_0001, Encap::Udp));
+        let reply = chosen.reply(0x0010_0000);
+        assert_eq!(reply.proposals.len(), 1);
+        assert_eq!(reply.proposals[0].spi, [0, 0x10, 0, 0]);
+    }
+
+    #[test]
+    fn null_and_des_are_never_chosen_even_when_alone() {
+        let mut offer = windows();
+        offer.proposals.drain(..3);
+        let everything = Criteria { legacy: true, plain: true, ..criteria(&EspSuite::ALL) };
+        let offered = choose_esp(&offer, everything).unwrap_err();
+        let names: Vec<_> = offered.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["des-sha1 (udp transport)", "null-sha1 (udp transport)"]);
+    }
+
+    #[test]
+    fn triple_des_needs_the_legacy_switch() {
+        let mut offer = windows();
+        offer.proposals.drain(..2);
+        assert!(choose_esp(&offer, criteria(&EspSuite::ALL)).is_err());
+        let legacy = Criteria { legacy: true, ..criteria(&EspSuite::ALL) };
+        assert_eq!(choose_esp(&offer, legacy).unwrap().suite, EspSuite::TripleDesSha1);
+    }
+
+    #[test]
+    fn what_we_offer_we_understand() {
+        for suite in EspSuite::ALL {
+            let mode = Encapsulation::UDP_TRANSPORT_DRAFT;
+            let offer = offer_esp(&[suite], 0x1000, mode, None, HOUR);
+            let legacy = Criteria { legacy: true, ..criteria(&EspSuite::ALL) };
+            let chosen = choose_esp(&offer, legacy).unwrap();
+            assert_eq!((chosen.suite, chosen.lifetime), (suite, HOUR));
+        }
+    }
+
+    #[test]
+    fn the_encapsulation_must_be_one_that_reaches_the_peer() {
+        let suites = [EspSuite::Aes256CbcSha1];
+        let encap = |mode: u16, plain: bool, udp: bool| {
+            let offer = offer_esp(&suites, 0x1000, Encapsulation(mode), None, HOUR);
+            let criteria = Criteria { plain, udp, ..criteria(&suites) };
+            choose_esp(&offer, criteria).ok().map(|chosen| chosen.encap)
+        };
+        assert_eq!(encap(2, true, false), Some(Encap::Esp));
+        assert_eq!(encap(2, false, true), None);
+        assert_eq!(encap(4, true, false), None);
+        assert_eq!(encap(4, true, true), Some(Encap::Udp));
+        assert_eq!(encap(61444, false, true), Some(Encap::Udp));
+        for tunnel in [1, 3, 61443] {
+            assert_eq!(encap(tunnel, true, true), None);
+        }
+    }
+
+    #[test]
+    fn perfect_forward_secrecy_follows_the_initiator() {
+        let suites = [EspSuite::Aes256CbcSha1];
+        let group = |group: Option<DhGroup>, ke_len: Option<usize>| {
+            let offer = offer_esp(&suites, 0x1000, Encapsulation::UDP_TRANSPORT, group, HOUR);
+            choose_esp(&offer, Criteria { ke_len, ..criteria(&suites) }).ok().map(|c| c.group)
+        };
+        assert_eq!(group(None, None), Some(None));
+        assert_eq!(group(Some(DhGroup::Modp2048), Some(256)), Some(Some(DhGroup::Modp2048)));
+        assert_eq!(group(Some(DhGroup::Modp2048), Some(255)), None);
+        assert_eq!(group(Some(DhGroup::Modp2048), None), None);
+        assert_eq!(group(None, Some(256)), None);
+        assert_eq!(group(Some(DhGroup::Modp1024), Some(128)), None);
+    }
+
+    #[test]
+    fn a_bundle_an_unknown_attribute_and_esn_are_passed_over() {
+        let suites = [EspSuite::Aes256CbcSha1];
+        let change = |change: &dyn Fn(&mut SaBody)| {
+            let mut offer = offer_esp(&suites, 0x1000, Encapsulation::UDP_TRANSPORT, None, HOUR);
+            change(&mut offer);
+            choose_esp(&offer, criteria(&suites)).is_ok()
+        };
+        assert!(change(&|_| {}));
+        assert!(!change(&|o| {
+            let ah = Proposal { protocol: ProtocolId::AH, ..o.proposals[0].clone() };
+            o.proposals.push(ah);
+        }));
+        let attribute = |class, value| {
+            change(&move |o: &mut SaBody| {
+                o.proposals[0].transforms[0].attributes.push(Attribute::basic(class, value));
+            })
+        };
+        assert!(attribute(11, 0) && attribute(10, 1));
+        assert!(!attribute(11, 1) && !attribute(7, 1) && !attribute(99, 1));
+        assert!(!change(&|o| o.proposals[0].spi = vec![0, 0, 0, 9]));
+    }
+}

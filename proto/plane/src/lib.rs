@@ -22,9 +22,19 @@
 //! - A peer's session ids mean nothing to another peer.
 //! - Every packet is delivered, reported or counted under a [`DropReason`].
 #![no_std]
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests fail by panicking"
+    )
+)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod command;
 mod drops;

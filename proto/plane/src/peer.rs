@@ -172,7 +172,7 @@ mod tests {
         let mut peer = Peer::default();
         let start = Instant::from_secs(100);
         assert!(peer.alive(start));
-        assert!(!peer.alive(start + ALIVE_REPORT_INTERVAL - Duration::from_nanos(1)));
+        assert!(!peer.alive(start + ALIVE_REPORT_INTERVAL.saturating_sub(Duration::from_nanos(1))));
         assert!(peer.alive(start + ALIVE_REPORT_INTERVAL));
     }
 

@@ -189,11 +189,11 @@ const IPV6_MTU_MIN: u16 = 1280;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::fixture;
+    use crate::tests::fixture::Link;
 
     #[test]
     fn only_newer_numbers_are_taken_and_the_first_may_be_any() {
-        let mut session = Session::new(fixture::session_params());
+        let mut session = Session::new(Link::new(1).gateway_session());
         assert!(session.take_ns(65_534));
         assert!(!session.take_ns(65_534), "the same again");
         assert!(session.take_ns(65_535) && session.take_ns(1), "0 was lost");
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn our_numbers_go_on_over_a_change_of_parameters() {
-        let mut params = fixture::session_params();
+        let mut params = Link::new(1).gateway_session();
         params.sequence = Some(65_535);
         let mut session = Session::new(params.clone());
         assert_eq!((session.number(), session.number()), (Some((65_535, 0)), Some((0, 0))));
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn ipv6_is_never_cut_below_its_minimum() {
-        let params = SessionParams { mtu: 1000, ..fixture::session_params() };
+        let params = SessionParams { mtu: 1000, ..Link::new(1).gateway_session() };
         let session = Session::new(params);
         assert_eq!((session.mtu(IpVersion::V4), session.mtu(IpVersion::V6)), (1000, 1280));
         assert_eq!((session.mss(IpVersion::V4), session.mss(IpVersion::V6)), (960, 1220));

@@ -1,3 +1,11 @@
 //! Two pipelines, one for each end, that exchange whole packets.
 
+mod bounds;
+mod commands;
 pub(crate) mod fixture;
+mod hostile;
+mod l2tp;
+mod paths;
+mod rekey;
+mod round_trip;
+mod size;

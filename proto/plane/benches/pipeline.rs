@@ -1,0 +1,179 @@
+//! The whole pipeline against the bare cipher, in one process, batch by batch in turn.
+//!
+//! `down` is TUN device to network, `up` the other way, each with batches of 64 packets of 1400 bytes.
+//! Besides criterion's report it prints the ratio of the best times: what share of the cipher's speed is
+//! left when everything else is done as well.
+#![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
+#![expect(clippy::print_stdout, reason = "the ratio is the result")]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::measurement::{Measurement, WallTime};
+use criterion::{BenchmarkGroup, Criterion, Throughput};
+use isthmus_core::Buf;
+use isthmus_crypto::{EspCipher, EspJob, EspJobResult, EspSuite};
+use isthmus_plane::{Command, Rx};
+use support::{End, NOW, SPI, TUN, carry, connected, fill, inbound, packet, params};
+
+const BATCH: usize = 64;
+const LEN: usize = 1400;
+const SUITES: [EspSuite; 4] = [
+    EspSuite::Aes256CbcSha1,
+    EspSuite::Aes256CbcSha256,
+    EspSuite::Aes128Gcm16,
+    EspSuite::Aes256Gcm16,
+];
+/// Batches of sealed packets made ahead; then the replay window is opened anew.
+const SEALED: usize = 128;
+/// Batches for the ratio.
+const ROUNDS: usize = 2000;
+
+/// Both ways of doing one batch.
+struct Bench {
+    suite: EspSuite,
+    gateway: End,
+    cipher: Box<dyn EspCipher>,
+    /// A packet to the client.
+    inner: Vec<u8>,
+    /// Packets from the client, sealed.
+    sealed: Vec<Rx>,
+    /// Where in `sealed` the next batch begins.
+    at: usize,
+    tun: Vec<Buf>,
+    net: Vec<Rx>,
+    raw: Vec<Buf>,
+}
+
+impl Bench {
+    fn new(suite: EspSuite) -> Self {
+        let (gateway, mut client) = connected(suite);
+        let content = packet(LEN, true);
+        let mut sealed = Vec::new();
+        for _ in 0..SEALED {
+            let mut batch = (0..BATCH).map(|_| Buf::copy_of(&content)).collect();
+            client.plane.handle_tun(TUN, &mut batch, &mut client.out, NOW);
+            carry(&mut client.out.net, &mut sealed);
+        }
+        let cipher = isthmus_crypto_aws::provider()
+            .esp(suite, &params(suite, 1).keys)
+            .expect("keys of the right length");
+        let raw = sealed.iter().take(BATCH).map(|rx| Buf::copy_of(&rx.buf)).collect();
+        let (tun, net) = (Vec::new(), Vec::new());
+        Self { suite, gateway, cipher, inner: packet(LEN, false), sealed, at: 0, tun, net, raw }
+    }
+
+    /// Inner packets to ESP in the pipeline.
+    fn down(&mut self) {
+        let out = &mut self.gateway.out;
+        self.tun.extend((0..BATCH).map(|_| fill(&mut out.free, &self.inner)));
+        self.gateway.plane.handle_tun(TUN, &mut self.tun, out, NOW);
+        assert_eq!(out.net.len(), BATCH);
+        out.free.extend(black_box(&mut out.net).drain(..).map(|tx| tx.buf));
+    }
+
+    /// The cipher alone on packets of the same length.
+    fn seal(&mut self) {
+        for (buf, rx) in self.raw.iter_mut().zip(&self.sealed) {
+            buf.copy_from_slice(&rx.buf);
+        }
+        self.cipher.seal(&mut jobs(&mut self.raw));
+    }
+
+    /// The next batch of sealed packets.
+    fn next_sealed(&mut self) -> std::ops::Range<usize> {
+        if self.at >= self.sealed.len() {
+            self.at = 0;
+            // The same SA installed anew has seen nothing.
+            let out = &mut self.gateway.out;
+            self.gateway.plane.apply(Command::RemoveInbound { spi: SPI }, out, NOW);
+            let sa = inbound(self.suite, 1, 2);
+            self.gateway.plane.apply(Command::InstallInbound(sa), out, NOW);
+        }
+        self.at += BATCH;
+        self.at - BATCH..self.at
+    }
+
+    /// ESP to inner packets in the pipeline.
+    fn up(&mut self) {
+        let range = self.next_sealed();
+        let out = &mut self.gateway.out;
+        for rx in self.sealed.get(range).unwrap_or_default() {
+            let buf = fill(&mut out.free, &rx.buf);
+            self.net.push(Rx { path: rx.path, port: rx.port, buf });
+        }
+        self.gateway.plane.handle_net(&mut self.net, out, NOW);
+        assert_eq!(out.tun.len(), BATCH);
+        out.free.extend(black_box(&mut out.tun).drain(..).map(|(_, buf)| buf));
+        out.reports.clear();
+    }
+
+    /// The cipher alone on the same packets.
+    fn open(&mut self) {
+        for (buf, rx) in self.raw.iter_mut().zip(&self.sealed) {
+            buf.copy_from_slice(&rx.buf);
+        }
+        let mut jobs = jobs(&mut self.raw);
+        self.cipher.open(&mut jobs);
+        assert!(jobs.iter().all(|job| job.result == EspJobResult::Done));
+    }
+}
+
+fn jobs(raw: &mut [Buf]) -> Vec<EspJob<'_>> {
+    let job = |packet| EspJob { packet, seq_hi: None, result: EspJobResult::Pending };
+    raw.iter_mut().map(|buf| job(buf)).collect()
+}
+
+/// The shortest times of two ways, taken in turn so that a busy machine slows both.
+fn best(bench: &mut Bench, ways: [fn(&mut Bench); 2]) -> [Duration; 2] {
+    let clock = WallTime;
+    let mut best = [Duration::MAX; 2];
+    for _ in 0..ROUNDS {
+        for (way, best) in ways.iter().zip(&mut best) {
+            let start = clock.start();
+            way(bench);
+            *best = clock.end(start).min(*best);
+        }
+    }
+    best
+}
+
+fn report(name: &str, suite: EspSuite, [pipeline, cipher]: [Duration; 2]) {
+    let bits = f64::from(u32::try_from(BATCH * LEN * 8).unwrap_or(u32::MAX));
+    let gigabits = |time: Duration| bits / time.as_secs_f64() / 1e9;
+    println!(
+        "{name} {suite}: pipeline {:.2} Gbit/s, cipher {:.2} Gbit/s, ratio {:.3}",
+        gigabits(pipeline),
+        gigabits(cipher),
+        cipher.as_secs_f64() / pipeline.as_secs_f64(),
+    );
+}
+
+fn measure(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    bench: &mut Bench,
+    way: fn(&mut Bench),
+) {
+    group.bench_function(name, |bencher| bencher.iter(|| way(bench)));
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    for suite in SUITES {
+        let mut bench = Bench::new(suite);
+        let mut group = criterion.benchmark_group(suite.name());
+        group.throughput(Throughput::Bytes(u64::try_from(BATCH * LEN).unwrap_or(u64::MAX)));
+        measure(&mut group, "down", &mut bench, Bench::down);
+        measure(&mut group, "seal", &mut bench, Bench::seal);
+        measure(&mut group, "up", &mut bench, Bench::up);
+        measure(&mut group, "open", &mut bench, Bench::open);
+        group.finish();
+        report("down", suite, best(&mut bench, [Bench::down, Bench::seal]));
+        report("up", suite, best(&mut bench, [Bench::up, Bench::open]));
+    }
+    criterion.final_summary();
+}

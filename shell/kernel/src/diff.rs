@@ -1,9 +1,9 @@
 //! The difference between what is desired and what is there: a pure function.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::netlink::ActualLink;
-use crate::state::State;
+use crate::state::{SavedLink, State};
 use crate::{Address, Change, Desired, Link, Route, Rule, sysctl};
 
 /// What is there.
@@ -63,7 +63,7 @@ fn links(desired: &Desired, actual: &Actual) -> Vec<Change> {
 }
 
 fn links_to_restore(desired: &Desired, actual: &Actual, state: &State) -> Vec<Change> {
-    let restore = |(name, saved): (&String, &crate::state::SavedLink)| {
+    let restore = |(name, saved): (&String, &SavedLink)| {
         let link = actual.link(name)?;
         let ours = link.index == saved.index && (link.up, link.mtu) == saved.written;
         let wanted = desired.links.iter().any(|link| link.name == *name);
@@ -75,8 +75,8 @@ fn links_to_restore(desired: &Desired, actual: &Actual, state: &State) -> Vec<Ch
 }
 
 fn addresses_to_add(desired: &Desired, actual: &Actual) -> Vec<Change> {
-    let there = |address: &Address| actual.addresses.iter().any(|(there, _)| there == address);
-    let missing = desired.addresses.iter().filter(|address| !there(address));
+    let there: BTreeSet<&Address> = actual.addresses.iter().map(|(address, _)| address).collect();
+    let missing = desired.addresses.iter().filter(|address| !there.contains(address));
     missing.cloned().map(Change::AddAddress).collect()
 }
 
@@ -130,27 +130,129 @@ fn sysctls_to_restore(desired: &Desired, actual: &Actual, state: &State) -> Vec<
 }
 
 fn routes(desired: &Desired, actual: &Actual) -> Vec<Change> {
-    let change = |route: &Route| {
-        let mut there = actual.routes.iter().filter(|there| there.key() == route.key());
-        let Some(first) = there.next() else { return Some(Change::AddRoute(route.clone())) };
-        (!route.is_met_by(first))
-            .then(|| Change::ReplaceRoute { from: first.clone(), to: route.clone() })
+    let there: BTreeMap<_, &Route> =
+        actual.routes.iter().map(|there| (there.key(), there)).collect();
+    let change = |route: &Route| match there.get(&route.key()) {
+        None => Some(Change::AddRoute(route.clone())),
+        Some(there) if route.is_met_by(there) => None,
+        Some(&there) => Some(Change::ReplaceRoute { from: there.clone(), to: route.clone() }),
     };
     desired.routes.iter().filter_map(change).collect()
 }
 
 fn routes_to_remove(desired: &Desired, actual: &Actual) -> Vec<Change> {
-    let wanted = |there: &Route| desired.routes.iter().any(|route| route.key() == there.key());
-    let unwanted = actual.routes.iter().filter(|there| !wanted(there));
+    let wanted: BTreeSet<_> = desired.routes.iter().map(Route::key).collect();
+    let unwanted = actual.routes.iter().filter(|there| !wanted.contains(&there.key()));
     unwanted.cloned().map(Change::RemoveRoute).collect()
 }
 
 fn rules_to_add(desired: &Desired, actual: &Actual) -> Vec<Change> {
-    let missing = desired.rules.iter().filter(|rule| !actual.rules.contains(rule));
+    let there: BTreeSet<&Rule> = actual.rules.iter().collect();
+    let missing = desired.rules.iter().filter(|rule| !there.contains(rule));
     missing.cloned().map(Change::AddRule).collect()
 }
 
 fn rules_to_remove(desired: &Desired, actual: &Actual) -> Vec<Change> {
-    let unwanted = actual.rules.iter().filter(|rule| !desired.rules.contains(rule));
+    let wanted: BTreeSet<&Rule> = desired.rules.iter().collect();
+    let unwanted = actual.rules.iter().filter(|rule| !wanted.contains(rule));
     unwanted.cloned().map(Change::RemoveRule).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::SavedSysctl;
+    use crate::{Nat, NextHop, Translation};
+
+    fn address(text: &str) -> Address {
+        Address { link: "lo".to_owned(), address: text.parse().unwrap(), peer: None }
+    }
+
+    fn forwarding() -> Desired {
+        let nat = Nat {
+            source: "10.64.0.0/20".parse().unwrap(),
+            egress: None,
+            except: Vec::new(),
+            to: Translation::Masquerade,
+        };
+        let sysctls = [("net/ipv4/ip_forward".to_owned(), "1".to_owned())].into();
+        Desired { nat: vec![nat], sysctls, ..Desired::default() }
+    }
+
+    #[test]
+    fn nothing_desired_and_nothing_there_is_no_change() {
+        assert_eq!(diff(&Desired::default(), &Actual::default(), &State::default()), []);
+    }
+
+    #[test]
+    fn translation_comes_before_forwarding_and_goes_after_it() {
+        let mut actual = Actual::default();
+        actual.sysctls.insert("net/ipv4/ip_forward".to_owned(), "0".to_owned());
+        let there = diff(&forwarding(), &actual, &State::default());
+        assert!(matches!(there[..], [Change::SetNat(_), Change::SetSysctl { .. }]), "{there:?}");
+
+        let mut state = State::default();
+        let saved = SavedSysctl {
+            before: "0".to_owned(),
+            written: "1".to_owned(),
+            companions: BTreeMap::new(),
+        };
+        state.sysctls.insert("net/ipv4/ip_forward".to_owned(), saved);
+        actual.sysctls.insert("net/ipv4/ip_forward".to_owned(), "1".to_owned());
+        actual.nat = Some("[]".to_owned());
+        let back = diff(&Desired::default(), &actual, &state);
+        assert!(matches!(back[..], [Change::RestoreSysctl { .. }, Change::RemoveNat]), "{back:?}");
+    }
+
+    #[test]
+    fn an_address_without_tag_is_ours_only_when_remembered() {
+        let (ours, theirs) = (address("10.0.0.1/32"), address("10.0.0.2/32"));
+        let addresses = vec![(ours.clone(), false), (theirs, false)];
+        let actual = Actual { addresses, ..Actual::default() };
+        let state = State { addresses: [ours.clone()].into(), ..State::default() };
+        let changes = diff(&Desired::default(), &actual, &state);
+        assert_eq!(changes, [Change::RemoveAddress(ours)]);
+    }
+
+    #[test]
+    fn an_address_in_the_way_goes_first() {
+        let (old, new) = (address("fd00::1/64"), address("fd00::1/80"));
+        let actual = Actual { addresses: vec![(old.clone(), true)], ..Actual::default() };
+        let desired = Desired { addresses: vec![new.clone()], ..Desired::default() };
+        let changes = diff(&desired, &actual, &State::default());
+        assert_eq!(changes, [Change::RemoveAddress(old), Change::AddAddress(new)]);
+    }
+
+    #[test]
+    fn a_gateway_on_any_link_is_met_by_the_one_the_kernel_found() {
+        let route = |link: Option<&str>, gateway: &str| Route {
+            destination: "10.0.0.0/8".parse().unwrap(),
+            table: 254,
+            metric: Some(0),
+            next: NextHop::Gateway {
+                gateway: gateway.parse().unwrap(),
+                link: link.map(str::to_owned),
+                on_link: false,
+            },
+            source: None,
+        };
+        let there = route(Some("eth0"), "192.0.2.1");
+        assert!(route(None, "192.0.2.1").is_met_by(&there));
+        assert!(route(Some("eth0"), "192.0.2.1").is_met_by(&there));
+        assert!(!route(Some("eth1"), "192.0.2.1").is_met_by(&there));
+        assert!(!route(None, "192.0.2.2").is_met_by(&there));
+    }
+
+    #[test]
+    fn a_link_made_again_under_its_name_is_not_restored() {
+        let saved = SavedLink { index: 3, before: (true, 1500), written: (true, 1400) };
+        let state = State { links: [("eth1".to_owned(), saved)].into(), ..State::default() };
+        let link = ActualLink { index: 3, name: "eth1".to_owned(), up: true, mtu: 1400 };
+        let restored = |index| {
+            let links = vec![ActualLink { index, ..link.clone() }];
+            let actual = Actual { links, ..Actual::default() };
+            diff(&Desired::default(), &actual, &state).len()
+        };
+        assert_eq!((restored(3), restored(4)), (1, 0));
+    }
 }

@@ -17,7 +17,7 @@ use isthmus_kernel::{
     Address, Change, Changes, Desired, IpVersion, KernelError, Link, MAIN_TABLE, Nat, NextHop,
     Options, Owner, Reconciler, Route, Rule, RuleAction, Translation,
 };
-use support::Space;
+use support::{CapabilitySet, Space, without};
 
 /// A namespace with two links, addresses, routes, a rule and a firewall of somebody else's.
 struct Machine {
@@ -589,4 +589,17 @@ async fn clients_of_a_pool_reach_a_network_that_knows_no_way_back() {
     reconciler.apply(&desired).await.unwrap();
     assert!(!pings(), "that network is excepted");
     drop(server);
+}
+
+#[tokio::test]
+async fn without_the_capability_the_error_names_it() {
+    let machine = Machine::new("denied");
+    let before = machine.snapshot();
+    let options = Options { keep_on_drop: true, ..machine.options() };
+    let reconciler = without(CapabilitySet::NET_ADMIN, || Reconciler::new(options));
+    let desired =
+        Desired { routes: vec![route("10.64.0.0/20", NextHop::Blackhole)], ..Desired::default() };
+    let error = reconciler.unwrap().apply(&desired).await.unwrap_err();
+    assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
+    assert_eq!(machine.snapshot(), before);
 }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use isthmus_core::{Buf, Path};
 use isthmus_net::{EspFamily, EspSocket, SocketOptions};
-use support::{Space, readable};
+use support::{CapabilitySet, Space, readable, without};
 
 fn open(space: &Space, family: EspFamily) -> EspSocket {
     let options = SocketOptions { namespace: Some(space.namespace()), ..SocketOptions::default() };
@@ -67,4 +67,11 @@ fn an_unreachable_peer_is_counted() {
     let batch = [(path("10.9.0.1", "192.0.2.1"), &b"lost"[..])];
     assert_eq!(socket.send_batch(batch).unwrap().done, 1);
     assert_eq!((socket.stats().sent, socket.stats().unreachable), (0, 1));
+}
+
+#[test]
+fn without_the_capability_the_error_names_it() {
+    let open = || EspSocket::open(EspFamily::V4, &SocketOptions::default());
+    let error = without(CapabilitySet::NET_RAW, open).unwrap_err().to_string();
+    assert!(error.contains("ESP over IPv4") && error.contains("CAP_NET_RAW"), "{error}");
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use isthmus_core::{Buf, Path};
 use isthmus_net::{SocketOptions, UdpPort, in_namespace};
-use support::{Space, readable};
+use support::{CapabilitySet, Space, readable, without};
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -230,4 +230,18 @@ fn what_is_opened_in_a_namespace_stays_in_it() {
     let worker = std::thread::spawn(move || send(&mut sender, path, &[b"far away".to_vec()]));
     worker.join().unwrap();
     assert_eq!(contents(&receive(&mut receiver, 1)), [b"far away".to_vec()]);
+}
+
+#[test]
+fn without_the_capability_the_kernel_caps_the_buffers_and_the_port_opens() {
+    let open = || UdpPort::bind(address("127.0.0.1:0"), &SocketOptions::default());
+    without(CapabilitySet::NET_ADMIN, open).unwrap();
+}
+
+#[test]
+fn a_namespace_that_may_not_be_entered_is_an_error() {
+    let space = Space::new("closed");
+    let open = || UdpPort::bind(address("0.0.0.0:500"), &options(&space));
+    let error = without(CapabilitySet::SYS_ADMIN, open).unwrap_err().to_string();
+    assert!(error.contains("cannot enter") && error.contains("CAP_SYS_ADMIN"), "{error}");
 }

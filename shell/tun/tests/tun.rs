@@ -11,7 +11,7 @@ use std::time::Duration;
 use isthmus_core::Buf;
 use isthmus_net::{Namespace, in_namespace};
 use isthmus_tun::{TunConfig, TunDevice, TunError};
-use support::{Space, readable};
+use support::{CapabilitySet, Space, readable, without};
 
 fn tun(space: &Space, name: &str) -> TunDevice {
     TunDevice::create(&config(space, name)).unwrap()
@@ -244,4 +244,11 @@ fn a_missing_namespace_is_an_error() {
     let nowhere = Some(Namespace::new("isthmus-nowhere"));
     let config = TunConfig { namespace: nowhere, ..TunConfig::default() };
     assert!(matches!(TunDevice::create(&config), Err(TunError::Namespace(_))));
+}
+
+#[test]
+fn without_the_capability_the_error_names_it() {
+    let create = || TunDevice::create(&TunConfig::default());
+    let error = without(CapabilitySet::NET_ADMIN, create).unwrap_err().to_string();
+    assert!(error.contains("isthmus%d") && error.contains("CAP_NET_ADMIN"), "{error}");
 }

@@ -10,9 +10,12 @@
 use std::os::fd::AsFd;
 use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 
 use isthmus_net::Namespace;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+pub use rustix::thread::CapabilitySet;
+use rustix::thread::{capabilities, set_capabilities};
 
 /// A network namespace with its loopback up. Dropping it deletes it.
 pub struct Space {
@@ -85,6 +88,20 @@ fn run(command: &mut Command) -> String {
         text(&output.stderr)
     );
     text(&output.stdout)
+}
+
+/// Runs `work` on a thread without the given capability.
+pub fn without<T: Send>(capability: CapabilitySet, work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let limited = scope.spawn(|| {
+            let mut sets = capabilities(None).unwrap();
+            sets.effective.remove(capability);
+            sets.permitted.remove(capability);
+            set_capabilities(None, sets).unwrap();
+            work()
+        });
+        limited.join().unwrap()
+    })
 }
 
 /// Waits until `descriptor` has something to read; false when nothing comes within `seconds`.

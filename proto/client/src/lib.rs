@@ -1,2 +1,22 @@
-//! Placeholder replaced by the crate manual.
+//! The L2TP/IPsec client: the same machines as the gateway's in the other role.
+//!
+//! ```text
+//! connect -> ike (initiator) -> ChildUp -> l2tp (LAC) -> SessionUp -> ppp (client) -> Up
+//! ```
+//!
+//! It is the engine of `isthmus client`, of the tests and of the load generator. One [`Client`] is one
+//! connection: it ends with [`Event::Down`] and is not used again; whoever wants to redial makes a new
+//! one.
 #![no_std]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
+
+extern crate alloc;
+
+mod config;
+mod event;
+mod inputs;
+mod machine;
+
+pub use config::Config;
+pub use event::{Down, Event, Stage, Up};
+pub use machine::{Action, Client};

@@ -1,2 +1,41 @@
-//! Placeholder replaced by the crate manual.
+//! The composition: peers, sessions, tenants, pools and policy.
+//!
+//! The only crate, with `isthmus-client`, that knows more than one protocol. A login walks through it
+//! like this:
+//!
+//! ```text
+//! Report::Ike   -> ike  -> InstallInbound, QM2, InstallOutbound    -> Command to the pipeline
+//! Report::L2tp  -> l2tp -> SCCRP .. ICRP                           -> Command::SendL2tp
+//!                  l2tp -> SessionUp -> a ppp::Link is made
+//! Report::L2tp  -> ppp  -> Authenticate -> users, pool             -> verdict back to ppp
+//!                  ppp  -> Up -> Command::OpenSession, Event::SessionUp
+//! ```
+//!
+//! Each attempt that fails leaves a [`Failure`] with its cause and the cure.
 #![no_std]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
+
+extern crate alloc;
+
+mod calls;
+mod config;
+mod event;
+mod failure;
+mod login;
+mod machine;
+mod peer;
+mod peers;
+mod pool;
+mod session;
+mod stats;
+mod status;
+mod users;
+
+pub use config::{Config, Tenant};
+pub use event::Event;
+pub use failure::{Cause, DETAIL_BYTES_MAX, FAILURES_MAX, Failure, FailureLog, Stage, printable};
+pub use machine::{Action, Gateway};
+pub use pool::Pool;
+pub use stats::{Rejections, Stats};
+pub use status::{SessionInfo, Status, TenantStatus};
+pub use users::{User, UserSecret, Users};

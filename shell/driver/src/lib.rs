@@ -1,1 +1,18 @@
-//! Placeholder replaced by the crate manual.
+//! The event loop: one machine, one worker, one timer, a pool for slow arithmetic.
+//!
+//! The only async place. Each turn takes exactly one input (a report of the worker, the result of a job,
+//! a request, the timer), feeds it to the machine, carries out every action in order, and arms the timer
+//! anew. The machine is a [`Gateway`](isthmus_gateway::Gateway) or a
+//! [`Client`](isthmus_client::Client); the loop is the same.
+
+mod client;
+mod entropy;
+mod gateway;
+mod jobs;
+mod mailbox;
+mod network;
+
+pub use client::{ClientDriver, ClientRequest, ClientSettings};
+pub use entropy::seed;
+pub use gateway::{GatewayDriver, GatewaySettings, Request, Snapshot};
+pub use network::{EgressNetwork, NetworkError, TenantNetwork};

@@ -1,0 +1,38 @@
+//! What a client is told.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use ipnet::IpNet;
+use isthmus_core::{Path, SecretBytes};
+use isthmus_plane::TunId;
+use isthmus_ppp::AuthProtocol;
+
+/// One connection to make.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Our and the server's address, IKE ports (500).
+    pub ike_path: Path,
+    /// Our and the server's address, NAT-T ports (4500).
+    pub nat_t_path: Path,
+    /// The pre-shared key.
+    pub psk: SecretBytes,
+    /// Proposals and lifetimes.
+    pub ike: Arc<isthmus_ike::Config>,
+    /// LAC behaviour.
+    pub l2tp: Arc<isthmus_l2tp::Config>,
+    /// The user name.
+    pub user: Vec<u8>,
+    /// The password.
+    pub password: SecretBytes,
+    /// Authentication protocols we agree to.
+    pub auth: Vec<AuthProtocol>,
+    /// Largest inner packet, in bytes.
+    pub mru: u16,
+    /// What the tunnel device carries to the server; everything by default.
+    pub destinations: Vec<IpNet>,
+    /// The tunnel device.
+    pub tun: TunId,
+    /// Our UDP port for L2TP inside ESP; 1701 like most clients.
+    pub l2tp_port: u16,
+}

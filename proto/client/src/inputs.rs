@@ -1,0 +1,282 @@
+//! Inputs from the pipeline, and the translation of each layer's actions into the next one's inputs.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use isthmus_core::Instant;
+use isthmus_crypto::{EspKeys, EspSuite};
+use isthmus_esp::{self as esp, SaParams};
+use isthmus_ike::{self as ike, PeerId};
+use isthmus_l2tp::{self as l2tp, SessionUp};
+use isthmus_plane::{self as plane, Command, Report, SessionParams};
+use isthmus_ppp as ppp;
+
+use crate::event::{Event, Up};
+use crate::machine::{Action, Client, Linked, SESSION, Secured, State, Timer};
+
+/// The server's L2TP port (RFC 2661 §8.1).
+const L2TP_PORT: u16 = 1701;
+
+impl Client {
+    /// Feeds what the packet pipeline reports.
+    pub fn handle_report(&mut self, report: Report, now: Instant) {
+        match report {
+            Report::Ike { path, marked, bytes } => {
+                // A refused datagram changes nothing, and a client has nobody to count it for.
+                let _refused = self.ike.handle_datagram(path, marked, &bytes, now);
+            }
+            Report::L2tp { remote_port, bytes, .. } => self.handle_l2tp(remote_port, &bytes, now),
+            Report::PathMoved { peer, path, .. } => self.ike.path_moved(PeerId(peer), path),
+            Report::Alive { peer } => self.alive(PeerId(peer), now),
+            Report::SaUsed { spi, .. } => self.ike.inbound_used(spi, now),
+            Report::SoftLimit { peer, spi } => self.ike.soft_limit(PeerId(peer), spi, now),
+            Report::InstallFailed { .. } => self.end("the ESP suite cannot be used here", now),
+            Report::Counters { .. } | Report::ReserveLow { .. } => {}
+        }
+        self.drain(now);
+    }
+
+    fn alive(&mut self, peer: PeerId, now: Instant) {
+        self.ike.peer_alive(peer, now);
+        if let State::Calling(secured) | State::Linked(secured, _) = &mut self.state {
+            secured.l2tp.peer_alive(now);
+        }
+        if let State::Linked(_, linked) = &mut self.state {
+            linked.link.peer_alive(now);
+        }
+    }
+
+    fn handle_l2tp(&mut self, remote_port: u16, bytes: &[u8], now: Instant) {
+        let (State::Calling(secured) | State::Linked(secured, _)) = &mut self.state else { return };
+        secured.l2tp.peer_alive(now);
+        if l2tp::is_control(bytes) {
+            let _refused = secured.l2tp.handle_control(remote_port, bytes, now);
+            return;
+        }
+        let State::Linked(_, linked) = &mut self.state else { return };
+        let Ok((header, payload)) = l2tp::data::Header::read(bytes) else { return };
+        let ours = linked.call.session;
+        if let Some(frame) = bytes.get(payload)
+            && (header.tunnel, header.session) == (ours.tunnel.0, ours.session.0)
+        {
+            let _refused = linked.link.handle_frame(frame, now);
+        }
+    }
+
+    /// Carries out everything every layer wants done, until all are quiet.
+    pub(crate) fn drain(&mut self, now: Instant) {
+        loop {
+            if let Some(action) = self.ike.poll_action() {
+                self.handle_ike_action(action, now);
+            } else if let Some(action) = self.next_l2tp_action() {
+                self.handle_l2tp_action(action, now);
+            } else if let Some(action) = self.next_ppp_action() {
+                self.handle_ppp_action(action, now);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn next_l2tp_action(&mut self) -> Option<l2tp::Action> {
+        match &mut self.state {
+            State::Calling(secured) | State::Linked(secured, _) => secured.l2tp.poll_action(),
+            State::Securing | State::Over => None,
+        }
+    }
+
+    fn next_ppp_action(&mut self) -> Option<ppp::Action> {
+        match &mut self.state {
+            State::Linked(_, linked) => linked.link.poll_action(),
+            State::Securing | State::Calling(_) | State::Over => None,
+        }
+    }
+
+    fn handle_ike_action(&mut self, action: ike::Action, now: Instant) {
+        match action {
+            ike::Action::Transmit { path, marked, bytes } => {
+                self.plane(Command::SendIke { path, marked, bytes });
+            }
+            ike::Action::Keepalive { path } => self.plane(Command::SendKeepalive { path }),
+            ike::Action::Offload { id, job } => self.outbox.push(Action::Offload { id, job }),
+            // The peer matters only once it has an SA pair: see `secured`.
+            ike::Action::PeerUp(_) => {}
+            ike::Action::PeerRekeyed { .. } => {}
+            ike::Action::InstallInbound(sa) => self.install_inbound(sa),
+            ike::Action::InstallOutbound(sa) => self.install_outbound(sa),
+            ike::Action::ChildUp(up) => {
+                self.event(Event::Secured { suite: up.suite.name(), encap: up.encap });
+                self.secured(up.peer, now);
+            }
+            ike::Action::RemoveInbound { spi, .. } => self.plane(Command::RemoveInbound { spi }),
+            ike::Action::RemoveOutbound { peer, spi } => {
+                self.plane(Command::RemoveOutbound { peer: peer.0, spi });
+            }
+            ike::Action::PathMoved { peer, path, encap } => {
+                self.plane(Command::MovePath { peer: peer.0, path, encap });
+                self.event(Event::PathMoved { path });
+            }
+            ike::Action::PeerDown { peer, reason } => {
+                if self.peer().is_none_or(|ours| ours == peer) {
+                    self.end(reason.label(), now);
+                }
+            }
+            // A rekey that fails leaves the SAs that are there; they last until they expire.
+            ike::Action::Failed(failure) => {
+                if matches!(self.state, State::Securing) {
+                    self.end(&failure.cause.to_string(), now);
+                }
+            }
+        }
+    }
+
+    fn install_inbound(&mut self, sa: ike::InstallInbound) {
+        let params = sa_params(sa.spi, sa.suite, sa.keys, sa.lifetime);
+        let mut install = plane::InstallInbound::fresh(sa.peer.0, params, sa.path, sa.encap);
+        install.local_port = self.config.l2tp_port;
+        self.plane(Command::InstallInbound(install));
+    }
+
+    fn install_outbound(&mut self, sa: ike::InstallOutbound) {
+        let params = sa_params(sa.spi, sa.suite, sa.keys, sa.lifetime);
+        let install = plane::InstallOutbound::fresh(sa.peer.0, params, sa.path, sa.encap);
+        self.plane(Command::InstallOutbound(install));
+    }
+
+    /// The first SA pair is up: dial. Later ones are rekeys.
+    fn secured(&mut self, peer: PeerId, now: Instant) {
+        if !matches!(self.state, State::Securing) {
+            return;
+        }
+        let mut endpoint = l2tp::Endpoint::new(
+            self.config.l2tp.clone(),
+            self.provider.clone(),
+            self.rng.seed(),
+            now,
+        );
+        endpoint.open(L2TP_PORT, now);
+        self.state = State::Calling(Secured { peer, l2tp: endpoint });
+    }
+
+    fn handle_l2tp_action(&mut self, action: l2tp::Action, now: Instant) {
+        match action {
+            l2tp::Action::Transmit { to_port, bytes } => self.send_l2tp(to_port, bytes),
+            // A server that moves its port in mid-call is none we know; its next message tells.
+            l2tp::Action::TunnelUp(_) | l2tp::Action::PortMoved { .. } => {}
+            l2tp::Action::Refused(refused) => {
+                self.reason.get_or_insert_with(|| refused.error.to_string());
+            }
+            l2tp::Action::SessionUp(call) => self.call_up(call, now),
+            l2tp::Action::SessionDown { reason, .. } => self.end(&reason.to_string(), now),
+            l2tp::Action::TunnelDown { reason, .. } => self.end(&reason.to_string(), now),
+        }
+    }
+
+    fn call_up(&mut self, call: Box<SessionUp>, now: Instant) {
+        let role = ppp::Role::Client(ppp::ClientConfig {
+            user: self.config.user.clone(),
+            password: self.config.password.clone(),
+            auth: self.config.auth.clone(),
+            require_auth: true,
+            address: None,
+            request_dns: true,
+        });
+        let config = ppp::LinkConfig { mru: self.config.mru, ..ppp::LinkConfig::new(role) };
+        let mut link = ppp::Link::new(Arc::new(config), self.provider.clone(), self.rng.seed(), now);
+        link.open(now);
+        self.state = match core::mem::replace(&mut self.state, State::Over) {
+            State::Calling(secured) => State::Linked(secured, Linked { call, link, up: false }),
+            other @ (State::Securing | State::Linked(..) | State::Over) => other,
+        };
+    }
+
+    fn handle_ppp_action(&mut self, action: ppp::Action, now: Instant) {
+        match action {
+            ppp::Action::Transmit(frame) => self.send_frame(&frame),
+            // Only servers ask.
+            ppp::Action::Authenticate(_) => {}
+            ppp::Action::NetworkDown => self.plane(Command::CloseSession { session: SESSION }),
+            ppp::Action::Up(network) => self.network_up(&network),
+            ppp::Action::Down(reason) => {
+                self.reason.get_or_insert_with(|| reason.to_string());
+                self.close(now);
+            }
+        }
+    }
+
+    fn network_up(&mut self, network: &ppp::NetworkUp) {
+        let mtu = network.peer_mru.min(self.config.mru);
+        let State::Linked(secured, linked) = &mut self.state else { return };
+        linked.up = true;
+        let params = SessionParams {
+            session: SESSION,
+            peer: secured.peer.0,
+            local_tunnel: linked.call.session.tunnel.0,
+            local_session: linked.call.session.session.0,
+            remote_tunnel: linked.call.remote_tunnel,
+            remote_session: linked.call.remote_session,
+            local_port: self.config.l2tp_port,
+            remote_port: linked.call.to_port,
+            sequence: linked.call.send_sequence.then_some(0),
+            tun: self.config.tun,
+            // Whatever lies behind the server may answer.
+            sources: vec![ipnet::Ipv4Net::default().into()],
+            destinations: self.config.destinations.clone(),
+            mtu,
+            acfc: false,
+            pfc: false,
+            gateway_v4: Some(network.local),
+            gateway_v6: None,
+            dhcp: false,
+        };
+        self.timers.clear(Timer::Setup);
+        self.plane(Command::OpenSession(params));
+        self.event(Event::Up(Up {
+            address: network.local,
+            gateway: network.remote,
+            dns: network.dns.clone(),
+            routes: Vec::new(),
+            mtu,
+        }));
+    }
+
+    fn send_frame(&mut self, frame: &[u8]) {
+        let State::Linked(_, linked) = &self.state else { return };
+        let header = l2tp::data::Header::new(linked.call.remote_tunnel, linked.call.remote_session);
+        let to_port = linked.call.to_port;
+        let mut bytes = vec![0; header.len()];
+        header.write_into(&mut bytes);
+        bytes.extend_from_slice(frame);
+        self.send_l2tp(to_port, bytes);
+    }
+
+    fn send_l2tp(&mut self, remote_port: u16, bytes: Vec<u8>) {
+        let Some(peer) = self.peer() else { return };
+        let local_port = self.config.l2tp_port;
+        self.plane(Command::SendL2tp { peer: peer.0, local_port, remote_port, bytes });
+    }
+
+    /// A layer ended by itself or by the server's word: the rest goes too.
+    fn end(&mut self, reason: &str, now: Instant) {
+        self.reason.get_or_insert_with(|| reason.to_string());
+        self.close(now);
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outbox.push(Action::Event(event));
+    }
+
+    fn plane(&mut self, command: Command) {
+        self.outbox.push(Action::Plane(command));
+    }
+}
+
+/// What the pipeline needs of a negotiated SA.
+fn sa_params(spi: u32, suite: EspSuite, keys: EspKeys, lifetime: ike::Lifetime) -> SaParams {
+    let kilobytes = lifetime.kilobytes.and_then(|kilobytes| u32::try_from(kilobytes).ok());
+    let lifetime = kilobytes.map(esp::Lifetime::of_kilobytes).unwrap_or_default();
+    SaParams { spi, suite, keys, esn: false, lifetime }
+}

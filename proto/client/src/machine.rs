@@ -1,0 +1,240 @@
+//! The client machine.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+
+use isthmus_core::{Deadline, Instant, Key, Outbox, Rng, Seed, Timers};
+use isthmus_crypto::{CryptoError, DhJob, DhOutput, Provider};
+use isthmus_ike::{self as ike, JobId, PeerId};
+use isthmus_l2tp::{self as l2tp, SessionUp};
+use isthmus_plane::Command;
+use isthmus_ppp as ppp;
+
+use crate::config::Config;
+use crate::event::{Down, Event, Stage};
+
+/// Something the shell must do, in this order.
+#[derive(Debug)]
+pub enum Action {
+    /// Tell whoever started the client.
+    Event(Event),
+    /// Do slow arithmetic elsewhere and come back with [`Client::handle_job`].
+    Offload {
+        /// To be given back.
+        id: JobId,
+        /// The work.
+        job: DhJob,
+    },
+    /// Give to the packet pipeline.
+    Plane(Command),
+}
+
+/// One connection to a server, from the first IKE message to the last.
+pub struct Client {
+    pub(crate) config: Config,
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) rng: Rng,
+    pub(crate) ike: ike::Endpoint,
+    pub(crate) state: State,
+    pub(crate) timers: Timers<Timer>,
+    pub(crate) outbox: Outbox<Action>,
+    /// We were asked to stop.
+    pub(crate) stopping: bool,
+    /// Why the connection is ending, from the layer that knew first.
+    pub(crate) reason: Option<String>,
+}
+
+/// What the client waits for; each state has what the one before had.
+pub(crate) enum State {
+    /// IKE main mode and quick mode.
+    Securing,
+    /// An L2TP call.
+    Calling(Secured),
+    /// PPP: negotiating, and later up.
+    Linked(Secured, Linked),
+    /// Nothing more happens.
+    Over,
+}
+
+/// IPsec is up.
+pub(crate) struct Secured {
+    pub(crate) peer: PeerId,
+    pub(crate) l2tp: l2tp::Endpoint,
+}
+
+/// An L2TP call is up.
+pub(crate) struct Linked {
+    pub(crate) call: Box<SessionUp>,
+    pub(crate) link: ppp::Link,
+    pub(crate) up: bool,
+}
+
+/// Why the client wants to be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// The connection takes too long.
+    Setup,
+}
+
+/// The name of the only session in the pipeline.
+pub(crate) const SESSION: Key = Key::from_raw(1 << 20);
+/// How long a connection may take to come up.
+const SETUP_MAX: isthmus_core::Duration = isthmus_core::Duration::from_secs(60);
+
+impl Client {
+    /// Starts to connect.
+    pub fn new(config: Config, provider: Arc<dyn Provider>, seed: Seed, now: Instant) -> Self {
+        let mut rng = Rng::new(seed);
+        let mut ike =
+            ike::Endpoint::new(Arc::clone(&config.ike), Arc::clone(&provider), rng.seed(), now);
+        let mut connect =
+            ike::Connect::l2tp(config.ike_path, config.nat_t_path, config.psk.clone());
+        connect.local_port = config.l2tp_port;
+        let refused = ike.connect(connect, now).err();
+        let mut timers = Timers::new();
+        timers.set(Timer::Setup, now + SETUP_MAX);
+        let mut client = Self {
+            config,
+            provider,
+            rng,
+            ike,
+            state: State::Securing,
+            timers,
+            outbox: Outbox::new(),
+            stopping: false,
+            reason: None,
+        };
+        if let Some(refused) = refused {
+            client.reason = Some(refused.to_string());
+            client.over(Stage::Ipsec, now);
+        }
+        client.drain(now);
+        client
+    }
+
+    /// Feeds the result of an [`Action::Offload`].
+    pub fn handle_job(&mut self, id: JobId, result: Result<DhOutput, CryptoError>, now: Instant) {
+        self.ike.handle_job(id, result, now);
+        self.drain(now);
+    }
+
+    /// Feeds the passage of time; calling it early is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.ike.handle_timeout(now);
+        match &mut self.state {
+            State::Calling(secured) => secured.l2tp.handle_timeout(now),
+            State::Linked(secured, linked) => {
+                secured.l2tp.handle_timeout(now);
+                linked.link.handle_timeout(now);
+            }
+            State::Securing | State::Over => {}
+        }
+        if let Some(Timer::Setup) = self.timers.expired(now) {
+            self.reason.get_or_insert_with(|| "the connection did not come up in time".to_string());
+            self.close(now);
+        }
+        self.drain(now);
+    }
+
+    /// Hangs up: LCP Terminate-Request, CDN, StopCCN, IKE DELETE.
+    pub fn stop(&mut self, now: Instant) {
+        self.stopping = true;
+        self.close(now);
+    }
+
+    /// Replaces the IPsec SA pair, as the client does by itself before its lifetime ends.
+    pub fn rekey_child(&mut self, now: Instant) {
+        if let Some(peer) = self.peer() {
+            self.ike.rekey_child(peer, now);
+            self.drain(now);
+        }
+    }
+
+    /// Replaces the IKE SA, as the client does by itself before its lifetime ends.
+    pub fn rekey_ike(&mut self, now: Instant) {
+        if let Some(peer) = self.peer() {
+            self.ike.rekey_ike(peer, now);
+            self.drain(now);
+        }
+    }
+
+    /// The next thing to do; the order is part of the contract.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.outbox.pop()
+    }
+
+    /// When to call [`Client::handle_timeout`] next.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let own = self.timers.next().map(|(at, _)| Deadline { at, why: "client setup" });
+        let mut next = Deadline::earlier(own, self.ike.poll_timeout());
+        match &self.state {
+            State::Calling(secured) => next = Deadline::earlier(next, secured.l2tp.poll_timeout()),
+            State::Linked(secured, linked) => {
+                next = Deadline::earlier(next, secured.l2tp.poll_timeout());
+                next = Deadline::earlier(next, linked.link.poll_timeout());
+            }
+            State::Securing | State::Over => {}
+        }
+        next
+    }
+
+    /// Whether the connection is over.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    /// How far the connection has come.
+    pub fn stage(&self) -> Stage {
+        match &self.state {
+            State::Securing | State::Over => Stage::Ipsec,
+            State::Calling(_) => Stage::L2tp,
+            State::Linked(_, linked) if linked.up => Stage::Up,
+            State::Linked(..) => Stage::Login,
+        }
+    }
+
+    pub(crate) fn peer(&self) -> Option<PeerId> {
+        match &self.state {
+            State::Calling(secured) | State::Linked(secured, _) => Some(secured.peer),
+            State::Securing | State::Over => None,
+        }
+    }
+
+    /// Takes everything down in order and says so once.
+    pub(crate) fn close(&mut self, now: Instant) {
+        if self.is_over() {
+            return;
+        }
+        let stage = self.stage();
+        if let State::Linked(_, linked) = &mut self.state {
+            linked.link.close(ppp::CloseReason::User, now);
+        }
+        self.drain(now);
+        if let State::Calling(secured) | State::Linked(secured, _) = &mut self.state {
+            secured.l2tp.close(l2tp::CloseReason::Shutdown, now);
+        }
+        self.drain(now);
+        if let Some(peer) = self.peer() {
+            self.ike.close_peer(peer, now);
+            self.drain(now);
+        }
+        self.over(stage, now);
+    }
+
+    /// Ends the machine; nothing more can be said to the server.
+    pub(crate) fn over(&mut self, stage: Stage, _now: Instant) {
+        if self.is_over() {
+            return;
+        }
+        if let Some(peer) = self.peer() {
+            self.outbox.push(Action::Plane(Command::RemovePeer { peer: peer.0 }));
+        }
+        self.state = State::Over;
+        self.timers.clear_all();
+        let reason = self.reason.take().unwrap_or_else(|| "stopped".to_string());
+        let remedy = if self.stopping { "" } else { stage.remedy() };
+        let down = Down { stage, requested: self.stopping, reason, remedy };
+        self.outbox.push(Action::Event(Event::Down(down)));
+    }
+}

@@ -1,0 +1,480 @@
+//! What L2TP and PPP do: calls, links, logins and sessions.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
+use isthmus_core::Instant;
+use isthmus_ike::PeerId;
+use isthmus_l2tp::{self as l2tp, SessionId, SessionRef, SessionUp, TunnelId};
+use isthmus_plane::{Command, SessionParams};
+use isthmus_ppp as ppp;
+
+use crate::config::Config;
+use crate::event::Event;
+use crate::failure::{Cause, Failure, Stage, printable};
+use crate::login;
+use crate::machine::Gateway;
+use crate::peer::Peer;
+use crate::session::{Lease, Session};
+
+/// How often a client may try another password on one link.
+const AUTH_RETRIES: u8 = 0;
+/// Our L2TP port (RFC 2661 §8.1).
+pub(crate) const L2TP_PORT: u16 = 1701;
+
+impl Gateway {
+    /// Feeds an L2TP message that came out of a peer's SA: control, or data that is not a packet of a
+    /// published session.
+    pub(crate) fn handle_l2tp(
+        &mut self,
+        peer: PeerId,
+        remote_port: u16,
+        bytes: &[u8],
+        now: Instant,
+    ) {
+        let Some(state) = self.peers.get_mut(&peer) else {
+            self.stats.l2tp.count("unknown_peer");
+            return;
+        };
+        state.l2tp.peer_alive(now);
+        if l2tp::is_control(bytes) {
+            state.spoke_l2tp = true;
+            if let Err(rejected) = state.l2tp.handle_control(remote_port, bytes, now) {
+                self.stats.l2tp.count(rejected.label());
+            }
+        } else {
+            self.handle_frame(peer, bytes, now);
+        }
+        self.drain_peer(peer, now);
+    }
+
+    fn handle_frame(&mut self, peer: PeerId, bytes: &[u8], now: Instant) {
+        let Ok((header, payload)) = l2tp::data::Header::read(bytes) else {
+            self.stats.l2tp.count("bad_data_header");
+            return;
+        };
+        let at = SessionRef {
+            tunnel: TunnelId(header.tunnel),
+            session: SessionId(header.session),
+        };
+        let session = self.peers.get_mut(&peer).and_then(|p| p.sessions.get_mut(&at));
+        let (Some(session), Some(frame)) = (session, bytes.get(payload)) else {
+            self.stats.l2tp.count("unknown_session");
+            return;
+        };
+        if let Err(rejected) = session.link.handle_frame(frame, now) {
+            self.stats.ppp.count(rejected.label());
+        }
+    }
+
+    /// Carries out everything the peer's L2TP endpoint and links want done, until all are quiet.
+    pub(crate) fn drain_peer(&mut self, peer: PeerId, now: Instant) {
+        loop {
+            let Some(state) = self.peers.get_mut(&peer) else { return };
+            if let Some(action) = state.l2tp.poll_action() {
+                self.handle_l2tp_action(peer, action, now);
+                continue;
+            }
+            let next = state
+                .sessions
+                .iter_mut()
+                .find_map(|(at, session)| session.link.poll_action().map(|a| (*at, a)));
+            match next {
+                Some((at, action)) => self.handle_ppp_action(peer, at, action, now),
+                None => break,
+            }
+        }
+        self.watch_idle(peer, now);
+    }
+
+    fn handle_l2tp_action(&mut self, peer: PeerId, action: l2tp::Action, now: Instant) {
+        match action {
+            l2tp::Action::Transmit { to_port, bytes } => self.plane(Command::SendL2tp {
+                peer: peer.0,
+                local_port: L2TP_PORT,
+                remote_port: to_port,
+                bytes,
+            }),
+            l2tp::Action::TunnelUp(_) => {}
+            l2tp::Action::PortMoved { tunnel, to_port } => self.port_moved(peer, tunnel, to_port),
+            l2tp::Action::Refused(refused) => self.call_refused(peer, &refused, now),
+            l2tp::Action::SessionUp(call) => self.call_up(peer, call, now),
+            l2tp::Action::SessionDown { session, reason } => {
+                self.call_down(peer, session, &reason.to_string(), now);
+            }
+            l2tp::Action::TunnelDown { reason, .. } => {
+                self.tunnel_down(peer, &reason, now);
+            }
+        }
+    }
+
+    /// A tunnel that ends before any call came up is a failed attempt.
+    fn tunnel_down(&mut self, peer: PeerId, reason: &l2tp::DownReason, now: Instant) {
+        let Some(state) = self.peers.get(&peer) else { return };
+        let cause = match reason {
+            l2tp::DownReason::NotEstablished | l2tp::DownReason::PeerSilent => Cause::PeerSilent,
+            l2tp::DownReason::PeerError(_) => Cause::PeerMisbehaved,
+            l2tp::DownReason::Congested => Cause::TooMany,
+            l2tp::DownReason::Closed(_)
+            | l2tp::DownReason::Idle
+            | l2tp::DownReason::PeerDisconnected { .. }
+            | l2tp::DownReason::PeerStopped(_)
+            | l2tp::DownReason::Replaced
+            | l2tp::DownReason::TieBreakerLost => return,
+        };
+        if state.had_session {
+            return;
+        }
+        let failure = Failure {
+            at: now,
+            from: state.path.remote,
+            user: None,
+            stage: Stage::L2tp,
+            cause,
+            detail: reason.to_string(),
+        };
+        self.fail(failure);
+    }
+
+    fn call_up(&mut self, peer: PeerId, call: Box<SessionUp>, now: Instant) {
+        let at = call.session;
+        let Ok(key) = self.sessions.insert((peer, at)) else {
+            self.stats.l2tp.count("sessions_full");
+            if let Some(state) = self.peers.get_mut(&peer) {
+                state.l2tp.close_session(at, l2tp::CloseReason::NoResources, now);
+            }
+            return;
+        };
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let Some(tenant) = self.config.tenants.get(state.tenant) else { return };
+        let config = link_config(&self.config, tenant.gateway_address);
+        let mut link = ppp::Link::new(Arc::new(config), self.provider.clone(), self.rng.seed(), now);
+        link.open(now);
+        let session = Session {
+            key,
+            call,
+            link,
+            lease: None,
+            claimed_user: None,
+            refused: None,
+            network: None,
+            since: now,
+        };
+        state.had_session = true;
+        state.sessions.insert(at, session);
+    }
+
+    fn handle_ppp_action(
+        &mut self,
+        peer: PeerId,
+        at: SessionRef,
+        action: ppp::Action,
+        now: Instant,
+    ) {
+        match action {
+            ppp::Action::Transmit(frame) => self.send_frame(peer, at, &frame),
+            ppp::Action::Authenticate(request) => self.authenticate(peer, at, &request, now),
+            ppp::Action::Up(network) => self.network_up(peer, at, network),
+            ppp::Action::NetworkDown => self.network_down(peer, at),
+            ppp::Action::Down(reason) => self.link_down(peer, at, reason, now),
+        }
+    }
+
+    fn send_frame(&mut self, peer: PeerId, at: SessionRef, frame: &[u8]) {
+        let Some(session) = self.peers.get_mut(&peer).and_then(|p| p.sessions.get_mut(&at)) else {
+            return;
+        };
+        let header =
+            l2tp::data::Header::new(session.call.remote_tunnel, session.call.remote_session);
+        let mut bytes = vec![0; header.len()];
+        header.write_into(&mut bytes);
+        bytes.extend_from_slice(frame);
+        let remote_port = session.call.to_port;
+        self.plane(Command::SendL2tp { peer: peer.0, local_port: L2TP_PORT, remote_port, bytes });
+    }
+
+    fn authenticate(
+        &mut self,
+        peer: PeerId,
+        at: SessionRef,
+        request: &ppp::AuthRequest,
+        now: Instant,
+    ) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let Some(session) = state.sessions.get_mut(&at) else { return };
+        let (Some(tenant), Some(pool)) =
+            (self.config.tenants.get(state.tenant), self.pools.get_mut(state.tenant))
+        else {
+            return;
+        };
+        session.claimed_user = Some(printable(&request.user));
+        let holder = u64::from(session.key.raw());
+        match login::decide(tenant, pool, holder, request, &*self.provider) {
+            Ok(grant) => {
+                // Once more on a link that negotiates again: the old address goes back first.
+                if let Some(old) = session.lease.take().filter(|l| l.address != grant.address) {
+                    pool.release(old.address, holder);
+                }
+                let verdict = ppp::Verdict::Accept {
+                    address: grant.address,
+                    dns: grant.dns.clone(),
+                    proof: grant.response,
+                };
+                session.lease = Some(Lease {
+                    user: grant.user,
+                    address: grant.address,
+                    dns: grant.dns,
+                    routes: grant.routes,
+                    networks: grant.networks,
+                });
+                let _stale = session.link.handle_verdict(request.ticket, verdict, now);
+            }
+            Err(cause) => {
+                session.refused = Some(cause);
+                let verdict = ppp::Verdict::Refuse { reason: refusal(cause) };
+                let _stale = session.link.handle_verdict(request.ticket, verdict, now);
+                self.login_refused(peer, at, cause, now);
+            }
+        }
+    }
+
+    fn login_refused(&mut self, peer: PeerId, at: SessionRef, cause: Cause, now: Instant) {
+        let Some(state) = self.peers.get(&peer) else { return };
+        let user = state.sessions.get(&at).and_then(|s| s.claimed_user.clone());
+        let failure = Failure {
+            at: now,
+            from: state.path.remote,
+            user,
+            stage: Stage::PppAuth,
+            cause,
+            detail: String::new(),
+        };
+        self.fail(failure);
+    }
+
+    fn network_up(&mut self, peer: PeerId, at: SessionRef, network: ppp::NetworkUp) {
+        self.publish(peer, at, &network);
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let tenant = self.config.tenants.get(state.tenant);
+        let Some(session) = state.sessions.get_mut(&at) else { return };
+        session.network = Some(network);
+        let (Some(lease), Some(tenant)) = (&session.lease, tenant) else { return };
+        let event = Event::SessionUp {
+            session: session.key,
+            peer: peer.0,
+            user: lease.user.clone(),
+            tenant: tenant.name.clone(),
+            address: lease.address,
+        };
+        self.stats.sessions_up_total += 1;
+        self.event(event);
+    }
+
+    /// Lets packets of a session flow, or changes how they do.
+    fn publish(&mut self, peer: PeerId, at: SessionRef, network: &ppp::NetworkUp) {
+        let Some(state) = self.peers.get(&peer) else { return };
+        let tenant = self.config.tenants.get(state.tenant);
+        let Some(session) = state.sessions.get(&at) else { return };
+        let (Some(lease), Some(tenant)) = (&session.lease, tenant) else { return };
+        let prefixes = prefixes(lease);
+        let params = SessionParams {
+            session: session.key,
+            peer: peer.0,
+            local_tunnel: at.tunnel.0,
+            local_session: at.session.0,
+            remote_tunnel: session.call.remote_tunnel,
+            remote_session: session.call.remote_session,
+            local_port: L2TP_PORT,
+            remote_port: session.call.to_port,
+            sequence: session.call.send_sequence.then_some(0),
+            tun: tenant.tun,
+            sources: prefixes.clone(),
+            destinations: prefixes,
+            mtu: network.peer_mru.min(self.config.mru),
+            // Plain framing: two bytes saved are not worth a client that gets it wrong.
+            acfc: false,
+            pfc: false,
+            gateway_v4: Some(tenant.gateway_address),
+            gateway_v6: None,
+            dhcp: false,
+        };
+        self.plane(Command::OpenSession(params));
+    }
+
+    /// The client negotiates anew: no packet passes until the network is up again.
+    fn network_down(&mut self, peer: PeerId, at: SessionRef) {
+        let session = self.peers.get_mut(&peer).and_then(|p| p.sessions.get_mut(&at));
+        let Some(session) = session else { return };
+        session.network = None;
+        let session = session.key;
+        self.plane(Command::CloseSession { session });
+    }
+
+    /// The peer's L2TP moved to another UDP port: packets of its sessions follow.
+    fn port_moved(&mut self, peer: PeerId, tunnel: TunnelId, to_port: u16) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let up: Vec<(SessionRef, ppp::NetworkUp)> = state
+            .sessions
+            .iter_mut()
+            .filter(|(at, _)| at.tunnel == tunnel)
+            .filter_map(|(at, session)| {
+                session.call.to_port = to_port;
+                session.network.clone().map(|network| (*at, network))
+            })
+            .collect();
+        for (at, network) in up {
+            self.publish(peer, at, &network);
+        }
+    }
+
+    /// We turned a tunnel or call away.
+    fn call_refused(&mut self, peer: PeerId, refused: &l2tp::Refused, now: Instant) {
+        let Some(state) = self.peers.get(&peer) else { return };
+        let cause = match refused.error {
+            l2tp::PeerError::NoResources => Cause::TooMany,
+            l2tp::PeerError::BadResponse
+            | l2tp::PeerError::Hidden(_)
+            | l2tp::PeerError::Malformed(..)
+            | l2tp::PeerError::Missing(_)
+            | l2tp::PeerError::NoSecret
+            | l2tp::PeerError::NotOffered(_)
+            | l2tp::PeerError::OutOfState(_)
+            | l2tp::PeerError::UnknownMandatory { .. }
+            | l2tp::PeerError::UnknownMessage(_)
+            | l2tp::PeerError::Version(_) => Cause::PeerMisbehaved,
+        };
+        let failure = Failure {
+            at: now,
+            from: state.path.remote,
+            user: None,
+            stage: Stage::L2tp,
+            cause,
+            detail: refused.error.to_string(),
+        };
+        self.fail(failure);
+    }
+
+    /// The link is down: the call has no purpose any more.
+    fn link_down(
+        &mut self,
+        peer: PeerId,
+        at: SessionRef,
+        reason: ppp::DownReason,
+        now: Instant,
+    ) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        state.l2tp.close_session(at, close_reason(reason), now);
+        self.call_down(peer, at, &reason.to_string(), now);
+    }
+
+    fn call_down(&mut self, peer: PeerId, at: SessionRef, reason: &str, now: Instant) {
+        let Some(mut state) = self.peers.remove(&peer) else { return };
+        if let Some(session) = state.sessions.remove(&at) {
+            self.session_ended(&state, session, reason, now);
+        }
+        self.peers.insert(peer, state);
+    }
+
+    /// Frees what a session held and says that it ended, or, when it never was up, why it failed.
+    pub(crate) fn session_ended(
+        &mut self,
+        peer: &Peer,
+        session: Session,
+        reason: &str,
+        now: Instant,
+    ) {
+        self.sessions.remove(session.key);
+        let stage = session.stage();
+        if let (Some(lease), Some(pool)) = (&session.lease, self.pools.get_mut(peer.tenant)) {
+            pool.release(lease.address, u64::from(session.key.raw()));
+        }
+        match (session.network, session.lease) {
+            (Some(_), Some(lease)) => {
+                self.plane(Command::CloseSession { session: session.key });
+                self.event(Event::SessionDown {
+                    session: session.key,
+                    user: lease.user,
+                    address: lease.address,
+                    reason: reason.to_string(),
+                });
+            }
+            _ if session.refused.is_some() => {}
+            _ => self.fail(Failure {
+                at: now,
+                from: peer.path.remote,
+                user: session.claimed_user,
+                stage,
+                cause: Cause::LinkNegotiation,
+                detail: reason.to_string(),
+            }),
+        }
+    }
+
+    /// Starts ending one session from our side.
+    pub(crate) fn close_link(&mut self, peer: PeerId, at: SessionRef, now: Instant) {
+        let session = self.peers.get_mut(&peer).and_then(|p| p.sessions.get_mut(&at));
+        if let Some(session) = session {
+            session.link.close(ppp::CloseReason::Admin, now);
+        }
+    }
+}
+
+fn link_config(config: &Config, local_address: Ipv4Addr) -> ppp::LinkConfig {
+    let role = ppp::Role::Server(ppp::ServerConfig {
+        auth: config.auth.clone(),
+        name: config.l2tp.host_name.as_bytes().to_vec(),
+        local_address,
+        auth_retries: AUTH_RETRIES,
+    });
+    ppp::LinkConfig { mru: config.mru, echo: config.echo, ..ppp::LinkConfig::new(role) }
+}
+
+/// What the CDN says when the link ended first.
+fn close_reason(reason: ppp::DownReason) -> l2tp::CloseReason {
+    match reason {
+        ppp::DownReason::Closed(ppp::CloseReason::Shutdown) => l2tp::CloseReason::Shutdown,
+        ppp::DownReason::AuthRefused(ppp::Refusal::NoResources) => l2tp::CloseReason::NoResources,
+        ppp::DownReason::AuthNotConfigured
+        | ppp::DownReason::AuthRefused(_)
+        | ppp::DownReason::Closed(_) => l2tp::CloseReason::Administrative,
+        ppp::DownReason::AuthNotOffered
+        | ppp::DownReason::AuthRefusedByPeer(_)
+        | ppp::DownReason::CryptoFailed
+        | ppp::DownReason::EchoLost
+        | ppp::DownReason::LoopDetected
+        | ppp::DownReason::NegotiationFailed(..)
+        | ppp::DownReason::PeerNotAuthentic
+        | ppp::DownReason::PeerTerminated(_)
+        | ppp::DownReason::Timeout(_) => l2tp::CloseReason::Ended,
+    }
+}
+
+/// Where a session's packets may come from and which go to it.
+fn prefixes(lease: &Lease) -> Vec<IpNet> {
+    let own = Ipv4Net::from(lease.address);
+    core::iter::once(own).chain(lease.networks.iter().copied()).map(IpNet::V4).collect()
+}
+
+/// What the user is told. An unknown name and a wrong password look the same from outside.
+fn refusal(cause: Cause) -> ppp::Refusal {
+    match cause {
+        Cause::AccountDisabled => ppp::Refusal::AccountDisabled,
+        Cause::AddressInUse | Cause::PoolExhausted | Cause::TooMany => ppp::Refusal::NoResources,
+        Cause::AuthProtocolUnusable => ppp::Refusal::Unavailable,
+ Cause::LinkNegotiation
+        | Cause::NoL2tp
+        | Cause::NoProposalEsp
+        | Cause::NoProposalIke
+        | Cause::PeerMisbehaved
+        | Cause::PeerRefused
+        | Cause::PeerSilent
+        | Cause::UnknownUser
+        | Cause::WrongPassword
+        | Cause::WrongPsk => ppp::Refusal::BadCredentials,
+    }
+}

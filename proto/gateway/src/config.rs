@@ -1,0 +1,50 @@
+//! What a gateway is told: plain values, validated by whoever read them.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use isthmus_ike::PskId;
+use isthmus_plane::TunId;
+
+use crate::users::Users;
+
+/// The whole configuration of a gateway machine.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Proposals, pre-shared keys, lifetimes.
+    pub ike: Arc<isthmus_ike::Config>,
+    /// Control channel behaviour.
+    pub l2tp: Arc<isthmus_l2tp::Config>,
+    /// Authentication protocols in order of preference.
+    pub auth: Vec<isthmus_ppp::AuthProtocol>,
+    /// Largest inner packet we offer, in bytes (the PPP MRU); also the MTU of a session.
+    pub mru: u16,
+    /// How a silent link is probed.
+    pub echo: Option<isthmus_ppp::Echo>,
+    /// At least one.
+    pub tenants: Vec<Tenant>,
+}
+
+/// One tenant: users, addresses and what is told to clients.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// Name, unique.
+    pub name: String,
+    /// The pre-shared keys that lead here; a key that no tenant claims leads to the first tenant.
+    pub psks: Vec<PskId>,
+    /// Addresses to give out.
+    pub pool: Vec<Ipv4Net>,
+    /// Our own address on every PPP link of the tenant.
+    pub gateway_address: Ipv4Addr,
+    /// Name servers told to clients; the first two go by IPCP.
+    pub dns: Vec<Ipv4Addr>,
+    /// Routes pushed to clients.
+    pub routes: Vec<Ipv4Net>,
+    /// Who may log in.
+    pub users: Arc<Users>,
+    /// The TUN device of the tenant.
+    pub tun: TunId,
+}

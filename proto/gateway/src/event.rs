@@ -1,0 +1,82 @@
+//! What happened, as types: the one source of logs, the API stream and, later, accounting.
+
+use alloc::string::String;
+use core::net::{Ipv4Addr, SocketAddr};
+
+use isthmus_core::{Encap, Key, Path};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Something worth telling an operator.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// An attempt to connect failed.
+    AttemptFailed(Failure),
+    /// An IPsec SA pair was installed or replaced.
+    ChildUp {
+        /// The peer.
+        peer: Key,
+        /// What was agreed, as written in configuration.
+        suite: &'static str,
+    },
+    /// A peer is gone with all its SAs.
+    PeerDown {
+        /// The peer.
+        peer: Key,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A peer proved its pre-shared key.
+    PeerUp {
+        /// The peer.
+        peer: Key,
+        /// Where it is.
+        from: SocketAddr,
+        /// How ESP will travel.
+        encap: Encap,
+        /// Who it says it is; escaped.
+        identity: String,
+        /// The tenant its key leads to.
+        tenant: String,
+    },
+    /// An authenticated packet came from a new address.
+    PathMoved {
+        /// The peer.
+        peer: Key,
+        /// Where it is now.
+        path: Path,
+    },
+    /// A session ended.
+    SessionDown {
+        /// The session.
+        session: Key,
+        /// The user.
+        user: String,
+        /// The address, free again.
+        address: Ipv4Addr,
+        /// Why.
+        reason: String,
+    },
+    /// A user is connected.
+    SessionUp {
+        /// The session.
+        session: Key,
+        /// Its peer.
+        peer: Key,
+        /// The user.
+        user: String,
+        /// The tenant.
+        tenant: String,
+        /// The address given.
+        address: Ipv4Addr,
+    },
+    /// The users of a tenant were read again.
+    UsersReloaded {
+        /// The tenant.
+        tenant: String,
+        /// How many there are now.
+        count: usize,
+    },
+}

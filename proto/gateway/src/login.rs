@@ -1,0 +1,104 @@
+//! Verdicts on local users: does the proof fit, and what does the user get.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use isthmus_crypto::Provider;
+use isthmus_ppp::auth::{self, mschapv2::AuthenticatorResponse};
+use isthmus_ppp::{AuthRequest, Proof};
+
+use crate::config::Tenant;
+use crate::failure::Cause;
+use crate::pool::{Holder, Pool};
+use crate::users::{User, UserSecret};
+
+/// What a user is granted.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    /// The name in the users file.
+    pub(crate) user: String,
+    /// The address leased.
+    pub(crate) address: Ipv4Addr,
+    /// Name servers.
+    pub(crate) dns: Vec<Ipv4Addr>,
+    /// Routes to push.
+    pub(crate) routes: Vec<Ipv4Net>,
+    /// Networks behind the user.
+    pub(crate) networks: Vec<Ipv4Net>,
+    /// For MS-CHAPv2: our proof that we know the password too.
+    pub(crate) response: Option<AuthenticatorResponse>,
+}
+
+/// Checks a login against a tenant's users and leases an address.
+///
+/// # Errors
+/// The cause of the refusal; nothing is leased then.
+pub(crate) fn decide(
+    tenant: &Tenant,
+    pool: &mut Pool,
+    holder: Holder,
+    request: &AuthRequest,
+    provider: &dyn Provider,
+) -> Result<Grant, Cause> {
+    let (name, user) = tenant.users.find(&request.user).ok_or(Cause::UnknownUser)?;
+    let response = prove(user, request, provider)?;
+    if user.disabled {
+        return Err(Cause::AccountDisabled);
+    }
+    let address = match user.address {
+        Some(address) => pool.lease_fixed(address, holder).ok_or(Cause::AddressInUse)?,
+        None => pool.lease(holder).ok_or(Cause::PoolExhausted)?,
+    };
+    Ok(Grant {
+        user: name.to_string(),
+        address,
+        dns: own_or(&user.dns, &tenant.dns),
+        routes: own_or(&user.routes, &tenant.routes),
+        networks: user.networks.clone(),
+        response,
+    })
+}
+
+fn own_or<T: Clone>(own: &[T], tenants: &[T]) -> Vec<T> {
+    if own.is_empty() { tenants.to_vec() } else { own.to_vec() }
+}
+
+/// Verifies the proof; the MS-CHAPv2 answer when there is one.
+fn prove(
+    user: &User,
+    request: &AuthRequest,
+    provider: &dyn Provider,
+) -> Result<Option<AuthenticatorResponse>, Cause> {
+    let nt_hash = match &user.secret {
+        UserSecret::Password(password) => auth::nt_hash(provider, password.expose()),
+        UserSecret::NtHash(hash) => Ok(hash.clone()),
+    }
+    .map_err(|_| Cause::AuthProtocolUnusable)?;
+    match &request.proof {
+        Proof::MsChapV2(proof) => {
+            auth::mschapv2::verify(provider, &nt_hash, &request.user, proof)
+                .map(Some)
+                .ok_or(Cause::WrongPassword)
+        }
+        Proof::ChapMd5 { id, challenge, response } => match &user.secret {
+            UserSecret::NtHash(_) => Err(Cause::AuthProtocolUnusable),
+            UserSecret::Password(password) => {
+                fits(auth::chap_md5::verify(provider, *id, password.expose(), challenge, response))
+            }
+        },
+        Proof::Pap { password } => match &user.secret {
+            UserSecret::Password(expected) => fits(auth::pap::verify(expected, password)),
+            UserSecret::NtHash(expected) => {
+                let given = auth::nt_hash(provider, password.expose())
+                    .map_err(|_| Cause::WrongPassword)?;
+                fits(expected.ct_eq(given.expose()))
+            }
+        },
+    }
+}
+
+fn fits(ok: bool) -> Result<Option<AuthenticatorResponse>, Cause> {
+    if ok { Ok(None) } else { Err(Cause::WrongPassword) }
+}

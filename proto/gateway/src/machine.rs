@@ -1,0 +1,197 @@
+//! The gateway machine: inputs from the packet pipeline, jobs and time; ordered actions out.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use isthmus_core::{Agenda, Arena, Deadline, Instant, Key, Outbox, Rng, Seed};
+use isthmus_crypto::{CryptoError, DhJob, DhOutput, Provider};
+use isthmus_ike::{self as ike, JobId, PeerId};
+use isthmus_l2tp::SessionRef;
+use isthmus_plane::{Command, Report};
+
+use crate::config::Config;
+use crate::event::Event;
+use crate::failure::{Failure, FailureLog};
+use crate::peer::Peer;
+use crate::pool::Pool;
+use crate::stats::Stats;
+
+/// Something the shell must do, in this order.
+#[derive(Debug)]
+pub enum Action {
+    /// Tell people and programs.
+    Event(Event),
+    /// Do slow arithmetic elsewhere and come back with [`Gateway::handle_job`].
+    Offload {
+        /// To be given back.
+        id: JobId,
+        /// The work.
+        job: DhJob,
+    },
+    /// Give to the packet pipeline.
+    Plane(Command),
+}
+
+/// One gateway: all peers, sessions, tenants and pools. Owns no socket, clock or thread.
+///
+/// A peer comes from IKE, its L2TP endpoint carries sessions, each session has a PPP link; the gateway
+/// turns the actions of one machine into inputs of the next. Everything a packet needs is published to
+/// the pipeline as a [`Command`], and because commands and messages leave through one queue, a security
+/// association is always installed before the message that lets the peer use it.
+pub struct Gateway {
+    pub(crate) config: Arc<Config>,
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) rng: Rng,
+    pub(crate) ike: ike::Endpoint,
+    pub(crate) peers: BTreeMap<PeerId, Peer>,
+    /// Session keys; the value says where the session is.
+    pub(crate) sessions: Arena<(PeerId, SessionRef)>,
+    /// One per tenant, same order.
+    pub(crate) pools: Vec<Pool>,
+    pub(crate) agenda: Agenda<PeerId>,
+    pub(crate) failures: FailureLog,
+    pub(crate) stats: Stats,
+    pub(crate) outbox: Outbox<Action>,
+    pub(crate) closing: bool,
+}
+
+impl Gateway {
+    /// A gateway without peers.
+    pub fn new(
+        config: Arc<Config>,
+        provider: Arc<dyn Provider>,
+        seed: Seed,
+        now: Instant,
+    ) -> Self {
+        let mut rng = Rng::new(seed);
+        let ike =
+            ike::Endpoint::new(Arc::clone(&config.ike), Arc::clone(&provider), rng.seed(), now);
+        let pools = config.tenants.iter().map(pool_of).collect();
+        Self {
+            config,
+            provider,
+            rng,
+            ike,
+            peers: BTreeMap::new(),
+            sessions: Arena::new(),
+            pools,
+            agenda: Agenda::new(),
+            failures: FailureLog::default(),
+            stats: Stats::default(),
+            outbox: Outbox::new(),
+            closing: false,
+        }
+    }
+
+    /// Feeds what the packet pipeline reports.
+    pub fn handle_report(&mut self, report: Report, now: Instant) {
+        match report {
+            Report::Ike { path, marked, bytes } => {
+                if let Err(rejected) = self.ike.handle_datagram(path, marked, &bytes, now) {
+                    self.stats.ike.count(rejected.label());
+                }
+            }
+            Report::L2tp { peer, remote_port, bytes, .. } => {
+                self.handle_l2tp(PeerId(peer), remote_port, &bytes, now);
+            }
+            Report::PathMoved { peer, path, encap } => {
+                self.ike.path_moved(PeerId(peer), path);
+                self.path_moved(PeerId(peer), path, encap);
+            }
+            Report::Alive { peer } => self.peer_alive(PeerId(peer), now),
+            Report::SaUsed { spi, .. } => self.ike.inbound_used(spi, now),
+            Report::SoftLimit { peer, spi } => self.ike.soft_limit(PeerId(peer), spi, now),
+            // An SA that the provider cannot work with is an SA the peer must not believe in.
+            Report::InstallFailed { peer, .. } => self.close_peer(PeerId(peer), now),
+            // Counters answer the shell's own question; reservations are the journal's business.
+            Report::Counters { .. } | Report::ReserveLow { .. } => {}
+        }
+        self.drain_ike(now);
+    }
+
+    /// Feeds the result of an [`Action::Offload`].
+    pub fn handle_job(&mut self, id: JobId, result: Result<DhOutput, CryptoError>, now: Instant) {
+        self.ike.handle_job(id, result, now);
+        self.drain_ike(now);
+    }
+
+    /// Feeds the passage of time; calling it early is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.ike.handle_timeout(now);
+        self.drain_ike(now);
+        while let Some(peer) = self.agenda.pop_due(now) {
+            self.handle_peer_timeout(peer, now);
+        }
+    }
+
+    /// Takes over a new configuration. Sessions go on; a user who is gone keeps the session that is up
+    /// but cannot log in again.
+    pub fn reconfigure(&mut self, config: Arc<Config>) {
+        self.ike.set_config(Arc::clone(&config.ike));
+        for (index, tenant) in config.tenants.iter().enumerate() {
+            let fixed = tenant.users.fixed_addresses();
+            let own = [tenant.gateway_address];
+            match self.pools.get_mut(index) {
+                Some(pool) => pool.reconfigure(tenant.pool.clone(), &own, &fixed),
+                None => self.pools.push(pool_of(tenant)),
+            }
+            self.outbox.push(Action::Event(Event::UsersReloaded {
+                tenant: tenant.name.clone(),
+                count: tenant.users.len(),
+            }));
+        }
+        self.config = config;
+    }
+
+    /// Ends one session: LCP Terminate-Request and CDN. False when there is no such session.
+    pub fn disconnect(&mut self, session: Key, now: Instant) -> bool {
+        let Some(&(peer, at)) = self.sessions.get(session) else { return false };
+        self.close_link(peer, at, now);
+        self.drain_peer(peer, now);
+        true
+    }
+
+    /// Ends everything, telling every peer: LCP Terminate-Request, CDN, StopCCN, IKE DELETE. New
+    /// attempts are ignored from here on. Done when [`Gateway::is_idle`].
+    pub fn shutdown(&mut self, now: Instant) {
+        self.closing = true;
+        let peers: Vec<PeerId> = self.peers.keys().copied().collect();
+        for peer in peers {
+            self.close_peer(peer, now);
+        }
+    }
+
+    /// The next thing to do; the order is part of the contract.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.outbox.pop()
+    }
+
+    /// When to call [`Gateway::handle_timeout`] next.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let peers = self.agenda.next().map(|at| Deadline { at, why: "peer" });
+        Deadline::earlier(self.ike.poll_timeout(), peers)
+    }
+
+    /// Whether no peer is left.
+    pub fn is_idle(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        self.failures.push(failure.clone());
+        self.outbox.push(Action::Event(Event::AttemptFailed(failure)));
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.outbox.push(Action::Event(event));
+    }
+
+    pub(crate) fn plane(&mut self, command: Command) {
+        self.outbox.push(Action::Plane(command));
+    }
+}
+
+fn pool_of(tenant: &crate::config::Tenant) -> Pool {
+    Pool::new(tenant.pool.clone(), &[tenant.gateway_address], &tenant.users.fixed_addresses())
+}

@@ -1,0 +1,62 @@
+//! One IPsec peer: its L2TP endpoint, its sessions and its timers.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+
+use isthmus_core::{Deadline, Encap, Instant, Path, Timers};
+use isthmus_ike::PeerId;
+use isthmus_l2tp::{self as l2tp, SessionRef};
+
+use crate::session::Session;
+
+/// Everything that hangs on one IPsec peer.
+///
+/// L2TP ids are scoped per peer, so clients that all use tunnel 1 and session 1 never meet.
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    /// Index of the tenant its pre-shared key leads to.
+    pub(crate) tenant: usize,
+    pub(crate) path: Path,
+    pub(crate) encap: Encap,
+    /// Who it says it is; escaped.
+    pub(crate) identity: String,
+    /// The ESP suite in use, once there is one.
+    pub(crate) suite: Option<&'static str>,
+    pub(crate) since: Instant,
+    pub(crate) l2tp: l2tp::Endpoint,
+    pub(crate) sessions: BTreeMap<SessionRef, Session>,
+    pub(crate) timers: Timers<PeerTimer>,
+    /// Whether any L2TP control message came.
+    pub(crate) spoke_l2tp: bool,
+    /// Whether any call came up.
+    pub(crate) had_session: bool,
+}
+
+/// Why a peer wants to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeerTimer {
+    /// The IPsec SA is up and no L2TP followed.
+    NoL2tp,
+    /// No session is left; the client had time to hang up or dial again.
+    Idle,
+}
+
+impl Peer {
+    /// When the peer, its L2TP endpoint or one of its links needs attention.
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        let own = self.timers.next().map(|(at, timer)| Deadline { at, why: timer.why() });
+        let links = self.sessions.values().filter_map(|s| s.link.poll_timeout());
+        links.fold(Deadline::earlier(own, self.l2tp.poll_timeout()), |a, b| {
+            Deadline::earlier(a, Some(b))
+        })
+    }
+}
+
+impl PeerTimer {
+    const fn why(self) -> &'static str {
+        match self {
+            Self::NoL2tp => "peer without L2TP",
+            Self::Idle => "peer without sessions",
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What IKE does, turned into commands for the pipeline and into peers.
+
+use alloc::format;
+use alloc::string::ToString;
+
+use isthmus_core::{Duration, Encap, Instant, Path, Timers};
+use isthmus_crypto::{EspKeys, EspSuite};
+use isthmus_esp::{self as esp, SaParams};
+use isthmus_ike::{self as ike, PeerId};
+use isthmus_l2tp as l2tp;
+use isthmus_plane::{self as plane, Command};
+use isthmus_ppp as ppp;
+
+use crate::calls::L2TP_PORT;
+use crate::event::Event;
+use crate::failure::{Cause, Failure, Stage};
+use crate::machine::{Action, Gateway};
+use crate::peer::{Peer, PeerTimer};
+
+/// How long a peer may stay silent on L2TP once its IPsec SA is up.
+const NO_L2TP_AFTER: Duration = Duration::from_secs(20);
+/// How long a peer without a session is kept, for a client that hangs up in its own order or redials.
+const IDLE_AFTER: Duration = Duration::from_secs(15);
+
+impl Gateway {
+    /// Carries out everything IKE wants done.
+    pub(crate) fn drain_ike(&mut self, now: Instant) {
+        while let Some(action) = self.ike.poll_action() {
+            self.handle_ike_action(action, now);
+        }
+    }
+
+    fn handle_ike_action(&mut self, action: ike::Action, now: Instant) {
+        match action {
+            ike::Action::Transmit { path, marked, bytes } => {
+                self.plane(Command::SendIke { path, marked, bytes });
+            }
+            ike::Action::Keepalive { path } => self.plane(Command::SendKeepalive { path }),
+            ike::Action::Offload { id, job } => self.outbox.push(Action::Offload { id, job }),
+            ike::Action::PeerUp(up) => self.peer_up(up, now),
+            ike::Action::InstallInbound(sa) => self.plane(install_inbound(sa)),
+            ike::Action::InstallOutbound(sa) => self.plane(install_outbound(sa)),
+            ike::Action::ChildUp(up) => self.child_up(up.peer, up.suite.name()),
+            // The peer stays; only its IKE SA is another.
+            ike::Action::PeerRekeyed { .. } => {}
+            ike::Action::RemoveInbound { spi, .. } => self.plane(Command::RemoveInbound { spi }),
+            ike::Action::RemoveOutbound { peer, spi } => {
+                self.plane(Command::RemoveOutbound { peer: peer.0, spi });
+            }
+            ike::Action::PathMoved { peer, path, encap } => {
+                self.plane(Command::MovePath { peer: peer.0, path, encap });
+                self.path_moved(peer, path, encap);
+            }
+            ike::Action::PeerDown { peer, reason } => {
+                self.peer_down(peer, reason.label(), now);
+            }
+            ike::Action::Failed(failure) => self.ike_failed(&failure, now),
+        }
+    }
+
+    fn peer_up(&mut self, up: ike::PeerUp, now: Instant) {
+        let tenant = self.config.tenants.iter().position(|t| t.psks.contains(&up.psk)).unwrap_or(0);
+        let identity = up.identity.to_string();
+        self.event(Event::PeerUp {
+            peer: up.peer.0,
+            from: up.path.remote,
+            encap: up.encap,
+            identity: identity.clone(),
+            tenant: self.config.tenants.get(tenant).map(|t| t.name.clone()).unwrap_or_default(),
+        });
+        let endpoint = l2tp::Endpoint::new(
+            self.config.l2tp.clone(),
+            self.provider.clone(),
+            self.rng.seed(),
+            now,
+        );
+        let mut timers = Timers::new();
+        timers.set(PeerTimer::NoL2tp, now + NO_L2TP_AFTER);
+        let peer = Peer {
+            id: up.peer,
+            tenant,
+            path: up.path,
+            encap: up.encap,
+            identity,
+            suite: None,
+            since: now,
+            l2tp: endpoint,
+            sessions: alloc::collections::BTreeMap::new(),
+            timers,
+            spoke_l2tp: false,
+            had_session: false,
+        };
+        self.agenda.set(up.peer, peer.deadline().map(|d| d.at));
+        self.peers.insert(up.peer, peer);
+        if self.closing {
+            self.close_peer(up.peer, now);
+        }
+    }
+
+    fn child_up(&mut self, peer: PeerId, suite: &'static str) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.suite = Some(suite);
+            self.event(Event::ChildUp { peer: peer.0, suite });
+        }
+    }
+
+    pub(crate) fn path_moved(&mut self, peer: PeerId, path: Path, encap: Encap) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.path = path;
+            state.encap = encap;
+            self.event(Event::PathMoved { peer: peer.0, path });
+        }
+    }
+
+    /// IKE says the peer is gone with all its SAs: nothing more can be said to it.
+    fn peer_down(&mut self, peer: PeerId, reason: &'static str, now: Instant) {
+        self.plane(Command::RemovePeer { peer: peer.0 });
+        self.agenda.set(peer, None);
+        let Some(mut state) = self.peers.remove(&peer) else { return };
+        for session in core::mem::take(&mut state.sessions).into_values() {
+            self.session_ended(&state, session, reason, now);
+        }
+        self.event(Event::PeerDown { peer: peer.0, reason });
+    }
+
+    fn ike_failed(&mut self, failed: &ike::Failure, now: Instant) {
+        let (stage, cause) = classify(failed);
+        self.fail(Failure {
+            at: now,
+            from: failed.path.remote,
+            user: None,
+            stage,
+            cause,
+            detail: failed.cause.to_string(),
+        });
+    }
+
+    /// Authenticated traffic counts as life for every layer of the peer.
+    pub(crate) fn peer_alive(&mut self, peer: PeerId, now: Instant) {
+        self.ike.peer_alive(peer, now);
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        state.l2tp.peer_alive(now);
+        for session in state.sessions.values_mut() {
+            session.link.peer_alive(now);
+        }
+        self.drain_peer(peer, now);
+    }
+
+    /// Time passes for one peer.
+    pub(crate) fn handle_peer_timeout(&mut self, peer: PeerId, now: Instant) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        state.l2tp.handle_timeout(now);
+        for session in state.sessions.values_mut() {
+            session.link.handle_timeout(now);
+        }
+        let due = state.timers.expired(now);
+        self.drain_peer(peer, now);
+        match due {
+            Some(PeerTimer::NoL2tp) => {
+                self.no_l2tp(peer, now);
+                self.close_peer(peer, now);
+            }
+            Some(PeerTimer::Idle) => self.close_peer(peer, now),
+            None => {}
+        }
+    }
+
+    fn no_l2tp(&mut self, peer: PeerId, now: Instant) {
+        let Some(state) = self.peers.get(&peer) else { return };
+        let failure = Failure {
+            at: now,
+            from: state.path.remote,
+            user: None,
+            stage: Stage::L2tp,
+            cause: Cause::NoL2tp,
+            detail: format!("IPsec with {} is up, but no L2TP came out of it", state.identity),
+        };
+        self.fail(failure);
+    }
+
+    /// Arms the idle timer when the last session is gone, and disarms it when there is one.
+    pub(crate) fn watch_idle(&mut self, peer: PeerId, now: Instant) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        if state.spoke_l2tp {
+            state.timers.clear(PeerTimer::NoL2tp);
+            if !state.sessions.is_empty() {
+                state.timers.clear(PeerTimer::Idle);
+            } else if !state.timers.is_set(PeerTimer::Idle) {
+                state.timers.set(PeerTimer::Idle, now + IDLE_AFTER);
+            }
+        }
+        let deadline = state.deadline();
+        self.agenda.set(peer, deadline.map(|d| d.at));
+    }
+
+    /// Ends a peer in the order of RFC 2661 and RFC 2408: links, calls and tunnels, then the SAs.
+    pub(crate) fn close_peer(&mut self, peer: PeerId, now: Instant) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        for session in state.sessions.values_mut() {
+            session.link.close(ppp::CloseReason::Shutdown, now);
+        }
+        self.drain_peer(peer, now);
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.l2tp.close(l2tp::CloseReason::Shutdown, now);
+        }
+        self.drain_peer(peer, now);
+        self.ike.close_peer(peer, now);
+        self.drain_ike(now);
+    }
+}
+
+fn install_inbound(sa: ike::InstallInbound) -> Command {
+    let params = sa_params(sa.spi, sa.suite, sa.keys, sa.lifetime);
+    let mut install = plane::InstallInbound::fresh(sa.peer.0, params, sa.path, sa.encap);
+    install.local_port = L2TP_PORT;
+    Command::InstallInbound(install)
+}
+
+fn install_outbound(sa: ike::InstallOutbound) -> Command {
+    let params = sa_params(sa.spi, sa.suite, sa.keys, sa.lifetime);
+    Command::InstallOutbound(plane::InstallOutbound::fresh(sa.peer.0, params, sa.path, sa.encap))
+}
+
+/// What the pipeline needs of a negotiated SA.
+fn sa_params(spi: u32, suite: EspSuite, keys: EspKeys, lifetime: ike::Lifetime) -> SaParams {
+    let kilobytes = lifetime.kilobytes.and_then(|kilobytes| u32::try_from(kilobytes).ok());
+    let lifetime = kilobytes.map(esp::Lifetime::of_kilobytes).unwrap_or_default();
+    SaParams { spi, suite, keys, esn: false, lifetime }
+}
+
+fn classify(failed: &ike::Failure) -> (Stage, Cause) {
+    let stage = match failed.stage {
+        ike::Stage::Proposal | ike::Stage::KeyExchange | ike::Stage::Authentication => {
+            Stage::IkeMainMode
+        }
+        ike::Stage::QuickMode => Stage::IkeQuickMode,
+    };
+    let cause = match &failed.cause {
+        ike::FailureCause::NoIkeProposal { .. } => Cause::NoProposalIke,
+        ike::FailureCause::NoEspProposal { .. } => Cause::NoProposalEsp,
+        ike::FailureCause::WrongPsk
+        | ike::FailureCause::AuthenticationFailed
+        | ike::FailureCause::IdentityNotAllowed(_) => Cause::WrongPsk,
+        ike::FailureCause::Timeout => Cause::PeerSilent,
+        ike::FailureCause::PeerNotify(_) => Cause::PeerRefused,
+        ike::FailureCause::BadKeyExchange(_) | ike::FailureCause::InvalidSelectors => {
+            Cause::PeerMisbehaved
+        }
+    };
+    (stage, cause)
+}

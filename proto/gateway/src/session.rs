@@ -1,0 +1,53 @@
+//! One L2TP session: its PPP link, its user and its address.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use isthmus_core::{Instant, Key};
+use isthmus_l2tp::SessionUp;
+use isthmus_ppp as ppp;
+
+use crate::failure::{Cause, Stage};
+
+/// From the call to the hang-up.
+pub(crate) struct Session {
+    /// Its name in the data plane and towards operators.
+    pub(crate) key: Key,
+    /// Ids and options of the call.
+    pub(crate) call: Box<SessionUp>,
+    pub(crate) link: ppp::Link,
+    /// What was granted at login.
+    pub(crate) lease: Option<Lease>,
+    /// The user name as sent; escaped.
+    pub(crate) claimed_user: Option<String>,
+    /// The cause we refused the login with, so that the link's end is not reported a second time.
+    pub(crate) refused: Option<Cause>,
+    /// The result of IPCP, while the network is up.
+    pub(crate) network: Option<ppp::NetworkUp>,
+    /// When the call began.
+    pub(crate) since: Instant,
+}
+
+/// What a session holds until it ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Lease {
+    pub(crate) user: String,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) dns: Vec<Ipv4Addr>,
+    pub(crate) routes: Vec<Ipv4Net>,
+    pub(crate) networks: Vec<Ipv4Net>,
+}
+
+impl Session {
+    /// How far the session came, for a failure record.
+    pub(crate) fn stage(&self) -> Stage {
+        match (&self.claimed_user, &self.lease) {
+            (None, _) => Stage::PppLink,
+            (Some(_), None) => Stage::PppAuth,
+            (Some(_), Some(_)) => Stage::PppNetwork,
+        }
+    }
+}

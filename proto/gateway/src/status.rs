@@ -1,0 +1,124 @@
+//! What a gateway shows of itself.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{Ipv4Addr, SocketAddr};
+
+use ipnet::Ipv4Net;
+use isthmus_core::{Encap, Instant, Key};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::machine::Gateway;
+use crate::stats::Stats;
+
+/// The state of the gateway at one moment.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Peers with an IPsec SA.
+    pub peers: usize,
+    /// Sessions, connected or logging in.
+    pub sessions: usize,
+    /// Per tenant, in order of configuration.
+    pub tenants: Vec<TenantStatus>,
+    /// What was refused.
+    pub stats: Stats,
+    /// The last failed attempts, oldest first.
+    pub failures: Vec<Failure>,
+    /// Failed attempts since the start.
+    pub failures_total: u64,
+}
+
+/// One tenant's use of its pool.
+#[derive(Clone, Debug, Serialize)]
+pub struct TenantStatus {
+    /// Name.
+    pub name: String,
+    /// Addresses given out.
+    pub leased: usize,
+    /// Addresses that can be given out.
+    pub capacity: u64,
+    /// Users known.
+    pub users: usize,
+}
+
+/// One session.
+#[derive(Clone, Debug, Serialize)]
+pub struct SessionInfo {
+    /// Its key, as used by the pipeline's counters.
+    pub session: Key,
+    /// Its peer.
+    pub peer: Key,
+    /// The user; none before login.
+    pub user: Option<String>,
+    /// The tenant.
+    pub tenant: String,
+    /// The address given; none before login.
+    pub address: Option<Ipv4Addr>,
+    /// Name servers told.
+    pub dns: Vec<Ipv4Addr>,
+    /// Routes pushed.
+    pub routes: Vec<Ipv4Net>,
+    /// Whether packets flow.
+    pub up: bool,
+    /// When the call began.
+    pub since: Instant,
+    /// Where the client is.
+    pub from: SocketAddr,
+    /// How ESP travels.
+    pub encap: Encap,
+    /// The ESP suite.
+    pub suite: Option<&'static str>,
+    /// Who the peer says it is.
+    pub identity: String,
+    /// The client's host name as sent in L2TP; escaped.
+    pub host: String,
+}
+
+impl Gateway {
+    /// The state now.
+    pub fn status(&self) -> Status {
+        let tenants = self.config.tenants.iter().zip(&self.pools).map(|(tenant, pool)| {
+            TenantStatus {
+                name: tenant.name.clone(),
+                leased: pool.leased_count(),
+                capacity: pool.capacity(),
+                users: tenant.users.len(),
+            }
+        });
+        Status {
+            peers: self.peers.len(),
+            sessions: self.sessions.len(),
+            tenants: tenants.collect(),
+            stats: self.stats.clone(),
+            failures: self.failures.iter().cloned().collect(),
+            failures_total: self.failures.total(),
+        }
+    }
+
+    /// All sessions, in order of peer.
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        let peers = self.peers.values();
+        peers.flat_map(|p| p.sessions.values().map(move |s| self.info(p, s))).collect()
+    }
+
+    fn info(&self, peer: &crate::peer::Peer, session: &crate::session::Session) -> SessionInfo {
+        let lease = session.lease.as_ref();
+        SessionInfo {
+            session: session.key,
+            peer: peer.id.0,
+            user: lease.map(|l| l.user.clone()).or_else(|| session.claimed_user.clone()),
+            tenant: self.config.tenants.get(peer.tenant).map(|t| t.name.clone()).unwrap_or_default(),
+            address: lease.map(|l| l.address),
+            dns: lease.map(|l| l.dns.clone()).unwrap_or_default(),
+            routes: lease.map(|l| l.routes.clone()).unwrap_or_default(),
+            up: session.network.is_some(),
+            since: session.since,
+            from: peer.path.remote,
+            encap: peer.encap,
+            suite: peer.suite,
+            identity: peer.identity.clone(),
+            host: crate::failure::printable(session.call.peer_host.as_bytes()),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Local users: who may log in, with what proof, and what they get.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use isthmus_core::SecretBytes;
+
+/// The users of one tenant by name.
+#[derive(Clone, Debug, Default)]
+pub struct Users(BTreeMap<String, User>);
+
+/// One person or branch office.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// What the user must know.
+    pub secret: UserSecret,
+    /// The address this user always gets.
+    pub address: Option<Ipv4Addr>,
+    /// Routes pushed to this user instead of the tenant's; empty for the tenant's.
+    pub routes: Vec<Ipv4Net>,
+    /// Networks behind the user (a branch office): packets from them are accepted, packets to them
+    /// are sent there.
+    pub networks: Vec<Ipv4Net>,
+    /// Name servers instead of the tenant's; empty for the tenant's.
+    pub dns: Vec<Ipv4Addr>,
+    /// The group, for policy.
+    pub group: Option<String>,
+    /// Refused with its own cause.
+    pub disabled: bool,
+}
+
+/// What proves a user.
+#[derive(Clone, Debug)]
+pub enum UserSecret {
+    /// The password in UTF-8; serves every authentication protocol.
+    Password(SecretBytes),
+    /// MD4 of the password in UTF-16LE; serves MS-CHAPv2 and PAP, but not CHAP.
+    NtHash(SecretBytes),
+}
+
+impl Users {
+    /// Users by name.
+    pub fn new(users: BTreeMap<String, User>) -> Self {
+        Self(users)
+    }
+
+    /// The user with this name, as sent by the client.
+    ///
+    /// A name that is not known as it stands is looked up again without a `DOMAIN\` prefix, because
+    /// Windows puts one before the name of a domain account.
+    pub fn find(&self, name: &[u8]) -> Option<(&str, &User)> {
+        let name = core::str::from_utf8(name).ok()?;
+        let bare = name.rsplit_once('\\').map(|(_, bare)| bare);
+        [Some(name), bare]
+            .into_iter()
+            .flatten()
+            .find_map(|n| self.0.get_key_value(n))
+            .map(|(n, u)| (n.as_str(), u))
+    }
+
+    /// Addresses kept for named users.
+    pub fn fixed_addresses(&self) -> Vec<Ipv4Addr> {
+        self.0.values().filter_map(|user| user.address).collect()
+    }
+
+    /// Number of users.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no users.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user() -> User {
+        User {
+            secret: UserSecret::Password(SecretBytes::copy_of(b"x")),
+            address: None,
+            routes: Vec::new(),
+            networks: Vec::new(),
+            dns: Vec::new(),
+            group: None,
+            disabled: false,
+        }
+    }
+
+    #[test]
+    fn a_domain_prefix_is_tried_second() {
+        let users = Users::new(
+            [("alice", user()), ("CORP\\bob", user())]
+                .into_iter()
+                .map(|(n, u)| (n.into(), u))
+                .collect(),
+        );
+        assert_eq!(users.find(b"CORP\\alice").map(|(n, _)| n), Some("alice"));
+        assert_eq!(users.find(b"CORP\\bob").map(|(n, _)| n), Some("CORP\\bob"));
+        assert!(users.find(b"bob").is_none());
+        assert!(users.find(&[0xff, 0xfe]).is_none());
+    }
+}

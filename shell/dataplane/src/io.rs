@@ -1,0 +1,18 @@
+//! Counters of what the operating system refused.
+
+/// Counters of one worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoStats {
+    /// Reads that failed.
+    pub recv_errors: u64,
+    /// Packets dropped because the socket buffer was full.
+    pub send_full: u64,
+    /// Batches the kernel refused.
+    pub send_errors: u64,
+    /// Packets for which there is no socket of that kind.
+    pub send_no_socket: u64,
+    /// Inner packets dropped because the TUN queue was full or gone.
+    pub tun_full: u64,
+    /// Reports dropped because control was busy; only IKE datagrams are.
+    pub reports_dropped: u64,
+}

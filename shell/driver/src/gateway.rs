@@ -1,0 +1,226 @@
+//! Drives a gateway.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use isthmus_core::Key;
+use isthmus_crypto::Provider;
+use isthmus_dataplane::{Clock, IoStats, Message, Ports, PortsConfig, Worker, WorkerHandle};
+use isthmus_gateway::{Action, Config, Event, Gateway, SessionInfo, Status};
+use isthmus_plane::{Command, Counters, Report};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant as TokioInstant, sleep_until};
+
+use crate::entropy::seed;
+use crate::jobs::{JobDone, JobPool};
+use crate::mailbox::{Mailbox, mailbox};
+use crate::network::{Network, NetworkError, TenantNetwork};
+
+/// What a gateway needs of the world.
+#[derive(Clone, Debug)]
+pub struct GatewaySettings {
+    /// The machine's configuration.
+    pub machine: Arc<Config>,
+    /// Where to listen.
+    pub ports: PortsConfig,
+    /// The gateway's name; tags what it makes in the kernel.
+    pub name: String,
+    /// One per tenant, same order.
+    pub tenants: Vec<TenantNetwork>,
+}
+
+/// A question or an order from a person or a program.
+pub enum Request {
+    /// Ends one session; answers whether it existed.
+    Disconnect(Key, oneshot::Sender<bool>),
+    /// Takes over a new configuration.
+    Reconfigure(Arc<Config>),
+    /// Shows everything.
+    Snapshot(oneshot::Sender<Snapshot>),
+    /// Ends everything, telling peers.
+    Shutdown,
+}
+
+/// Everything a gateway shows of itself.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The machine.
+    pub status: Status,
+    /// Its sessions.
+    pub sessions: Vec<SessionInfo>,
+    /// The pipeline's counters.
+    pub counters: Option<Counters>,
+    /// The worker's counters.
+    pub io: IoStats,
+    /// Time since the start.
+    pub uptime: Duration,
+}
+
+/// A running gateway.
+pub struct GatewayDriver {
+    machine: Gateway,
+    worker: WorkerHandle,
+    network: Network,
+    clock: Clock,
+    jobs: JobPool,
+    results: mpsc::UnboundedReceiver<JobDone>,
+    mailbox: Mailbox,
+    requests: mpsc::Receiver<Request>,
+    on_event: Box<dyn FnMut(&Event) + Send>,
+    /// Snapshots that wait for the pipeline's counters.
+    asking: BTreeMap<u64, oneshot::Sender<Snapshot>>,
+    next_token: u64,
+}
+
+impl GatewayDriver {
+    /// Opens sockets, makes TUN devices, puts kernel state in place and starts the worker.
+    ///
+    /// # Errors
+    /// What cannot be had, with what to do about it; nothing is left behind then.
+    pub async fn start(
+        settings: GatewaySettings,
+        provider: Arc<dyn Provider>,
+        requests: mpsc::Receiver<Request>,
+        on_event: Box<dyn FnMut(&Event) + Send>,
+    ) -> Result<Self, NetworkError> {
+        let clock = Clock::start();
+        let ports = Ports::open(&settings.ports)?;
+        let (mailbox, deliver) = mailbox();
+        let fresh = || seed().map_err(NetworkError::Entropy);
+        let worker = Worker::spawn(ports, Arc::clone(&provider), fresh()?, clock, deliver)?;
+        let (network, devices) = Network::up(&settings.name, &settings.tenants).await?;
+        for (id, device) in devices {
+            worker.send(Message::AddTun(id, device));
+        }
+        let (jobs, results) = JobPool::new(Arc::clone(&provider));
+        let machine = Gateway::new(settings.machine, provider, fresh()?, clock.now());
+        Ok(Self {
+            machine,
+            worker,
+            network,
+            clock,
+            jobs,
+            results,
+            mailbox,
+            requests,
+            on_event,
+            asking: BTreeMap::new(),
+            next_token: 0,
+        })
+    }
+
+    /// Runs until told to shut down, then tells every peer and cleans up.
+    ///
+    /// # Errors
+    /// When the worker dies or kernel state cannot be removed.
+    pub async fn run(mut self) -> Result<(), NetworkError> {
+        let outcome = loop {
+            self.carry_out();
+            let timer = self.timer();
+            tokio::select! {
+                report = self.mailbox.next() => match report {
+                    Some(report) => self.handle_report(report),
+                    None => break Err(NetworkError::WorkerGone),
+                },
+                Some((id, result)) = self.results.recv() => {
+                    self.machine.handle_job(id, result, self.clock.now());
+                }
+                request = self.requests.recv() => {
+                    if !self.handle_request(request.unwrap_or(Request::Shutdown)) {
+                        break Ok(());
+                    }
+                }
+                () = sleep_until(timer) => self.machine.handle_timeout(self.clock.now()),
+            }
+        };
+        self.shut_down().await?;
+        outcome
+    }
+
+    async fn shut_down(mut self) -> Result<(), NetworkError> {
+        self.machine.shutdown(self.clock.now());
+        self.carry_out();
+        // Stopping the worker lets it send what is queued: the farewells.
+        self.worker.stop();
+        self.network.down().await
+    }
+
+    fn handle_report(&mut self, report: Report) {
+        match report {
+            Report::Counters(counters) => self.answer(*counters),
+            other @ (Report::Alive { .. }
+            | Report::Ike { .. }
+            | Report::L2tp { .. }
+            | Report::PathMoved { .. }
+            | Report::SaUsed { .. }
+            | Report::SoftLimit { .. }) => self.machine.handle_report(other, self.clock.now()),
+        }
+    }
+
+    /// False when it is time to end.
+    fn handle_request(&mut self, request: Request) -> bool {
+        match request {
+            Request::Disconnect(session, answer) => {
+                let known = self.machine.disconnect(session, self.clock.now());
+                let _asker_gone = answer.send(known);
+            }
+            Request::Reconfigure(config) => self.machine.reconfigure(config),
+            Request::Snapshot(answer) => {
+                let token = self.next_token;
+                self.next_token += 1;
+                self.asking.insert(token, answer);
+                self.worker.send(Message::Command(Command::ReadCounters { token }));
+            }
+            Request::Shutdown => return false,
+        }
+        true
+    }
+
+    /// The pipeline answered: the snapshot is complete.
+    fn answer(&mut self, counters: Counters) {
+        let Some(answer) = self.asking.remove(&counters.token) else { return };
+        let (ask, io) = std::sync::mpsc::channel();
+        self.worker.send(Message::ReadIoStats(ask));
+        // The worker answers between two batches.
+        let io = io.recv_timeout(Duration::from_millis(200)).unwrap_or_default();
+        let snapshot = Snapshot {
+            status: self.machine.status(),
+            sessions: self.machine.sessions(),
+            counters: Some(counters),
+            io,
+            uptime: Duration::from_nanos(self.clock.now().as_nanos()),
+        };
+        let _asker_gone = answer.send(snapshot);
+    }
+
+    /// Carries out every action, in order.
+    fn carry_out(&mut self) {
+        while let Some(action) = self.machine.poll_action() {
+            match action {
+                Action::Event(event) => (self.on_event)(&event),
+                Action::Offload { id, job } => self.jobs.run(id, job),
+                Action::Plane(command) => {
+                    self.worker.send(Message::Command(command));
+                }
+            }
+        }
+    }
+
+    fn timer(&self) -> TokioInstant {
+        let far = TokioInstant::now() + IDLE_WAKE_UP;
+        self.machine.poll_timeout().map_or(far, |deadline| {
+            TokioInstant::from_std(self.clock.to_std(deadline.at)).min(far)
+        })
+    }
+}
+
+/// The loop wakes up at least this often.
+pub(crate) const IDLE_WAKE_UP: Duration = Duration::from_secs(60);
+
+impl From<io::Error> for NetworkError {
+    fn from(error: io::Error) -> Self {
+        Self::Entropy(error)
+    }
+}

@@ -1,0 +1,130 @@
+//! A client in the world.
+
+use isthmus_client::{Action, Client, Config, Down, Event, Up};
+use isthmus_core::{Instant, Rng};
+
+use crate::network::Packet;
+use crate::node::{Node, Pipeline};
+
+/// A client machine and its pipeline.
+pub struct ClientHost {
+    /// The machine.
+    pub machine: Client,
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// Everything that happened.
+    pub events: Vec<Event>,
+    /// Payloads that came back through the tunnel.
+    pub echoes: Vec<Vec<u8>>,
+}
+
+impl ClientHost {
+    /// A client that starts to connect.
+    pub fn new(config: Config, rng: &mut Rng, now: Instant) -> Self {
+        let provider = isthmus_crypto_aws::provider();
+        let machine = Client::new(config, provider, rng.seed(), now);
+        let pipeline = Pipeline::new(rng.seed());
+        let mut host = Self { machine, pipeline, events: Vec::new(), echoes: Vec::new() };
+        host.settle(now);
+        host
+    }
+
+    /// What the server gave, once connected.
+    pub fn up(&self) -> Option<&Up> {
+        self.events.iter().rev().find_map(|event| match event {
+            Event::Up(up) => Some(up),
+            Event::Down(_) | Event::PathMoved { .. } | Event::Secured { .. } => None,
+        })
+    }
+
+    /// How it ended, once it has.
+    pub fn down(&self) -> Option<&Down> {
+        self.events.iter().find_map(|event| match event {
+            Event::Down(down) => Some(down),
+            Event::PathMoved { .. } | Event::Secured { .. } | Event::Up(_) => None,
+        })
+    }
+
+    /// Sends a datagram with this payload through the tunnel to a host behind the gateway.
+    pub fn send(&mut self, payload: &[u8], now: Instant) {
+        let Some(up) = self.up() else { return };
+        let packet = datagram(up.address.octets(), [10, 9, 9, 9], payload);
+        self.pipeline.send_inner(&packet, now);
+    }
+
+    /// Does something to the machine and carries out what follows.
+    pub fn act(&mut self, now: Instant, act: impl FnOnce(&mut Client, Instant)) {
+        act(&mut self.machine, now);
+        self.settle(now);
+    }
+
+    fn settle(&mut self, now: Instant) {
+        loop {
+            while let Some(action) = self.machine.poll_action() {
+                match action {
+                    Action::Event(event) => self.events.push(event),
+                    Action::Offload { id, job } => self.pipeline.offload(id, &job, now),
+                    Action::Plane(command) => self.pipeline.apply(command, now),
+                }
+            }
+            for packet in std::mem::take(&mut self.pipeline.inner) {
+                self.echoes.push(packet.get(20..).unwrap_or_default().to_vec());
+            }
+            let reports = self.pipeline.reports();
+            if reports.is_empty() {
+                return;
+            }
+            for report in reports {
+                self.machine.handle_report(report, now);
+            }
+        }
+    }
+}
+
+impl Node for ClientHost {
+    fn handle_packet(&mut self, packet: Packet, now: Instant) {
+        self.pipeline.receive(&packet, now);
+        self.settle(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        while let Some((id, result)) = self.pipeline.finished(now) {
+            self.machine.handle_job(id, result, now);
+            self.settle(now);
+        }
+        self.machine.handle_timeout(now);
+        self.settle(now);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let machine = self.machine.poll_timeout().map(|deadline| deadline.at);
+        machine.into_iter().chain(self.pipeline.next_job()).min()
+    }
+
+    fn take_packets(&mut self) -> Vec<Packet> {
+        self.pipeline.take_packets()
+    }
+
+    fn as_any(&mut self) -> &mut dyn std::any::Any {
+        self
+    }
+}
+
+/// An IPv4 packet of an experimental protocol (RFC 3692), so that only the header is checked.
+fn datagram(from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {
+    let total = u16::try_from(20 + payload.len()).unwrap_or(u16::MAX).to_be_bytes();
+    let mut packet = vec![0x45, 0, total[0], total[1], 0, 0, 0, 0, 64, 253, 0, 0];
+    packet.extend(from);
+    packet.extend(to);
+    let sum = packet.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    packet[10..12].copy_from_slice(&folded(sum).to_be_bytes());
+    packet.extend(payload);
+    packet
+}
+
+fn folded(mut sum: u32) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or(0)
+}

@@ -1,0 +1,79 @@
+//! Ordinary configurations for gateways and clients.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use isthmus_core::{Path, SecretBytes};
+use isthmus_crypto::EspSuite;
+use isthmus_gateway::{Config, Tenant, User, UserSecret, Users};
+use isthmus_plane::TunId;
+use isthmus_ppp::AuthProtocol;
+
+use crate::world::at;
+
+/// The gateway's address.
+pub const GATEWAY: &str = "203.0.113.1";
+/// The pre-shared key.
+pub const PSK: &[u8] = b"a shared secret of the tenant";
+
+/// Users `user0` to `user99`, each with its name as password.
+pub fn users() -> Users {
+    let user = |name: &str| User {
+        secret: UserSecret::Password(SecretBytes::copy_of(name.as_bytes())),
+        address: None,
+        routes: Vec::new(),
+        networks: Vec::new(),
+        dns: Vec::new(),
+        group: None,
+        disabled: false,
+    };
+    let names = (0..100).map(|n| format!("user{n}"));
+    Users::new(names.map(|n| (n.clone(), user(&n))).collect::<BTreeMap<_, _>>())
+}
+
+/// A gateway with one tenant.
+pub fn gateway() -> Config {
+    let psk = isthmus_ike::Psk {
+        id: isthmus_ike::PskId(0),
+        secret: SecretBytes::copy_of(PSK),
+        remote: None,
+    };
+    Config {
+        ike: Arc::new(isthmus_ike::Config { psks: vec![psk], ..isthmus_ike::Config::default() }),
+        l2tp: Arc::new(isthmus_l2tp::Config::lns(b"gateway")),
+        auth: AuthProtocol::ALL.to_vec(),
+        mru: 1300,
+        echo: Some(isthmus_ppp::Echo::default()),
+        tenants: vec![Tenant {
+            name: "acme".into(),
+            psks: vec![isthmus_ike::PskId(0)],
+            pool: vec!["10.64.0.0/24".parse().expect("a prefix")],
+            gateway_address: [10, 64, 0, 1].into(),
+            dns: vec![[10, 64, 0, 53].into()],
+            routes: Vec::new(),
+            users: Arc::new(users()),
+            tun: TunId(0),
+        }],
+    }
+}
+
+/// A client at `address` that logs in as `user` with that as password.
+pub fn client(address: &str, user: &str) -> isthmus_client::Config {
+    isthmus_client::Config {
+        ike_path: Path::new(at(address, 500), at(GATEWAY, 500)),
+        nat_t_path: Path::new(at(address, 4500), at(GATEWAY, 4500)),
+        psk: SecretBytes::copy_of(PSK),
+        ike: Arc::new(isthmus_ike::Config {
+            esp: vec![EspSuite::Aes256CbcSha1],
+            ..isthmus_ike::Config::default()
+        }),
+        l2tp: Arc::new(isthmus_l2tp::Config::lac(b"client", isthmus_l2tp::Dialect::isthmus(b"client"))),
+        user: user.into(),
+        password: SecretBytes::copy_of(user.as_bytes()),
+        auth: vec![AuthProtocol::MsChapV2],
+        mru: 1300,
+        destinations: vec!["0.0.0.0/0".parse().expect("a prefix")],
+        tun: TunId(0),
+        l2tp_port: 1701,
+    }
+}

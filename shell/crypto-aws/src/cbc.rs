@@ -23,8 +23,8 @@ impl Encryptor {
     /// Expands the key.
     ///
     /// # Errors
-    /// [`CryptoError::BadLength`]; [`CryptoError::Unsupported`] for a 3DES key made of weak or equal
-    /// parts, which aws-lc refuses (RFC 2451 §2.3 allows that).
+    /// [`CryptoError::BadLength`]; [`CryptoError::Unsupported`] for a 3DES key with equal parts (RFC 2451
+    /// §2.3 demands it) or with a weak part, which aws-lc refuses too.
     pub(crate) fn new(alg: CipherAlg, key: &[u8]) -> Result<Self, CryptoError> {
         let key = EncryptingKey::cbc(unbound(alg, key)?).map_err(|_| CryptoError::Unsupported)?;
         Ok(Self { alg, key })

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketType, netdevice};
 use tun_rs::{DeviceBuilder, SyncDevice};
 
+use crate::offload::{self, Offload};
 use crate::{TunConfig, TunError};
 
 /// How far a batch went.
@@ -26,6 +27,8 @@ pub struct Sent {
 pub struct TunStats {
     /// Packets the kernel routed into the device.
     pub received: u64,
+    /// Runs of packets that could not be cut apart, lost.
+    pub uncut: u64,
     /// Packets the kernel took from us.
     pub sent: u64,
     /// Packets the kernel refused as no IP packet (`EINVAL`).
@@ -46,6 +49,7 @@ pub struct TunDevice {
     mtu: u16,
     /// A buffer that was got for a packet that did not come.
     spare: Option<Buf>,
+    offload: Option<Offload>,
     stats: TunStats,
 }
 
@@ -72,11 +76,12 @@ impl TunDevice {
             return Err(Errno::EXIST.into());
         }
         let builder = DeviceBuilder::new().name(&config.name).mtu(config.mtu).enable(true);
-        let device = builder.build_sync()?;
+        let device = builder.offload(config.offload).build_sync()?;
         device.set_nonblocking(true)?;
         let (name, index) = (device.name()?, device.if_index()?);
+        let offload = device.tcp_gso().then(|| Offload::new(config.mtu));
         let stats = TunStats::default();
-        Ok(Self { device, name, index, mtu: config.mtu, spare: None, stats })
+        Ok(Self { device, name, index, mtu: config.mtu, spare: None, offload, stats })
     }
 
     /// The name it got.
@@ -99,8 +104,8 @@ impl TunDevice {
         self.stats
     }
 
-    /// Appends the IP packets that are there, at most [`TunDevice::BATCH_MAX`], in buffers from `alloc`,
-    /// and answers how many; 0 when there are none.
+    /// Appends the IP packets that are there, in buffers from `alloc`, and answers how many; 0 when there
+    /// are none. It stops at [`TunDevice::BATCH_MAX`], or with offload after the run that reaches it.
     ///
     /// A buffer with less room than the MTU is replaced by a larger one.
     ///
@@ -112,30 +117,42 @@ impl TunDevice {
         alloc: &mut dyn FnMut() -> Buf,
         out: &mut Vec<Buf>,
     ) -> io::Result<usize> {
-        let mut received = 0;
-        while received < Self::BATCH_MAX {
-            let mut buf = self.spare.take().unwrap_or_else(&mut *alloc);
-            if buf.spare().len() < usize::from(self.mtu) {
-                buf = Buf::with_capacity(self.mtu.into());
-            }
-            match self.device.recv(buf.spare()) {
-                Ok(length) => {
-                    buf.set_len(length);
-                    out.push(buf);
-                    received += 1;
-                }
-                Err(error) => {
-                    self.spare = Some(buf);
-                    match Errno::from_io_error(&error) {
-                        Some(Errno::AGAIN) => break,
-                        Some(Errno::INTR) => {}
-                        Some(_) | None => return Err(error),
-                    }
-                }
+        let before = out.len();
+        while out.len() - before < Self::BATCH_MAX {
+            let Err(error) = self.recv(alloc, out) else { continue };
+            match Errno::from_io_error(&error) {
+                Some(Errno::AGAIN) => break,
+                Some(Errno::INTR) => {}
+                // Not the system's: a run that makes no sense.
+                None => self.stats.uncut += 1,
+                Some(_) => return Err(error),
             }
         }
+        let received = out.len() - before;
         self.stats.received += received as u64;
         Ok(received)
+    }
+
+    /// Receives one packet, or one run of packets.
+    fn recv(&mut self, alloc: &mut dyn FnMut() -> Buf, out: &mut Vec<Buf>) -> io::Result<()> {
+        if let Some(offload) = &mut self.offload {
+            return offload.receive(&self.device, alloc, out).map(drop);
+        }
+        let mut buf = self.spare.take().unwrap_or_else(alloc);
+        if buf.spare().len() < usize::from(self.mtu) {
+            buf = Buf::with_capacity(self.mtu.into());
+        }
+        match self.device.recv(buf.spare()) {
+            Ok(length) => {
+                buf.set_len(length);
+                out.push(buf);
+                Ok(())
+            }
+            Err(error) => {
+                self.spare = Some(buf);
+                Err(error)
+            }
+        }
     }
 
     /// Hands IP packets to the kernel in order. What it refuses is counted and skipped.
@@ -161,7 +178,11 @@ impl TunDevice {
     /// Hands over one packet; false when the device takes no more for now.
     fn send(&mut self, packet: &[u8]) -> io::Result<bool> {
         loop {
-            let Err(error) = self.device.send(packet) else {
+            let sent = match self.offload {
+                Some(_) => offload::send(&self.device, packet),
+                None => self.device.send(packet),
+            };
+            let Err(error) = sent else {
                 self.stats.sent += 1;
                 return Ok(true);
             };

@@ -8,6 +8,7 @@
 mod config;
 mod device;
 mod error;
+mod offload;
 
 pub use config::TunConfig;
 pub use device::{Sent, TunDevice, TunStats};

@@ -4,12 +4,15 @@
 #[path = "../../net/tests/support/mod.rs"]
 mod support;
 
-use std::net::UdpSocket;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use isthmus_core::Buf;
-use isthmus_net::{Namespace, in_namespace};
+use isthmus_core::{Buf, Path};
+use isthmus_net::{Namespace, SocketOptions, UdpPort, in_namespace};
 use isthmus_tun::{TunConfig, TunDevice, TunError};
 use support::{CapabilitySet, Space, readable, without};
 
@@ -18,7 +21,12 @@ fn tun(space: &Space, name: &str) -> TunDevice {
 }
 
 fn config(space: &Space, name: &str) -> TunConfig {
-    TunConfig { name: name.to_owned(), mtu: 1400, namespace: Some(space.namespace()) }
+    TunConfig {
+        name: name.to_owned(),
+        mtu: 1400,
+        namespace: Some(space.namespace()),
+        offload: false,
+    }
 }
 
 /// A namespace with a device that has 10.7.0.1 and `fd07::1`.
@@ -251,4 +259,103 @@ fn without_the_capability_the_error_names_it() {
     let create = || TunDevice::create(&TunConfig::default());
     let error = without(CapabilitySet::NET_ADMIN, create).unwrap_err().to_string();
     assert!(error.contains("isthmus%d") && error.contains("CAP_NET_ADMIN"), "{error}");
+}
+
+/// Sums `bytes` as 16-bit words in ones' complement (RFC 1071).
+fn sum(bytes: &[u8]) -> u32 {
+    let word = |two: &[u8]| u32::from(two[0]) << 8 | u32::from(*two.get(1).unwrap_or(&0));
+    bytes.chunks(2).map(word).fold(0, |sum, word| {
+        let sum = sum + word;
+        (sum & 0xffff) + (sum >> 16)
+    })
+}
+
+#[test]
+fn a_run_of_udp_packets_is_cut_apart_and_summed() {
+    let space = Space::new("run");
+    let offload = TunConfig { offload: true, ..config(&space, "gate0") };
+    let mut device = TunDevice::create(&offload).unwrap();
+    space.ip("address add 10.7.0.1/24 dev gate0");
+    space.ip("address add fd07::1/64 dev gate0 nodad");
+    let versions = [
+        (4, "10.7.0.1:7000", "10.7.0.9:7000", 12..20, 20),
+        (6, "[fd07::1]:7000", "[fd07::9]:7000", 8..40, 40),
+    ];
+    for (version, local, remote, addresses, header) in versions {
+        let options = SocketOptions { namespace: Some(space.namespace()), ..Default::default() };
+        let mut port = UdpPort::bind(local.parse().unwrap(), &options).unwrap();
+        let path = Path::new(local.parse().unwrap(), remote.parse().unwrap());
+        let sent: Vec<Vec<u8>> =
+            (0..100_u8).map(|number| vec![number; if number == 99 { 301 } else { 1000 }]).collect();
+        port.send_batch(sent.iter().map(|packet| (path, &packet[..]))).unwrap();
+        assert!(port.stats().segmented > 0);
+
+        let packets = receive(&mut device, version, 100);
+        assert_eq!(packets.len(), 100);
+        for (packet, sent) in packets.iter().zip(&sent) {
+            assert_eq!(packet[header + 8..], sent[..]);
+            let udp = &packet[header..];
+            let pseudo = sum(&packet[addresses.clone()]) + 17 + u32::try_from(udp.len()).unwrap();
+            let total = sum(udp) + pseudo;
+            assert_eq!((total & 0xffff) + (total >> 16), 0xffff, "the checksum");
+        }
+    }
+    assert_eq!(device.stats().uncut, 0);
+}
+
+/// Ends a pump, also when its test fails.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Moves packets between two devices until told to stop.
+fn pump(left: &mut TunDevice, right: &mut TunDevice, stop: &AtomicBool) {
+    let mut packets = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        left.recv_batch(&mut alloc, &mut packets).unwrap();
+        assert!(packets.iter().all(|packet| packet.len() <= 1400));
+        right.send_batch(packets.iter().map(|packet| &packet[..])).unwrap();
+        packets.clear();
+        right.recv_batch(&mut alloc, &mut packets).unwrap();
+        left.send_batch(packets.iter().map(|packet| &packet[..])).unwrap();
+        packets.clear();
+    }
+}
+
+#[test]
+fn a_tcp_stream_arrives_whole_with_and_without_offload() {
+    const BYTES: usize = 8 << 20;
+    for offload in [false, true] {
+        let (near, far) = (Space::new("near"), Space::new("far"));
+        let device = |space: &Space, host: u8| {
+            let device = TunConfig { offload, ..config(space, "gate0") };
+            let device = TunDevice::create(&device).unwrap();
+            space.ip(&format!("address add 10.7.0.{host}/24 dev gate0"));
+            device
+        };
+        let (mut left, mut right) = (device(&near, 1), device(&far, 2));
+        let listener = in_namespace(&far.namespace(), || TcpListener::bind("10.7.0.2:7000"));
+        let listener = listener.unwrap().unwrap();
+        let stop = AtomicBool::new(false);
+        let data: Vec<u8> = (0..251).cycle().take(BYTES).collect();
+        thread::scope(|scope| {
+            scope.spawn(|| pump(&mut left, &mut right, &stop));
+            scope.spawn(|| {
+                let stream =
+                    in_namespace(&near.namespace(), || TcpStream::connect("10.7.0.2:7000"));
+                stream.unwrap().unwrap().write_all(&data).unwrap();
+            });
+            let _guard = StopOnDrop(&stop);
+            assert!(readable(&listener, 20), "no connection");
+            let mut received = Vec::new();
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            stream.read_to_end(&mut received).unwrap();
+            assert!(received == data, "{} bytes", received.len());
+        });
+    }
 }

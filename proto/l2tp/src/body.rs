@@ -1,7 +1,5 @@
 //! The messages of RFC 2661 §6 as values, and what of each must be there.
 
-use alloc::vec::Vec;
-
 use isthmus_core::SecretBytes;
 use isthmus_wire::DecodeError;
 use serde::{Deserialize, Serialize};
@@ -288,26 +286,6 @@ impl Greeting {
             response: pick!(avps, ChallengeResponse),
             tie_breaker: pick!(avps, TieBreaker),
         })
-    }
-
-    /// The AVPs in the order of RFC 2661 §6.1 and §6.2.
-    pub fn avps(&self) -> Vec<Avp> {
-        let mut avps = alloc::vec![
-            Avp::ProtocolVersion(PROTOCOL_VERSION),
-            Avp::HostName(self.host_name.clone()),
-            Avp::FramingCapabilities(self.framing),
-            Avp::AssignedTunnelId(self.tunnel),
-        ];
-        avps.extend(self.bearer.map(Avp::BearerCapabilities));
-        avps.push(Avp::ReceiveWindowSize(self.window));
-        avps.extend(self.challenge.clone().map(Avp::Challenge));
-        avps.extend(self.response.map(Avp::ChallengeResponse));
-        avps.extend(self.tie_breaker.map(Avp::TieBreaker));
-        avps.extend(self.firmware.map(Avp::FirmwareRevision));
-        if !self.vendor_name.is_empty() {
-            avps.push(Avp::VendorName(self.vendor_name.clone()));
-        }
-        avps
     }
 }
 

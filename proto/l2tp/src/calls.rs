@@ -13,7 +13,7 @@ use isthmus_core::Instant;
 
 use crate::action::{Action, CloseReason, DownReason, Refused, SessionId, SessionRef, SessionUp};
 use crate::avp::{Avp, Bounded, ResultCode};
-use crate::body::{Body, BodyError, Cdn, Iccn, Icrq};
+use crate::body::{Body, BodyError, Cdn, Iccn, Icrq, WINDOW_DEFAULT};
 use crate::bounds::NUMBER_MAX;
 use crate::config::Role;
 use crate::context::Context;
@@ -247,6 +247,9 @@ impl Tunnel {
     ) {
         let about_call = kind.is_known() && kind >= MessageType::OCRQ;
         if !about_call || !self.is_up() {
+            if let (0, Some(remote)) = (self.channel.remote(), assigned) {
+                self.channel.set_peer(remote, WINDOW_DEFAULT);
+            }
             return self.fail(error, ctx);
         }
         let id = SessionId(session);

@@ -50,8 +50,9 @@ pub(crate) struct Channel {
     retry_at: Option<Instant>,
     ack_at: Option<Instant>,
     parked: Vec<Parked>,
-    /// Restored from a record that may be older than the peer's view.
-    resync: bool,
+    /// Ns at the time of a restore: the record may be older than the peer's view, until its first
+    /// message in sequence says otherwise.
+    restored_at: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -79,7 +80,7 @@ pub(crate) struct Admitted {
 impl Admitted {
     /// Whether the message is news, so that its sender's address is to be believed.
     pub(crate) fn is_news(&self) -> bool {
-        self.acked > 0 || self.order == Order::Next
+        self.acked > 0 || self.sent_skip.is_some() || self.order == Order::Next
     }
 }
 
@@ -144,7 +145,7 @@ impl Channel {
             retry_at: None,
             ack_at: None,
             parked: Vec::new(),
-            resync: false,
+            restored_at: None,
         }
     }
 
@@ -160,9 +161,9 @@ impl Channel {
             n if n <= self.sent => n,
             // An old message on its way; it tells nothing new.
             _ if distance >= 0x8000 => 0,
-            _ if self.resync => {
+            _ if self.restored_at.is_some() => {
                 sent_skip = Some(header.nr);
-                self.sent
+                0
             }
             _ => return Err(Rejected::AckOfUnsent),
         };
@@ -174,8 +175,8 @@ impl Channel {
             0x8000.. => Order::Duplicate,
             // A retransmission means that the peer waits for this one, so it got acknowledgements
             // for all before it from our predecessor.
-            _ if self.resync && parked => Order::Next,
-            n if usize::from(n) <= PARKED_MAX => Order::Ahead,
+            _ if self.restored_at.is_some() && parked => Order::Next,
+            n if usize::from(n) <= PARKED_MAX || self.restored_at.is_some() => Order::Ahead,
             _ => return Err(Rejected::OutOfWindow),
         };
         let received_skip = (order == Order::Next && ahead != 0).then_some(header.ns);
@@ -193,7 +194,7 @@ impl Channel {
                 if let Some(nr) = admitted.received_skip {
                     self.nr = nr;
                 }
-                self.resync = false;
+                self.restored_at = None;
                 self.advance();
             }
         }
@@ -202,7 +203,7 @@ impl Channel {
 
     fn acknowledged(&mut self, admitted: &Admitted, now: Instant) {
         if let Some(ns) = admitted.sent_skip {
-            self.ns = ns;
+            self.skip_to(ns);
         }
         if admitted.acked == 0 {
             return;
@@ -213,6 +214,19 @@ impl Channel {
         self.window.grow(u16::try_from(admitted.acked).unwrap_or(u16::MAX));
         self.retries = 0;
         self.retry_at = (self.sent > 0).then(|| now + RETRANSMIT_FIRST);
+    }
+
+    /// Goes on at `ns`, which the peer expects. What the record held as sent is acknowledged thereby;
+    /// what was sent since looked like copies to the peer and is sent again.
+    fn skip_to(&mut self, ns: u16) {
+        let sent = u16::try_from(self.sent).unwrap_or(u16::MAX);
+        let recorded = self.restored_at.unwrap_or(self.ns).wrapping_sub(self.ns.wrapping_sub(sent));
+        self.queue.drain(..usize::from(recorded).min(self.sent));
+        self.ns = ns;
+        self.sent = 0;
+        self.flight = 0;
+        self.retries = 0;
+        self.retry_at = None;
     }
 
     fn park(&mut self, bytes: &[u8]) {
@@ -268,7 +282,7 @@ impl Channel {
         self.transmit_new(wire);
     }
 
-    /// Transmits what the window allows, and then a ZLB if one is due.
+    /// Transmits what the window allows.
     pub(crate) fn pump(&mut self, wire: &mut Wire<'_>) {
         while self.flight < self.window.size() && self.flight < self.queue.len() {
             if self.flight < self.sent {
@@ -280,6 +294,10 @@ impl Channel {
                 self.transmit_new(wire);
             }
         }
+    }
+
+    /// Sends a ZLB if an acknowledgement is due and nothing carried it.
+    pub(crate) fn flush_ack(&mut self, wire: &mut Wire<'_>) {
         if self.ack_at.is_some_and(|at| at <= wire.now) {
             self.send_zlb(wire);
         }
@@ -332,6 +350,7 @@ impl Channel {
             self.retry_at = Some(wire.now + wait.min(RETRANSMIT_CAP));
         }
         self.pump(wire);
+        self.flush_ack(wire);
         Health::Alive
     }
 
@@ -386,7 +405,7 @@ impl Channel {
         channel.nr = saved.nr;
         channel.sent = saved.unacked.len();
         channel.retry_at = (channel.sent > 0).then_some(now);
-        channel.resync = true;
+        channel.restored_at = Some(saved.ns);
         let all = saved.unacked.into_iter().chain(saved.waiting);
         channel.queue = all.map(|(kind, bytes)| Outgoing { kind, bytes }).collect();
         channel

@@ -22,8 +22,6 @@ pub enum Rejected {
     StrayHello,
     /// An SCCRQ that loses against ours (RFC 2661 §4.4.3, Tie Breaker).
     TieBreakerWon,
-    /// The tunnel was closed.
-    TunnelClosed,
     /// No such tunnel.
     UnknownTunnel(u16),
 }
@@ -38,7 +36,6 @@ impl Rejected {
             Self::OutOfWindow => "out_of_window",
             Self::StrayHello => "stray_hello",
             Self::TieBreakerWon => "tie_breaker_won",
-            Self::TunnelClosed => "tunnel_closed",
             Self::UnknownTunnel(_) => "unknown_tunnel",
         }
     }
@@ -56,11 +53,9 @@ impl fmt::Display for Rejected {
             Self::Malformed(error) => write!(f, "malformed: {error}"),
             Self::NoAnswer(error) => write!(f, "dropped without an answer: {error}"),
             Self::UnknownTunnel(id) => write!(f, "unknown tunnel {id}"),
-            Self::AckOfUnsent
-            | Self::OutOfWindow
-            | Self::StrayHello
-            | Self::TieBreakerWon
-            | Self::TunnelClosed => f.write_str(self.label()),
+            Self::AckOfUnsent | Self::OutOfWindow | Self::StrayHello | Self::TieBreakerWon => {
+                f.write_str(self.label())
+            }
         }
     }
 }

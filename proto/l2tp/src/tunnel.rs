@@ -473,7 +473,9 @@ impl Tunnel {
             let result = ResultCode::stop(StopCode::GENERAL_ERROR, ErrorCode::NO_RESOURCES);
             self.stop(result, &DownReason::Congested, ctx);
         }
-        self.channel.pump(&mut ctx.wire(self.to_port));
+        let mut wire = ctx.wire(self.to_port);
+        self.channel.pump(&mut wire);
+        self.channel.flush_ack(&mut wire);
     }
 
     /// When [`Tunnel::handle_timeout`] wants to be called.

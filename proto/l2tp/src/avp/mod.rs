@@ -11,7 +11,7 @@ pub use bounded::{Bounded, TooLong};
 pub use hidden::Hiding;
 pub use parts::{Accm, CallErrors, CauseCode, VendorAvp};
 pub use result::ResultCode;
-pub use value::{Avp, AvpFault};
+pub use value::{Avp, AvpFault, Identifier};
 
 use alloc::vec::Vec;
 

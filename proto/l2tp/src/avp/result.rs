@@ -42,10 +42,12 @@ impl ResultCode {
         let mut reader = Reader::new(bytes);
         let Ok(code) = reader.u16("result code") else { return Self::default() };
         if code != 0 && code.trailing_zeros() >= 8 {
-            return Self { code: code.swap_bytes(), error: None, message: Bounded::default() };
+            return Self { code: code.swap_bytes(), ..Self::default() };
         }
-        let error = reader.u16("error code").ok().map(ErrorCode);
-        Self { code, error, message: Bounded::clipped(reader.rest()) }
+        let Ok(error) = reader.u16("error code") else {
+            return Self { code, ..Self::default() };
+        };
+        Self { code, error: Some(ErrorCode(error)), message: Bounded::clipped(reader.rest()) }
     }
 
     pub(super) fn write_value(&self, w: &mut Writer) {

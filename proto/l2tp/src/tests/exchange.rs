@@ -25,14 +25,13 @@ const BRING_UP: [(Side, Option<MessageType>); 8] = [
 
 /// What the owner of one end saw go down, in order.
 fn downs(actions: &[Action]) -> Vec<&DownReason> {
-    let reason = |action| {
+    let mut reasons = Vec::new();
+    for action in actions {
         if let Action::SessionDown { reason, .. } | Action::TunnelDown { reason, .. } = action {
-            Some(reason)
-        } else {
-            None
+            reasons.push(reason);
         }
-    };
-    actions.iter().filter_map(reason).collect()
+    }
+    reasons
 }
 
 fn kinds(pair: &Pair, from: usize) -> Vec<(Side, Option<MessageType>)> {
@@ -292,7 +291,7 @@ fn data_makes_hello_unnecessary() {
 fn a_hello_that_nobody_answers_kills_nobody_while_data_flows() {
     let mut pair = Pair::up();
     // Some Android builds do not acknowledge HELLO.
-    let mut pass = |pair: &mut Pair, data: bool| {
+    let pass = |pair: &mut Pair, data: bool| {
         for _ in 0..30 {
             pair.pass_with(10 * SECOND, |_, _, _| Fate::Lose);
             if data {

@@ -1,7 +1,14 @@
 //! Tests of whole machines, and what they share.
 
+mod auth;
+mod bench;
+mod bytes;
+mod channel;
+mod clients;
 mod exchange;
+mod hostile;
 mod pair;
+mod props;
 
 use std::sync::Arc;
 

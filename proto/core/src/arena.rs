@@ -97,6 +97,28 @@ impl<T> Arena<T> {
         Ok(key)
     }
 
+    /// Puts a value back under the key it had in another life of the program; gives it back when the
+    /// slot is taken. Values put back in order of their slots cost least.
+    pub fn put_back(&mut self, key: Key, value: T) -> Result<(), T> {
+        if key.generation() == 0 {
+            return Err(value);
+        }
+        while self.slots.len() <= key.slot() {
+            // At most `SLOTS_MAX` slots exist, so the length fits.
+            self.free.push_back(u32::try_from(self.slots.len()).unwrap_or(SLOT_MASK));
+            self.slots.push(Slot { generation: 1, value: None });
+        }
+        let index = key.0 & SLOT_MASK;
+        let Some(free) = self.free.iter().rposition(|free| *free == index) else {
+            return Err(value);
+        };
+        self.free.remove(free);
+        if let Some(slot) = self.slots.get_mut(key.slot()) {
+            *slot = Slot { generation: key.generation(), value: Some(value) };
+        }
+        Ok(())
+    }
+
     /// Takes a value out.
     pub fn remove(&mut self, key: Key) -> Option<T> {
         let slot = self.slots.get_mut(key.slot()).filter(|s| s.generation == key.generation())?;
@@ -172,6 +194,27 @@ mod tests {
             last = arena.insert(n).unwrap();
         }
         assert_eq!(last.generation(), 1);
+    }
+
+    #[test]
+    fn a_value_comes_back_under_its_old_key() {
+        let mut before = Arena::new();
+        let keys: Vec<Key> = (0..5).map(|n| before.insert(n).unwrap()).collect();
+        before.remove(keys[3]);
+        let moved = before.insert(3).unwrap();
+        let mut after = Arena::new();
+        assert_eq!(after.put_back(keys[4], 4), Ok(()));
+        assert_eq!(after.put_back(moved, 30), Ok(()));
+        assert_eq!(after.put_back(keys[1], 1), Ok(()));
+        assert_eq!(after.put_back(keys[1], 9), Err(9), "taken");
+        assert_eq!(after.put_back(Key::from_raw(7), 9), Err(9), "never a key");
+        assert_eq!(after.get(keys[4]), Some(&4));
+        assert_eq!(after.get(moved), Some(&30));
+        assert_eq!(after.get(keys[0]), None);
+        assert_eq!(after.len(), 3);
+        let fresh = after.insert(7).unwrap();
+        assert!(![keys[1], keys[4], moved].contains(&fresh));
+        assert_eq!((after.len(), after.iter().count()), (4, 4));
     }
 
     #[test]

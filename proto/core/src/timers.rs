@@ -66,6 +66,11 @@ impl<K: Copy + PartialEq> Timers<K> {
         self.armed.iter().any(|(_, k)| *k == timer)
     }
 
+    /// When the timer is due, if it is armed.
+    pub fn at(&self, timer: K) -> Option<Instant> {
+        self.armed.iter().find(|(_, k)| *k == timer).map(|(at, _)| *at)
+    }
+
     /// Takes the earliest timer that is due, disarming it.
     pub fn expired(&mut self, now: Instant) -> Option<K> {
         let (index, _) = self
@@ -99,6 +104,7 @@ mod tests {
         timers.set(T::A, Instant::from_secs(5));
         timers.set(T::B, Instant::from_secs(3));
         assert_eq!(timers.next(), Some((Instant::from_secs(3), T::B)));
+        assert_eq!(timers.at(T::A), Some(Instant::from_secs(5)));
         assert_eq!(timers.expired(Instant::from_secs(2)), None);
         assert_eq!(timers.expired(Instant::from_secs(9)), Some(T::B));
         assert_eq!(timers.expired(Instant::from_secs(9)), Some(T::A));
@@ -113,6 +119,7 @@ mod tests {
         assert_eq!(timers.expired(Instant::from_secs(6)), None);
         timers.clear(T::A);
         assert!(!timers.is_set(T::A));
+        assert_eq!(timers.at(T::A), None);
         assert_eq!(timers.next(), None);
     }
 }

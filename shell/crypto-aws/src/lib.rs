@@ -3,7 +3,7 @@
 //! | what | engine |
 //! |---|---|
 //! | SHA-1/2, HMAC, AES-CBC, AES-GCM, 3DES-CBC, ECP groups | `aws-lc-rs`, safe API |
-//! | MODP groups | `aws-lc-sys` big numbers in [`dh`]'s `bignum` module, the only unsafe code |
+//! | MODP groups | `aws-lc-sys` big numbers in `dh::bignum`, the only unsafe code |
 //! | MD4, MD5, HMAC-MD5, the DES block of MS-CHAPv2 | `RustCrypto` |
 //!
 //! Nothing here draws randomness: private values come from the seed in the job, so that a

@@ -1,13 +1,31 @@
 //! Everything of Isthmus that a person touches: configuration, users, commands, the control API.
 //!
-//! The binary is a thin caller of [`cli`]. Each piece is a module of its own so that it can be tested
-//! without a gateway:
+//! The binary is a thin caller of [`cli::main`]. Each piece is a module of its own, so that it can be
+//! tested without a gateway:
 //!
 //! - [`config`]: files in, a validated [`config::Config`] or a [`report::Report`] out.
 //! - [`users`]: the users file, read, edited in place, watched.
+//! - [`api`]: what a running gateway shows and takes, over a Unix socket.
+//! - [`daemon`]: what surrounds a running gateway: signals, reload, systemd.
+//! - [`run`] and [`client`]: where the daemon and the client command meet the machines.
+//! - [`cli`]: the commands.
 //!
 //! The machines know nothing of this crate: it translates into their types.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests fail by panicking"
+    )
+)]
 
+pub mod api;
+pub mod cli;
+pub mod client;
 pub mod config;
+pub mod daemon;
 pub mod report;
+pub mod run;
 pub mod users;

@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The `isthmus` program; everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    isthmus::cli::main(std::env::args_os())
+}

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A text that problems point into.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ impl Span {
 }
 
 /// Whether a problem prevents anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The file cannot be used.
@@ -72,7 +72,7 @@ pub struct Problem {
 }
 
 /// A problem with its place in words, for `--json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProblemView {
     /// Whether it prevents anything.
     pub severity: Severity,

@@ -563,3 +563,22 @@ fn cautions_do_not_stop_anything() {
         LEAST.replace("password = \"a\"", "nt_hash = \"0123456789abcdef0123456789abcdef\"");
     warned(&format!("[ppp]\nauth = [\"mschapv2\", \"chap\"]\n{hashed}"), "cannot log in by CHAP");
 }
+
+#[test]
+fn there_are_no_more_tenants_than_keys_can_be_tried() {
+    use std::fmt::Write as _;
+
+    let tenants = |count: usize| {
+        (0..count).fold(String::new(), |mut text, n| {
+            write!(
+                text,
+                "[[tenant]]\nname = \"t{n}\"\npool = [\"10.{n}.0.0/24\"]\npsk = \"a long secret, number {n}\"\n\
+                 [tenant.users.u]\npassword = \"u\"\n"
+            )
+            .unwrap();
+            text
+        })
+    };
+    assert_eq!(valid(&tenants(16)).tenants.len(), 16);
+    refused(&tenants(17), 6 * 16 + 2, "more than 16 tenants", "another gateway");
+}

@@ -21,6 +21,13 @@ pub(crate) fn tenants(
     auth: &[AuthProtocol],
     report: &mut Report,
 ) -> Vec<Tenant> {
+    if let Some(extra) = drafts.get(TENANTS_MAX) {
+        report.error(
+            extra.name.span,
+            format!("there are more than {TENANTS_MAX} tenants"),
+            "serve the others from another gateway: every key is tried for every client",
+        );
+    }
     distinct_names(&drafts, report);
     distinct_pools(&drafts, report);
     let psks = psks(&drafts, shared_psk, environment_psk, report);
@@ -328,5 +335,7 @@ fn join(nets: &[Ipv4Net]) -> String {
     nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// Most tenants: each has a key, and IKE tries no more than so many for one client.
+const TENANTS_MAX: usize = 16;
 /// Below this a key of random words or letters can be tried out by whoever records one login.
 const PSK_BYTES_ADVISED: usize = 16;

@@ -1,4 +1,7 @@
 //! What a new configuration changes, and which of it takes effect without a restart.
+//!
+//! [`compare`] says it in words; [`effective`] makes the configuration that can be applied now, so
+//! that whoever applies it need not tell the two apart.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,13 +50,7 @@ pub fn compare(running: &Config, new: &Config) -> Changes {
                 let device = device_differs(other, tenant);
                 let name = &tenant.name;
                 note(device, false, format!("tenant {name}: netns, interface, address or egress"));
-                let rest = Tenant {
-                    netns: other.netns.clone(),
-                    interface: other.interface.clone(),
-                    gateway_address: other.gateway_address,
-                    egress: other.egress.clone(),
-                    ..tenant.clone()
-                };
+                let rest = with_device_of(tenant, other);
                 note(rest != *other, true, format!("tenant {name}"));
             }
             None => note(true, false, format!("tenant {}: new", tenant.name)),
@@ -63,6 +60,62 @@ pub fn compare(running: &Config, new: &Config) -> Changes {
         note(true, false, format!("tenant {}: removed", gone.name));
     }
     changes
+}
+
+/// The running configuration with everything from `new` that takes effect without a restart.
+///
+/// Tenants keep their order; new ones wait for the restart, removed ones stay until then.
+///
+/// # Errors
+/// What stands in the way: a key or pool of a tenant that is to be removed has already been given to
+/// another one.
+pub fn effective(running: &Config, new: &Config) -> Result<Config, String> {
+    let mut config = new.clone();
+    let kept = &running.gateway;
+    config.gateway.listen.clone_from(&kept.listen);
+    config.gateway.listen_is_default = kept.listen_is_default;
+    config.gateway.ike_port = kept.ike_port;
+    config.gateway.nat_t_port = kept.nat_t_port;
+    config.gateway.control_socket.clone_from(&kept.control_socket);
+    config.gateway.log.format = kept.log.format;
+    let merged = running.tenants.iter().map(|old| {
+        let new = new.tenants.iter().find(|new| new.name == old.name);
+        new.map_or_else(|| old.clone(), |new| with_device_of(new, old))
+    });
+    config.tenants = merged.collect();
+    for (index, tenant) in config.tenants.iter().enumerate() {
+        let own = Some(tenant.gateway_address);
+        if tenant.users.iter().any(|(_, user)| user.address == own) {
+            return Err(format!(
+                "a user of `{}` has the address that is the gateway's own until a restart",
+                tenant.name
+            ));
+        }
+        for other in config.tenants.iter().take(index) {
+            if clash(tenant, other) {
+                return Err(format!(
+                    "`{}` and `{}` have a key or addresses in common until a restart",
+                    other.name, tenant.name
+                ));
+            }
+        }
+    }
+    Ok(config)
+}
+
+fn with_device_of(new: &Tenant, old: &Tenant) -> Tenant {
+    Tenant {
+        netns: old.netns.clone(),
+        interface: old.interface.clone(),
+        gateway_address: old.gateway_address,
+        egress: old.egress.clone(),
+        ..new.clone()
+    }
+}
+
+fn clash(a: &Tenant, b: &Tenant) -> bool {
+    let overlap = a.pool.iter().any(|x| b.pool.iter().any(|y| x.contains(y) || y.contains(x)));
+    a.psk == b.psk || (a.netns == b.netns && overlap)
 }
 
 fn device_differs(a: &Tenant, b: &Tenant) -> bool {

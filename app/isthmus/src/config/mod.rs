@@ -21,7 +21,7 @@ mod tenant;
 mod types;
 pub(crate) mod value;
 
-pub use compare::{Changes, compare};
+pub use compare::{Changes, compare, effective};
 pub use proposal::{IkeProposal, UnknownProposal, default_esp, default_ike};
 pub use read::CONTROL_SOCKET;
 pub use reference::reference;
@@ -87,6 +87,36 @@ pub fn reload_users(tenant: &Tenant, auth: &[AuthProtocol]) -> Result<(Users, Re
         return Err(report);
     }
     Ok((tenant.inline_users.joined(&from_file), report))
+}
+
+/// The tenants and their users files, read leniently: for commands that repair one file while another
+/// is missing or broken.
+///
+/// # Errors
+/// The report, when not even the names can be read.
+pub fn users_files(path: &Path) -> Result<Vec<(String, Option<PathBuf>)>, Report> {
+    let mut report = Report::default();
+    let Some(mut root) = merged(path, &mut report) else {
+        return Err(report);
+    };
+    let tenants = root.entries.iter().position(|entry| entry.key == "tenant");
+    let drafts = tenant::tenants(tenants.map(|at| root.entries.remove(at).node), &mut report);
+    if drafts.is_empty() {
+        return Err(report);
+    }
+    let named =
+        |draft: tenant::TenantDraft| (draft.name.value, draft.users_file.map(|at| at.value));
+    Ok(drafts.into_iter().map(named).collect())
+}
+
+/// The control socket that a configuration names, read leniently.
+pub fn control_socket(path: &Path) -> Option<PathBuf> {
+    let mut report = Report::default();
+    let mut root = merged(path, &mut report)?;
+    let gateway = root.entries.iter().position(|entry| entry.key == "gateway")?;
+    let gateway = root.entries.remove(gateway).node;
+    let section = Section::from_node(&keys::GATEWAY, gateway, &mut report)?;
+    Some(read::gateway(Some(section), &mut report).control_socket)
 }
 
 fn read_root(root: Table, environment: &Environment, report: &mut Report) -> Option<Config> {

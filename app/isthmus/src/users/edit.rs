@@ -78,6 +78,12 @@ impl UsersFile {
         Ok(Self { path, document })
     }
 
+    /// Whether there is a user of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        let users = self.document.get("users").and_then(Item::as_table_like);
+        users.is_some_and(|users| users.contains_key(name))
+    }
+
     /// Adds a user, or with `replace` gives an existing one a new secret and keeps the rest.
     ///
     /// # Errors
@@ -87,17 +93,20 @@ impl UsersFile {
             return Err(EditError::Name(name.escape_debug().to_string()));
         }
         let broken = || EditError::Broken(Box::default());
+        if self.contains(name) && !replace {
+            return Err(EditError::Exists(name.to_owned()));
+        }
+        let end = if self.contains(name) { String::new() } else { self.take_end() };
         let users = self.document.entry("users").or_insert_with(|| {
             let mut table = Table::new();
             table.set_implicit(true);
             Item::Table(table)
         });
         let users = users.as_table_like_mut().ok_or_else(broken)?;
-        if users.contains_key(name) && !replace {
-            return Err(EditError::Exists(name.to_owned()));
-        }
         if !users.contains_key(name) {
-            users.insert(name, Item::Table(Table::new()));
+            let mut table = Table::new();
+            table.decor_mut().set_prefix(end);
+            users.insert(name, Item::Table(table));
         }
         let user = users.get_mut(name).and_then(Item::as_table_like_mut).ok_or_else(broken)?;
         write_secret(user, &new.secret);
@@ -142,6 +151,14 @@ impl UsersFile {
         file.as_file().sync_all().map_err(failed)?;
         file.persist(&self.path).map_err(|error| io("write", &self.path, error.error))?;
         std::fs::File::open(directory).and_then(|dir| dir.sync_all()).map_err(failed)
+    }
+
+    /// Takes what stands after the last user, to put it before the next one.
+    fn take_end(&mut self) -> String {
+        let end = self.document.trailing().as_str().unwrap_or_default().to_owned();
+        self.document.set_trailing("");
+        let first = self.document.is_empty() && end.is_empty();
+        if first || end.ends_with("\n\n") { end } else { end + "\n" }
     }
 
     /// Keeps what stands above a blank line before a removed user: it is about the file.
@@ -252,8 +269,23 @@ address = \"10.64.0.9\"
     #[test]
     fn adding_keeps_every_line_that_was_there() {
         let text = edited(|file| file.add("zoë", &password("z"), false));
-        assert!(text.starts_with(ORIGINAL), "{text}");
-        assert!(text.ends_with("\n[users.\"zoë\"]\npassword = \"z\"\n"), "{text}");
+        assert_eq!(text, format!("{ORIGINAL}\n[users.\"zoë\"]\npassword = \"z\"\n"));
+    }
+
+    #[test]
+    fn a_comment_at_the_end_stays_where_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users.toml");
+        std::fs::write(&path, "# Who may log in.\n").unwrap();
+        for name in ["alice", "bob"] {
+            let mut file = UsersFile::open(&path).unwrap();
+            file.add(name, &password("x"), false).unwrap();
+            file.save().unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "# Who may log in.\n\n[users.alice]\npassword = \"x\"\n\n[users.bob]\npassword = \"x\"\n"
+        );
     }
 
     #[test]

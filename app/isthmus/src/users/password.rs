@@ -139,8 +139,8 @@ fn checked(bytes: &[u8]) -> Result<SecretBytes, PasswordError> {
 const PASSWORD_CHARS_MAX: usize = 256;
 /// Most that is read in search of a line end; more than any password that is accepted.
 const FILE_BYTES_MAX: u64 = 4096;
-/// No `0`, `1`, `i`, `l`, `o`: people type this into phones.
-const ALPHABET: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789A";
+/// No `0`, `1`, `l`, `o` and no capitals: people type this into phones.
+const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 #[cfg(test)]
 mod tests {

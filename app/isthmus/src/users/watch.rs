@@ -31,11 +31,27 @@ pub struct UsersWatch {
 impl UsersWatch {
     /// Watches `(tenant, file)` from now on.
     pub fn new(files: impl IntoIterator<Item = (String, PathBuf)>) -> Self {
-        let seen = files.into_iter().map(|(tenant, path)| {
-            let stamp = FileStamp::of(&path);
-            (tenant, path, stamp)
-        });
-        Self { seen: seen.collect() }
+        let mut watch = Self::default();
+        watch.retarget(files);
+        watch.changed();
+        watch
+    }
+
+    /// Watches other files from now on. Those watched before go on as they were; new ones count as
+    /// changed at the next look, so that nothing that happened meanwhile is missed.
+    pub fn retarget(&mut self, files: impl IntoIterator<Item = (String, PathBuf)>) {
+        let old = std::mem::take(&mut self.seen);
+        let stamp = |tenant: &str, path: &Path| {
+            let same = old.iter().find(|(t, p, _)| t == tenant && p == path);
+            same.map(|(_, _, stamp)| *stamp).unwrap_or_default()
+        };
+        self.seen = files
+            .into_iter()
+            .map(|(tenant, path)| {
+                let stamp = stamp(&tenant, &path);
+                (tenant, path, stamp)
+            })
+            .collect();
     }
 
     /// The tenants whose file has changed since the last look.
@@ -76,5 +92,17 @@ mod tests {
         assert_eq!(watch.changed(), ["acme"]);
         std::fs::remove_file(&a).unwrap();
         assert_eq!(watch.changed(), ["acme"]);
+    }
+
+    #[test]
+    fn new_files_are_looked_at_once_and_old_ones_are_not_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        std::fs::write(&a, "1").unwrap();
+        std::fs::write(&b, "1").unwrap();
+        let mut watch = UsersWatch::new([("acme".to_owned(), a.clone())]);
+        watch.retarget([("acme".to_owned(), a), ("beta".to_owned(), b)]);
+        assert_eq!(watch.changed(), ["beta"]);
+        assert!(watch.changed().is_empty());
     }
 }

@@ -1,0 +1,168 @@
+//! What travels over the control API, as JSON.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Changes;
+use crate::report::ProblemView;
+
+/// Names one session for as long as it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SessionId(pub u32);
+
+impl std::fmt::Display for SessionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The state of the gateway at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// `[gateway] name`.
+    pub name: String,
+    /// Of the running program.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime_seconds: u64,
+    /// What clients dial, when that is not an address of the machine.
+    pub public_address: Option<IpAddr>,
+    /// Addresses and IKE port it listens on.
+    pub listen: Vec<SocketAddr>,
+    /// Peers with an IPsec SA.
+    pub peers: u64,
+    /// Sessions in which packets flow.
+    pub sessions: u64,
+    /// Sessions that are logging in.
+    pub sessions_starting: u64,
+    /// Sessions that came up since the start.
+    pub sessions_total: u64,
+    /// In the order of the configuration.
+    pub tenants: Vec<TenantStatus>,
+    /// What was thrown away since the start; zeros are left out.
+    pub drops: Vec<DropCount>,
+    /// Failed attempts to connect since the start.
+    pub failures_total: u64,
+    /// The last few of them, newest first.
+    pub failures: Vec<Failure>,
+}
+
+/// One tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantStatus {
+    /// Its name.
+    pub name: String,
+    /// Its TUN device.
+    pub interface: String,
+    /// The namespace of that; none for the gateway's own.
+    pub netns: Option<String>,
+    /// Addresses to give out.
+    pub pool: Vec<Ipv4Net>,
+    /// How many there are.
+    pub pool_size: u64,
+    /// How many are given out.
+    pub pool_used: u64,
+    /// How many users it knows.
+    pub users: u64,
+    /// How many sessions it has.
+    pub sessions: u64,
+}
+
+/// How often something was thrown away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropCount {
+    /// The part that did it: `ike`, `esp`, `l2tp`, `ppp`, `plane`, `io`.
+    pub layer: String,
+    /// Why.
+    pub reason: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// For `disconnect`.
+    pub id: SessionId,
+    /// None before login.
+    pub user: Option<String>,
+    /// The tenant.
+    pub tenant: String,
+    /// The address given; none before login.
+    pub address: Option<Ipv4Addr>,
+    /// Whether packets flow.
+    pub up: bool,
+    /// Seconds since the call began.
+    pub age_seconds: u64,
+    /// Where the client is.
+    pub from: SocketAddr,
+    /// Whether ESP travels in UDP.
+    pub encapsulated: bool,
+    /// The ESP suite.
+    pub suite: Option<String>,
+    /// Who the peer says it is.
+    pub identity: String,
+    /// The client's host name as sent in L2TP.
+    pub host: String,
+    /// Bytes from the client.
+    pub rx_bytes: u64,
+    /// Packets from the client.
+    pub rx_packets: u64,
+    /// Bytes to the client.
+    pub tx_bytes: u64,
+    /// Packets to the client.
+    pub tx_packets: u64,
+}
+
+/// One failed attempt to connect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Seconds ago.
+    pub age_seconds: u64,
+    /// Where the client was.
+    pub from: SocketAddr,
+    /// The user, when the attempt came that far.
+    pub user: Option<String>,
+    /// How far it came, such as `ike_main_mode`.
+    pub stage: String,
+    /// Why it failed, such as `wrong_psk`.
+    pub cause: String,
+    /// Facts that help.
+    pub detail: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadOutcome {
+    /// What changed.
+    #[serde(flatten)]
+    pub changes: Changes,
+    /// Things to look at.
+    pub warnings: Vec<ProblemView>,
+}
+
+/// The answer to a disconnect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disconnected {
+    /// The session that was ended.
+    pub session: SessionId,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What is wrong.
+    pub error: String,
+    /// What to do.
+    pub remedy: String,
+    /// For a configuration with mistakes: all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<ProblemView>,
+}

@@ -1,0 +1,350 @@
+//! Every command and option, with the help a person reads.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use ipnet::Ipv4Net;
+use isthmus_crypto::EspSuite;
+
+use crate::config::{AuthProtocol, DEFAULT_PATH, IkeProposal};
+
+/// L2TP/IPsec gateway for every cloud: one daemon, and the client your systems already have.
+#[derive(Debug, Parser)]
+#[command(
+    name = "isthmus",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "Begin with `isthmus quickstart`.\n\n\
+        Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the gateway is not running."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Quickstart(QuickstartArgs),
+    Check(CheckArgs),
+    Run(RunArgs),
+    /// Show the running gateway: tenants, pools, sessions, drops, and why clients failed to connect.
+    #[command(after_help = "Examples:\n  \
+        isthmus status\n  \
+        isthmus status --json | jq '.failures'\n  \
+        isthmus status --socket /run/isthmus/control.sock")]
+    Status(AskArgs),
+    Sessions(SessionsArgs),
+    /// Make the running gateway read its configuration again; sessions go on.
+    #[command(after_help = "Examples:\n  \
+        isthmus check && isthmus reload")]
+    Reload(AskArgs),
+    User(UserArgs),
+    Client(ClientArgs),
+    Version(VersionArgs),
+}
+
+/// Write a configuration that works, and say how to connect.
+///
+/// Makes a pre-shared key, a user with a password, and files that only their owner can read.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus quickstart\n  \
+        isthmus quickstart --user jo --address 203.0.113.10\n  \
+        isthmus quickstart --dir ./lab --pool 10.99.0.0/24")]
+pub(crate) struct QuickstartArgs {
+    /// Where to write
+    #[arg(long, default_value = "/etc/isthmus")]
+    pub(crate) dir: PathBuf,
+    /// The first user
+    #[arg(long, default_value = "alice")]
+    pub(crate) user: String,
+    /// The address clients dial; found out when absent
+    #[arg(long)]
+    pub(crate) address: Option<IpAddr>,
+    /// Addresses to give to clients
+    #[arg(long, default_value = "10.64.0.0/24")]
+    pub(crate) pool: Ipv4Net,
+    /// Also allow the weak algorithms of Android up to 11 and old routers
+    #[arg(long)]
+    pub(crate) legacy: bool,
+    /// Replace files that are there; all clients then need the new key
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Check a configuration and name every mistake with its line.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus check\n  \
+        isthmus check --config ./isthmus.toml --json")]
+pub(crate) struct CheckArgs {
+    /// The configuration file; `conf.d/*.toml` next to it is read too
+    #[arg(long, short, default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Run the gateway in the foreground.
+///
+/// SIGTERM and SIGINT end it and tell every client; SIGHUP reads the configuration again. Logs go to
+/// standard error.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus run\n  \
+        isthmus run --config ./isthmus.toml\n  \
+        ISTHMUS_LOG=info,isthmus_ike=debug isthmus run")]
+pub(crate) struct RunArgs {
+    /// The configuration file; `conf.d/*.toml` next to it is read too
+    #[arg(long, short, default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+}
+
+/// Which gateway is asked, and how the answer is printed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AskArgs {
+    /// The configuration of the gateway to ask [default: /etc/isthmus/isthmus.toml]
+    #[arg(long, short)]
+    pub(crate) config: Option<PathBuf>,
+    /// The control socket of the gateway to ask; has precedence over --config
+    #[arg(long)]
+    pub(crate) socket: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show who is connected, or end a session.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus sessions\n  \
+        isthmus sessions --watch\n  \
+        isthmus sessions --json | jq '.[].user'\n  \
+        isthmus sessions --disconnect 1048577")]
+pub(crate) struct SessionsArgs {
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
+    /// Show again every two seconds
+    #[arg(long, conflicts_with_all = ["json", "disconnect"])]
+    pub(crate) watch: bool,
+    /// End the session with this id
+    #[arg(long, value_name = "ID")]
+    pub(crate) disconnect: Option<u32>,
+}
+
+/// Add, list, remove and test users.
+#[derive(Debug, Args)]
+pub(crate) struct UserArgs {
+    #[command(subcommand)]
+    pub(crate) command: UserCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    Add(UserAddArgs),
+    List(UserListArgs),
+    Remove(UserRemoveArgs),
+    Test(UserTestArgs),
+}
+
+/// Which users file.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct UsersFileArgs {
+    /// The users file; by default that of the tenant
+    #[arg(long, short, conflicts_with_all = ["config", "tenant"])]
+    pub(crate) file: Option<PathBuf>,
+    /// The configuration that names the users file
+    #[arg(long, short, default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+    /// The tenant, when there are several
+    #[arg(long, short)]
+    pub(crate) tenant: Option<String>,
+}
+
+/// Add a user; a running gateway notices within seconds.
+///
+/// The password is asked for without being shown, or read from a file or a pipe.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus user add jo\n  \
+        isthmus user add jo --nt-hash --address 10.64.0.9\n  \
+        pwgen -s 20 1 | tee jo.password | isthmus user add jo\n  \
+        isthmus user add jo --replace --password-file jo.password")]
+pub(crate) struct UserAddArgs {
+    /// The name the user logs in with
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) users: UsersFileArgs,
+    /// Read the password from the first line of a file; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Store only the NT hash, which serves MS-CHAPv2 and PAP
+    #[arg(long)]
+    pub(crate) nt_hash: bool,
+    /// The address this user always gets
+    #[arg(long)]
+    pub(crate) address: Option<Ipv4Addr>,
+    /// A group, for your own order
+    #[arg(long)]
+    pub(crate) group: Option<String>,
+    /// Give an existing user a new password
+    #[arg(long)]
+    pub(crate) replace: bool,
+}
+
+/// List users; passwords are never shown.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus user list\n  \
+        isthmus user list --tenant acme --json")]
+pub(crate) struct UserListArgs {
+    #[command(flatten)]
+    pub(crate) users: UsersFileArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Remove a user; sessions that are up go on until they end.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  isthmus user remove jo")]
+pub(crate) struct UserRemoveArgs {
+    /// The user
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) users: UsersFileArgs,
+}
+
+/// Check a password against the file, without any network.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus user test jo\n  \
+        isthmus user test jo --password-file jo.password --json")]
+pub(crate) struct UserTestArgs {
+    /// The user
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) users: UsersFileArgs,
+    /// Read the password from the first line of a file; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Connect this machine to an L2TP/IPsec server.
+#[derive(Debug, Args)]
+pub(crate) struct ClientArgs {
+    #[command(subcommand)]
+    pub(crate) command: ClientCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    Connect(Box<ConnectArgs>),
+}
+
+/// Connect and stay connected until SIGINT or SIGTERM.
+///
+/// Prints the address and routes when the tunnel is up. Works with any L2TP/IPsec server that uses a
+/// pre-shared key and IKEv1. Needs root, or the capability `NET_ADMIN`, for the tunnel device.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The pre-shared key and the password may also come from the environment: ISTHMUS_PSK,\n\
+        ISTHMUS_PASSWORD. What is given as an argument can be read by everybody on this machine.\n\n\
+        Examples:\n  \
+        isthmus client connect --server vpn.example.org --psk-file psk --user jo --password-file pw\n  \
+        isthmus client connect --server 203.0.113.10 --psk-file psk --user jo --password-file - \\\n      \
+        --default-route\n  \
+        isthmus client connect --server 203.0.113.10 --psk-file psk --user jo --password-file pw \\\n      \
+        --inner-netns office --routes 10.0.0.0/8 --json"
+)]
+pub(crate) struct ConnectArgs {
+    /// Name or address of the server
+    #[arg(long, short)]
+    pub(crate) server: String,
+    /// The pre-shared key; better in a file
+    #[arg(long, conflicts_with = "psk_file")]
+    pub(crate) psk: Option<String>,
+    /// A file whose first line is the pre-shared key; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) psk_file: Option<PathBuf>,
+    /// The user name
+    #[arg(long, short)]
+    pub(crate) user: String,
+    /// A file whose first line is the password; `-` is standard input; asked for when absent
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// IKE proposals to offer, most wanted first, such as aes256-sha256-modp2048
+    #[arg(long, value_delimiter = ',', value_name = "PROPOSAL")]
+    pub(crate) ike: Vec<IkeProposal>,
+    /// ESP suites to offer, most wanted first, such as aes256-sha1
+    #[arg(long, value_delimiter = ',', value_name = "SUITE", value_parser = esp_suite)]
+    pub(crate) esp: Vec<EspSuite>,
+    /// Authentication protocols to agree to
+    #[arg(long, value_delimiter = ',', value_name = "PROTOCOL", default_value = "mschapv2,chap", value_parser = auth_protocol)]
+    pub(crate) auth: Vec<AuthProtocol>,
+    /// Run in this network namespace, sockets and tunnel
+    #[arg(long, value_name = "NAME")]
+    pub(crate) netns: Option<String>,
+    /// Put only the tunnel device into this network namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) inner_netns: Option<String>,
+    /// Name of the tunnel device
+    #[arg(long, default_value = "isthmus0")]
+    pub(crate) interface: String,
+    /// Networks to send through the tunnel, besides those the server names
+    #[arg(long, value_delimiter = ',', value_name = "NETWORK", conflicts_with = "default_route")]
+    pub(crate) routes: Vec<Ipv4Net>,
+    /// Send everything through the tunnel
+    #[arg(long)]
+    pub(crate) default_route: bool,
+    /// Largest inner packet in bytes
+    #[arg(long, default_value_t = 1400, value_parser = clap::value_parser!(u16).range(576..=1500))]
+    pub(crate) mtu: u16,
+    /// Our UDP port for L2TP inside IPsec
+    #[arg(long, default_value_t = 1701, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) local_port: u16,
+    /// Our UDP ports for IKE and for NAT traversal; 0 is any free one
+    #[arg(long, default_value = "0,0", value_name = "IKE,NATT", value_parser = ports)]
+    pub(crate) source_ports: (u16, u16),
+    /// The server's UDP ports for IKE and for NAT traversal
+    #[arg(long, default_value = "500,4500", value_name = "IKE,NATT", value_parser = ports)]
+    pub(crate) server_ports: (u16, u16),
+    /// Put ESP into UDP even where no NAT is seen
+    #[arg(long)]
+    pub(crate) force_encap: bool,
+    /// Print one line of JSON per event
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show the version.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct VersionArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn esp_suite(written: &str) -> Result<EspSuite, String> {
+    EspSuite::from_name(written).ok_or_else(|| {
+        let known: Vec<_> = EspSuite::ALL.iter().map(|suite| suite.name()).collect();
+        format!("not an ESP suite; known: {}", known.join(", "))
+    })
+}
+
+fn auth_protocol(written: &str) -> Result<AuthProtocol, String> {
+    let found = AuthProtocol::NAMES.iter().find(|(name, _)| *name == written);
+    found.map(|(_, protocol)| *protocol).ok_or_else(|| String::from("known: mschapv2, chap, pap"))
+}
+
+fn ports(written: &str) -> Result<(u16, u16), String> {
+    let parse = |text: &str| text.trim().parse::<u16>().map_err(|error| error.to_string());
+    let (ike, nat_t) = written.split_once(',').ok_or("write two ports, like 500,4500")?;
+    Ok((parse(ike)?, parse(nat_t)?))
+}

@@ -1,0 +1,215 @@
+//! `isthmus client connect`.
+
+use std::net::{IpAddr, ToSocketAddrs};
+
+use isthmus_core::SecretBytes;
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use super::args::{ClientArgs, ClientCommand, ConnectArgs};
+use super::failure::CliError;
+use super::output::{Output, remark};
+use super::run::{log_filter, runtime};
+use crate::client::{
+    ClientEvent, ClientFailure, ClientRoutes, ClientSettings, ClientSide, ClientUp, connect,
+};
+use crate::config::{IkeProposal, default_esp, default_ike};
+use crate::users;
+
+pub(crate) fn client(args: ClientArgs, out: &mut Output) -> Result<(), CliError> {
+    match args.command {
+        ClientCommand::Connect(args) => connect_command(*args, out),
+    }
+}
+
+fn connect_command(args: ConnectArgs, out: &mut Output) -> Result<(), CliError> {
+    let json = args.json;
+    let filter = log_filter().unwrap_or_else(|| String::from("warn"));
+    isthmus_telemetry::init(isthmus_telemetry::LogFormat::Text, &filter)
+        .map_err(|error| CliError::Usage(error.to_string()))?;
+    if let Some(netns) = &args.netns {
+        // Before any thread exists: threads inherit the namespace.
+        enter_netns(netns)?;
+    }
+    let settings = settings(args)?;
+    let outcome = runtime()?.block_on(stay_connected(settings, json, out));
+    if let (Err(CliError::Client(failure)), true) = (&outcome, json) {
+        out.json_line(&Down { event: "down", requested: false, failure: Some(failure) })?;
+    }
+    outcome
+}
+
+#[derive(Serialize)]
+struct Down<'a> {
+    event: &'static str,
+    requested: bool,
+    #[serde(flatten)]
+    failure: Option<&'a ClientFailure>,
+}
+
+async fn stay_connected(
+    settings: ClientSettings,
+    json: bool,
+    out: &mut Output,
+) -> Result<(), CliError> {
+    let no_signals = |error| CliError::Failed(format!("cannot receive signals: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let (events, mut arrivals) = mpsc::channel(EVENTS_MAX);
+    let (stop, stopped) = oneshot::channel();
+    let mut stop = Some(stop);
+    let mut engine = tokio::spawn(connect(settings, ClientSide { events, stop: stopped }));
+    let ended = loop {
+        tokio::select! {
+            biased;
+            Some(event) = arrivals.recv() => show(&event, json, out)?,
+            ended = &mut engine => break ended,
+            _ = interrupt.recv() => hang_up(&mut stop)?,
+            _ = terminate.recv() => hang_up(&mut stop)?,
+        }
+    };
+    ended.map_err(|broken| CliError::Failed(format!("the client broke off: {broken}")))??;
+    if json {
+        return out.json_line(&Down { event: "down", requested: true, failure: None });
+    }
+    out.line("disconnected")
+}
+
+/// Asks the engine to hang up; a second wish does not wait for it.
+fn hang_up(stop: &mut Option<oneshot::Sender<()>>) -> Result<(), CliError> {
+    let Some(stop) = stop.take() else {
+        return Err(CliError::Failed(String::from("stopped at once, without telling the server")));
+    };
+    let _ended = stop.send(());
+    Ok(())
+}
+
+fn show(event: &ClientEvent, json: bool, out: &mut Output) -> Result<(), CliError> {
+    if json {
+        return out.json_line(event);
+    }
+    match event {
+        ClientEvent::Secured { suite, encapsulated } => {
+            let how = if *encapsulated { "UDP" } else { "IP protocol 50" };
+            remark(&format!("secured: {suite} in {how}"));
+            Ok(())
+        }
+        ClientEvent::Moved { server } => {
+            remark(&format!("the server is now reached at {server}"));
+            Ok(())
+        }
+        ClientEvent::Up(up) => show_up(up, out),
+    }
+}
+
+fn show_up(up: &ClientUp, out: &mut Output) -> Result<(), CliError> {
+    fn list<T: ToString>(items: &[T]) -> String {
+        let items: Vec<_> = items.iter().map(ToString::to_string).collect();
+        if items.is_empty() { String::from("none") } else { items.join(" ") }
+    }
+    out.line(&format!("connected: {} on {}, mtu {}", up.address, up.interface, up.mtu))?;
+    out.line(&format!("  gateway  {}", up.gateway))?;
+    out.line(&format!("  dns      {}", list(&up.dns)))?;
+    out.line(&format!("  routes   {}", list(&up.routes)))?;
+    out.text("")
+}
+
+fn settings(args: ConnectArgs) -> Result<ClientSettings, CliError> {
+    let server = resolve(&args.server, args.server_ports.0)?;
+    let psk = psk(&args)?;
+    let password = password(&args)?;
+    let ike = if args.ike.is_empty() { default_ike(false) } else { args.ike };
+    let esp = if args.esp.is_empty() { default_esp(false) } else { args.esp };
+    let legacy =
+        ike.iter().copied().any(IkeProposal::is_legacy) || esp.iter().any(|s| s.is_legacy());
+    let routes = if args.default_route {
+        ClientRoutes::Everything
+    } else {
+        ClientRoutes::These(args.routes)
+    };
+    Ok(ClientSettings {
+        server,
+        server_ports: args.server_ports,
+        source_ports: args.source_ports,
+        psk,
+        user: args.user,
+        password,
+        ike,
+        esp,
+        legacy,
+        auth: args.auth,
+        inner_netns: args.inner_netns,
+        interface: args.interface,
+        routes,
+        mtu: args.mtu,
+        local_port: args.local_port,
+        force_encap: args.force_encap,
+    })
+}
+
+/// The first address of the server; IPv4 before IPv6, because that is what such servers have.
+fn resolve(server: &str, port: u16) -> Result<IpAddr, CliError> {
+    if let Ok(address) = server.parse() {
+        return Ok(address);
+    }
+    let found: Vec<IpAddr> = (server, port)
+        .to_socket_addrs()
+        .map_err(|error| {
+            CliError::Failed(format!(
+                "cannot find the server `{server}`: {error}; check the name, or give its address"
+            ))
+        })?
+        .map(|address| address.ip())
+        .collect();
+    let best = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    best.copied().ok_or_else(|| CliError::Failed(format!("`{server}` has no address")))
+}
+
+fn psk(args: &ConnectArgs) -> Result<SecretBytes, CliError> {
+    if let Some(psk) = &args.psk {
+        return Ok(SecretBytes::copy_of(psk.as_bytes()));
+    }
+    if let Some(path) = &args.psk_file {
+        return Ok(users::read_file(path, "Pre-shared key")?);
+    }
+    from_environment("ISTHMUS_PSK").ok_or_else(|| {
+        CliError::Usage(String::from(
+            "give the pre-shared key with --psk-file, --psk or ISTHMUS_PSK",
+        ))
+    })
+}
+
+fn password(args: &ConnectArgs) -> Result<SecretBytes, CliError> {
+    if let Some(path) = &args.password_file {
+        return Ok(users::read_file(path, "Password")?);
+    }
+    match from_environment("ISTHMUS_PASSWORD") {
+        Some(password) => Ok(password),
+        None => Ok(users::prompt(&format!("Password of {}", args.user), false)?),
+    }
+}
+
+fn from_environment(name: &str) -> Option<SecretBytes> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+    Some(SecretBytes::new(value.into_bytes()))
+}
+
+fn enter_netns(name: &str) -> Result<(), CliError> {
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+    use std::os::fd::AsFd;
+
+    let path = format!("/run/netns/{name}");
+    let failed = |error: &dyn std::fmt::Display| {
+        CliError::Failed(format!(
+            "cannot enter the network namespace `{name}`: {error}; make it with `ip netns add {name}`, \
+             and run this as root"
+        ))
+    };
+    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
+    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+        .map_err(|error| failed(&error))
+}
+
+/// Most events waiting to be printed.
+const EVENTS_MAX: usize = 16;

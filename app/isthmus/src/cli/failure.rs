@@ -1,0 +1,100 @@
+//! How a command can fail, and the exit code of each way.
+
+use std::process::ExitCode;
+
+use crate::api::ClientError;
+use crate::client::ClientFailure;
+use crate::daemon::RunError;
+use crate::report::Report;
+use crate::users::{EditError, PasswordError};
+
+/// The exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0.
+    Done,
+    /// 1.
+    Failed,
+    /// 3.
+    NotRunning,
+    /// 2.
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Failed => Self::from(1),
+            Exit::Usage => Self::from(2),
+            Exit::NotRunning => Self::from(3),
+        }
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// Asking the gateway failed.
+    #[error(transparent)]
+    Api(#[from] ClientError),
+    /// The client could not connect or was cut off.
+    #[error(transparent)]
+    Client(#[from] ClientFailure),
+    /// Changing the users file failed.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// Anything with a message of its own.
+    #[error("{0}")]
+    Failed(String),
+    /// A file has mistakes.
+    #[error("{0}")]
+    Mistakes(Box<Report>),
+    /// Reading a password failed.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The daemon could not start or go on.
+    #[error(transparent)]
+    Run(#[from] Box<RunError>),
+    /// The arguments contradict each other in a way clap cannot see.
+    #[error("{0}")]
+    Usage(String),
+    /// Said already; only the exit code is left.
+    #[error("")]
+    Said,
+}
+
+impl CliError {
+    /// The exit code.
+    pub const fn exit(&self) -> Exit {
+        match self {
+            Self::Api(ClientError::NotRunning(_)) => Exit::NotRunning,
+            Self::Usage(_) => Exit::Usage,
+            Self::Api(
+                ClientError::Garbled { .. }
+                | ClientError::Late(_)
+                | ClientError::NoPermission(_)
+                | ClientError::Refused(_),
+            )
+            | Self::Client(_)
+            | Self::Edit(_)
+            | Self::Failed(_)
+            | Self::Mistakes(_)
+            | Self::Password(_)
+            | Self::Run(_)
+            | Self::Said => Exit::Failed,
+        }
+    }
+}
+
+impl From<Report> for CliError {
+    fn from(report: Report) -> Self {
+        Self::Mistakes(Box::new(report))
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        Self::Run(Box::new(error))
+    }
+}

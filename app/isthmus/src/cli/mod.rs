@@ -1,0 +1,67 @@
+//! The command line: arguments in, one exit code out.
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | failed; standard error says why and what to do |
+//! | 2 | the command itself is wrong |
+//! | 3 | the gateway is not running |
+//!
+//! Answers go to standard output, everything else to standard error. Commands that only read take
+//! `--json`, and print one document then.
+
+mod args;
+mod check;
+mod client;
+mod failure;
+mod guide;
+mod output;
+mod quickstart;
+mod run;
+mod status;
+mod user;
+
+pub use args::Cli;
+pub use failure::{CliError, Exit};
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use args::Command;
+use clap::Parser;
+use output::Output;
+
+/// Runs the command given by the arguments of the process.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no mistakes; clap knows where each of them goes.
+            let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _printed = error.print();
+            return code.into();
+        }
+    };
+    let mut out = Output::new();
+    match execute(cli.command, &mut out) {
+        Ok(()) => Exit::Done.into(),
+        Err(error) => {
+            output::complain(&error.to_string());
+            error.exit().into()
+        }
+    }
+}
+
+fn execute(command: Command, out: &mut Output) -> Result<(), CliError> {
+    match command {
+        Command::Check(args) => check::check(&args, out),
+        Command::Client(args) => client::client(args, out),
+        Command::Quickstart(args) => quickstart::quickstart(&args, out),
+        Command::Reload(args) => status::reload(&args, out),
+        Command::Run(args) => run::run(args),
+        Command::Sessions(args) => status::sessions(&args, out),
+        Command::Status(args) => status::status(&args, out),
+        Command::User(args) => user::user(args.command, out),
+        Command::Version(args) => status::version(args, out),
+    }
+}

@@ -1,0 +1,233 @@
+//! Commands that ask a running gateway: `status`, `sessions`, `reload`; and `version`.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::args::{AskArgs, SessionsArgs, VersionArgs};
+use super::failure::CliError;
+use super::output::{Output, age, bytes, remark};
+use super::run::runtime;
+use crate::api::{
+    Client, ClientError, Failure, Refusal, ReloadOutcome, Session, SessionId, Status,
+};
+use crate::config::{self, CONTROL_SOCKET, DEFAULT_PATH};
+
+pub(crate) fn status(args: &AskArgs, out: &mut Output) -> Result<(), CliError> {
+    let status = runtime()?.block_on(client(args)?.status())?;
+    if args.json {
+        return out.json(&status);
+    }
+    show_status(&status, out)
+}
+
+pub(crate) fn sessions(args: &SessionsArgs, out: &mut Output) -> Result<(), CliError> {
+    let client = client(&args.ask)?;
+    let runtime = runtime()?;
+    if let Some(id) = args.disconnect {
+        let ended = runtime.block_on(client.disconnect(SessionId(id)))?;
+        if args.ask.json {
+            return out.json(&ended);
+        }
+        return out.line(&format!("session {} is ended", ended.session));
+    }
+    loop {
+        let sessions = runtime.block_on(client.sessions())?;
+        if args.ask.json {
+            return out.json(&sessions);
+        }
+        if args.watch && out.is_terminal() {
+            // Home, and clear to the end of the screen.
+            out.text("\x1b[H\x1b[2J")?;
+        }
+        show_sessions(&sessions, out)?;
+        if !args.watch {
+            return Ok(());
+        }
+        std::thread::sleep(WATCH_INTERVAL);
+    }
+}
+
+pub(crate) fn reload(args: &AskArgs, out: &mut Output) -> Result<(), CliError> {
+    let outcome = runtime()?.block_on(client(args)?.reload());
+    let outcome = match outcome {
+        Err(ClientError::Refused(refusal)) if args.json => {
+            out.json(&refusal)?;
+            return Err(CliError::Said);
+        }
+        Err(ClientError::Refused(refusal)) => return Err(refused(&refusal)),
+        other => other?,
+    };
+    if args.json {
+        return out.json(&outcome);
+    }
+    show_reload(&outcome, out)
+}
+
+pub(crate) fn version(args: VersionArgs, out: &mut Output) -> Result<(), CliError> {
+    #[derive(Serialize)]
+    struct Version {
+        name: &'static str,
+        version: &'static str,
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    if args.json {
+        return out.json(&Version { name: "isthmus", version });
+    }
+    out.line(&format!("isthmus {version}"))
+}
+
+fn client(args: &AskArgs) -> Result<Client, CliError> {
+    Ok(Client::new(socket(args)?))
+}
+
+/// `--socket`, or what the configuration says, or the usual place.
+fn socket(args: &AskArgs) -> Result<PathBuf, CliError> {
+    if let Some(socket) = &args.socket {
+        return Ok(socket.clone());
+    }
+    let Some(path) = &args.config else {
+        let named = config::control_socket(Path::new(DEFAULT_PATH));
+        return Ok(named.unwrap_or_else(|| PathBuf::from(CONTROL_SOCKET)));
+    };
+    if let Err(error) = std::fs::File::open(path) {
+        let message =
+            format!("cannot read `{}`: {error}; name the socket with --socket", path.display());
+        return Err(CliError::Failed(message));
+    }
+    Ok(config::control_socket(path).unwrap_or_else(|| PathBuf::from(CONTROL_SOCKET)))
+}
+
+fn show_status(status: &Status, out: &mut Output) -> Result<(), CliError> {
+    out.line(&format!(
+        "{}: isthmus {}, up {}, pid {}",
+        status.name,
+        status.version,
+        age(status.uptime_seconds),
+        status.pid
+    ))?;
+    let listen: Vec<_> = status.listen.iter().map(ToString::to_string).collect();
+    let public = status.public_address.map(|a| format!(", public {a}")).unwrap_or_default();
+    out.line(&format!("listening on {}{public}", listen.join(" ")))?;
+    out.line(&format!(
+        "{} sessions ({} starting, {} since the start), {} peers",
+        status.sessions, status.sessions_starting, status.sessions_total, status.peers
+    ))?;
+    out.line("")?;
+    let tenants = status.tenants.iter().map(|tenant| {
+        let pool: Vec<_> = tenant.pool.iter().map(ToString::to_string).collect();
+        vec![
+            tenant.name.clone(),
+            tenant.sessions.to_string(),
+            format!("{} of {}", tenant.pool_used, tenant.pool_size),
+            pool.join(" "),
+            tenant.users.to_string(),
+            tenant.interface.clone(),
+            tenant.netns.clone().unwrap_or_else(|| String::from("-")),
+        ]
+    });
+    let header = ["tenant", "sessions", "addresses", "pool", "users", "device", "netns"];
+    out.table(&header, tenants.collect())?;
+    let drops = status
+        .drops
+        .iter()
+        .map(|drop| vec![drop.layer.clone(), drop.reason.clone(), drop.count.to_string()]);
+    let drops: Vec<_> = drops.collect();
+    if !drops.is_empty() {
+        out.line("")?;
+        out.table(&["dropped by", "reason", "count"], drops)?;
+    }
+    if status.failures_total > 0 {
+        out.line("")?;
+        out.line(&format!("{} failed attempts to connect; the last:", status.failures_total))?;
+        show_failures(&status.failures, out)?;
+    }
+    Ok(())
+}
+
+fn show_failures(failures: &[Failure], out: &mut Output) -> Result<(), CliError> {
+    let rows = failures.iter().map(|failure| {
+        vec![
+            age(failure.age_seconds),
+            failure.user.clone().unwrap_or_else(|| String::from("-")),
+            failure.from.to_string(),
+            failure.stage.clone(),
+            failure.cause.clone(),
+            failure.detail.clone(),
+        ]
+    });
+    out.table(&["ago", "user", "from", "stage", "cause", "detail"], rows.collect())?;
+    let mut said: Vec<(&str, &str)> = Vec::new();
+    for failure in failures {
+        let advice = (failure.cause.as_str(), failure.remedy.as_str());
+        if !said.contains(&advice) && !failure.remedy.is_empty() {
+            said.push(advice);
+        }
+    }
+    for (cause, remedy) in said {
+        out.line(&format!("  {cause}: {remedy}"))?;
+    }
+    Ok(())
+}
+
+fn show_sessions(sessions: &[Session], out: &mut Output) -> Result<(), CliError> {
+    if sessions.is_empty() {
+        remark("nobody is connected");
+        return Ok(());
+    }
+    let rows = sessions.iter().map(|session| {
+        let address = session.address.map(|address| address.to_string());
+        let how = if session.encapsulated { "udp" } else { "esp" };
+        vec![
+            session.id.to_string(),
+            session.user.clone().unwrap_or_else(|| String::from("-")),
+            session.tenant.clone(),
+            address.unwrap_or_else(|| String::from("-")),
+            session.from.to_string(),
+            age(session.age_seconds),
+            if session.up { "up" } else { "starting" }.to_owned(),
+            format!("{} {how}", session.suite.as_deref().unwrap_or("-")),
+            bytes(session.rx_bytes),
+            bytes(session.tx_bytes),
+            session.host.clone(),
+        ]
+    });
+    let header =
+        ["id", "user", "tenant", "address", "from", "age", "state", "cipher", "in", "out", "host"];
+    out.table(&header, rows.collect())
+}
+
+/// The refusal with every mistake it names.
+fn refused(refusal: &Refusal) -> CliError {
+    let mut text = format!("{}; {}", refusal.error, refusal.remedy);
+    for problem in &refusal.problems {
+        let place = match (&problem.file, problem.line) {
+            (Some(file), Some(line)) => format!("{file}:{line}: "),
+            (_, _) => String::new(),
+        };
+        // Writing into a String cannot fail.
+        let _ = write!(text, "\n  {place}{}\n    {}", problem.message, problem.remedy);
+    }
+    CliError::Failed(text)
+}
+
+fn show_reload(outcome: &ReloadOutcome, out: &mut Output) -> Result<(), CliError> {
+    for warning in &outcome.warnings {
+        remark(&format!("warning: {}", warning.message));
+    }
+    if outcome.changes.is_empty() {
+        return out.line("nothing has changed");
+    }
+    if !outcome.changes.applied.is_empty() {
+        out.line(&format!("applied: {}", outcome.changes.applied.join(", ")))?;
+    }
+    if !outcome.changes.needs_restart.is_empty() {
+        let waiting = outcome.changes.needs_restart.join(", ");
+        out.line(&format!("waiting for a restart: {waiting}"))?;
+    }
+    Ok(())
+}
+
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);

@@ -1,0 +1,136 @@
+//! The client as a person sees it: what it is told, what it tells, how it fails.
+//!
+//! [`connect`] joins these to the client machine and its driver.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::Ipv4Net;
+use isthmus_core::SecretBytes;
+use isthmus_crypto::EspSuite;
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{AuthProtocol, IkeProposal};
+
+/// One connection to make; validated.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// The server.
+    pub server: IpAddr,
+    /// Its UDP ports for IKE and NAT traversal.
+    pub server_ports: (u16, u16),
+    /// Ours; 0 for any free one.
+    pub source_ports: (u16, u16),
+    /// The pre-shared key.
+    pub psk: SecretBytes,
+    /// The user name.
+    pub user: String,
+    /// The password.
+    pub password: SecretBytes,
+    /// IKE proposals to offer, most wanted first; at least one.
+    pub ike: Vec<IkeProposal>,
+    /// ESP suites to offer, most wanted first; at least one.
+    pub esp: Vec<EspSuite>,
+    /// Whether any of them is weak.
+    pub legacy: bool,
+    /// Authentication protocols to agree to; at least one.
+    pub auth: Vec<AuthProtocol>,
+    /// The namespace of the tunnel device; none for the process's own.
+    pub inner_netns: Option<String>,
+    /// The tunnel device.
+    pub interface: String,
+    /// What is sent through the tunnel.
+    pub routes: ClientRoutes,
+    /// Largest inner packet in bytes.
+    pub mtu: u16,
+    /// Our UDP port for L2TP inside IPsec.
+    pub local_port: u16,
+    /// ESP in UDP even without NAT.
+    pub force_encap: bool,
+}
+
+/// What a client sends through the tunnel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientRoutes {
+    /// Everything but the packets to the server itself.
+    Everything,
+    /// These networks and those the server names.
+    These(Vec<Ipv4Net>),
+}
+
+/// A step in the life of a connection; its JSON is one line of `--json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum ClientEvent {
+    /// IPsec is up.
+    Secured {
+        /// The ESP suite.
+        suite: String,
+        /// Whether ESP travels in UDP.
+        encapsulated: bool,
+    },
+    /// The server's or our address changed.
+    Moved {
+        /// Where the server is now, with its port.
+        server: std::net::SocketAddr,
+    },
+    /// Packets flow.
+    Up(ClientUp),
+}
+
+/// What the server gave us and what became of it here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClientUp {
+    /// The tunnel device.
+    pub interface: String,
+    /// Our address.
+    pub address: Ipv4Addr,
+    /// The server's address on the link.
+    pub gateway: Ipv4Addr,
+    /// Name servers.
+    pub dns: Vec<Ipv4Addr>,
+    /// Networks that are sent through the tunnel.
+    pub routes: Vec<Ipv4Net>,
+    /// Largest inner packet in bytes.
+    pub mtu: u16,
+}
+
+/// Why there is no connection, or no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{}", one_line(reason, remedy))]
+pub struct ClientFailure {
+    /// How far it had come: `network`, `ipsec`, `l2tp`, `login` or `up`.
+    pub stage: &'static str,
+    /// What happened, one line.
+    pub reason: String,
+    /// What to do, one line.
+    pub remedy: String,
+}
+
+fn one_line(reason: &str, remedy: &str) -> String {
+    if remedy.is_empty() { reason.to_owned() } else { format!("{reason}; {remedy}") }
+}
+
+/// The engine's side of a client.
+#[derive(Debug)]
+pub struct ClientSide {
+    /// To be told of every step.
+    pub events: mpsc::Sender<ClientEvent>,
+    /// Ends when the connection is to be given up.
+    pub stop: oneshot::Receiver<()>,
+}
+
+/// Connects and stays connected until `side.stop` ends; then hangs up and removes the device.
+///
+/// # Errors
+/// Why it could not connect, or was cut off.
+pub async fn connect(settings: ClientSettings, side: ClientSide) -> Result<(), ClientFailure> {
+    // TODO(the client engine is joined here): translate `settings`, start the driver, make the device when the
+    // server has given an address, tell `side.events`.
+    let _ = (settings, side);
+    Err(ClientFailure {
+        stage: "network",
+        reason: String::from("this build has no client engine"),
+        remedy: String::from("use a complete build"),
+    })
+}

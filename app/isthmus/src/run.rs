@@ -1,0 +1,228 @@
+//! Joins the daemon to the gateway machine and its driver.
+
+use std::sync::Arc;
+
+use isthmus_core::SecretBytes;
+use isthmus_dataplane::PortsConfig;
+use isthmus_driver::{EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork};
+use isthmus_gateway as machine;
+use isthmus_net::{Namespace, SocketOptions};
+use isthmus_plane::TunId;
+use isthmus_tun::TunConfig;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::api::{ControlRequest, SessionId};
+use crate::config::{Config, Nat, Tenant};
+use crate::daemon::{EngineError, EngineSide};
+use crate::translate;
+use crate::users::{User, UserSecret};
+use crate::view;
+
+/// Runs the gateway that `config` describes until `side.stop` ends.
+///
+/// # Errors
+/// What cannot be had or has broken, with what to do about it.
+pub async fn gateway(config: Arc<Config>, side: EngineSide) -> Result<(), EngineError> {
+    let refused = |error: isthmus_driver::NetworkError| EngineError(error.to_string());
+    let (requests, served) = mpsc::channel(crate::api::REQUESTS_MAX);
+    let provider = isthmus_crypto_aws::provider();
+    let on_event = Box::new(isthmus_telemetry::event);
+    let driver = GatewayDriver::start(settings(&config), provider, served, on_event)
+        .await
+        .map_err(refused)?;
+    // Whoever waited for it may have gone; the gateway goes on.
+    let _nobody_waits = side.ready.send(());
+    let serving = tokio::spawn(serve(config, side.requests, requests, side.stop));
+    let outcome = driver.run().await.map_err(refused);
+    serving.abort();
+    outcome
+}
+
+/// Turns requests of the API into requests of the driver, until it is time to stop.
+async fn serve(
+    mut config: Arc<Config>,
+    mut asked: mpsc::Receiver<ControlRequest>,
+    driver: mpsc::Sender<Request>,
+    mut stop: oneshot::Receiver<()>,
+) {
+    loop {
+        let request = tokio::select! {
+            _ = &mut stop => break,
+            request = asked.recv() => request,
+        };
+        let Some(request) = request else { break };
+        if let ControlRequest::Apply { config: wanted, .. } = &request {
+            config = Arc::clone(wanted);
+        }
+        answer(&config, request, &driver).await;
+    }
+    // A driver that has ended needs no word.
+    let _ended = driver.send(Request::Shutdown).await;
+}
+
+async fn answer(config: &Arc<Config>, request: ControlRequest, driver: &mpsc::Sender<Request>) {
+    // Who asked may be gone by the time the answer is there; nothing is lost then.
+    match request {
+        ControlRequest::Apply { config: wanted, reply } => {
+            let sent = driver.send(Request::Reconfigure(Arc::new(machine_config(&wanted)))).await;
+            let _gone = reply.send(sent.map_err(|_| String::from("the gateway is shutting down")));
+        }
+        ControlRequest::Disconnect { session: SessionId(raw), reply } => {
+            let (tell, told) = oneshot::channel();
+            let key = isthmus_core::Key::from_raw(raw);
+            let _ended = driver.send(Request::Disconnect(key, tell)).await;
+            let _gone = reply.send(told.await.unwrap_or(false));
+        }
+        ControlRequest::Failures(reply) => {
+            if let Some(snapshot) = snapshot(driver).await {
+                let _gone = reply.send(view::failures(&snapshot));
+            }
+        }
+        ControlRequest::Sessions(reply) => {
+            if let Some(snapshot) = snapshot(driver).await {
+                let _gone = reply.send(view::sessions(&snapshot));
+            }
+        }
+        ControlRequest::Status(reply) => {
+            if let Some(snapshot) = snapshot(driver).await {
+                let _gone = reply.send(view::status(config, &snapshot));
+            }
+        }
+    }
+}
+
+async fn snapshot(driver: &mpsc::Sender<Request>) -> Option<isthmus_driver::Snapshot> {
+    let (tell, told) = oneshot::channel();
+    driver.send(Request::Snapshot(tell)).await.ok()?;
+    told.await.ok()
+}
+
+fn settings(config: &Config) -> GatewaySettings {
+    let gateway = &config.gateway;
+    let mut addresses = gateway.listen.clone();
+    if gateway.listen_is_default && !ipv6_is_there() {
+        addresses.retain(std::net::IpAddr::is_ipv4);
+    }
+    GatewaySettings {
+        machine: Arc::new(machine_config(config)),
+        ports: PortsConfig {
+            addresses,
+            ike: gateway.ike_port,
+            nat_t: gateway.nat_t_port,
+            esp: true,
+            options: SocketOptions::default(),
+        },
+        name: gateway.name.clone(),
+        tenants: (0..).zip(&config.tenants).map(|(n, t)| network(config, n, t)).collect(),
+    }
+}
+
+fn ipv6_is_there() -> bool {
+    std::path::Path::new("/proc/net/if_inet6").exists()
+}
+
+fn network(config: &Config, index: u16, tenant: &Tenant) -> TenantNetwork {
+    let egress = tenant.egress.iter().map(|egress| EgressNetwork {
+        to: egress.to.clone(),
+        interface: egress.interface.clone(),
+        gateway: egress.gateway,
+        masquerade: egress.nat == Nat::Masquerade,
+    });
+    TenantNetwork {
+        tun: TunId(index),
+        device: TunConfig {
+            name: tenant.interface.clone(),
+            mtu: config.ppp.mru.max(TUN_MTU_MIN),
+            namespace: tenant.netns.as_deref().map(Namespace::new),
+        },
+        gateway_address: tenant.gateway_address,
+        pool: tenant.pool.clone(),
+        egress: egress.collect(),
+    }
+}
+
+/// The machine's view of the configuration.
+fn machine_config(config: &Config) -> machine::Config {
+    let (psks, tenants_psks) = psks(&config.tenants);
+    let mut ike = translate::ike(&config.ipsec);
+    ike.psks = psks;
+    let mut l2tp = isthmus_l2tp::Config::lns(config.l2tp.host_name.as_bytes());
+    l2tp.hello_interval = config.l2tp.hello_interval;
+    l2tp.secret.clone_from(&config.l2tp.secret);
+    let tenants = (0..).zip(&config.tenants).zip(tenants_psks);
+    machine::Config {
+        ike: Arc::new(ike),
+        l2tp: Arc::new(l2tp),
+        auth: config.ppp.auth.iter().copied().map(translate::auth).collect(),
+        mru: config.ppp.mru,
+        echo: Some(isthmus_ppp::Echo {
+            interval: config.ppp.echo_interval,
+            ..isthmus_ppp::Echo::default()
+        }),
+        tenants: tenants.map(|((index, t), psk)| machine_tenant(index, t, psk)).collect(),
+    }
+}
+
+/// One key each, and which of them leads to each tenant: tenants with the same key share it.
+fn psks(tenants: &[Tenant]) -> (Vec<isthmus_ike::Psk>, Vec<isthmus_ike::PskId>) {
+    let mut psks: Vec<isthmus_ike::Psk> = Vec::new();
+    let mut leads = Vec::new();
+    for tenant in tenants {
+        let known = psks.iter().find(|psk| psk.secret == tenant.psk).map(|psk| psk.id);
+        leads.push(known.unwrap_or_else(|| {
+            let id = isthmus_ike::PskId(u32::try_from(psks.len()).unwrap_or(u32::MAX));
+            psks.push(isthmus_ike::Psk { id, secret: tenant.psk.clone(), remote: None });
+            id
+        }));
+    }
+    (psks, leads)
+}
+
+fn machine_tenant(index: u16, tenant: &Tenant, psk: isthmus_ike::PskId) -> machine::Tenant {
+    let users = tenant.users.iter().map(|(name, user)| (name.to_owned(), machine_user(user)));
+    machine::Tenant {
+        name: tenant.name.clone(),
+        psks: vec![psk],
+        pool: tenant.pool.clone(),
+        gateway_address: tenant.gateway_address,
+        dns: tenant.dns.clone(),
+        routes: tenant.routes.clone(),
+        users: Arc::new(machine::Users::new(users.collect())),
+        tun: TunId(index),
+    }
+}
+
+fn machine_user(user: &User) -> machine::User {
+    machine::User {
+        secret: match &user.secret {
+            UserSecret::NtHash(hash) => machine::UserSecret::NtHash(hash.clone()),
+            UserSecret::Password(password) => {
+                machine::UserSecret::Password(SecretBytes::copy_of(password.expose()))
+            }
+        },
+        address: user.address,
+        routes: user.routes.clone(),
+        networks: user.networks.clone(),
+        dns: user.dns.clone(),
+        group: user.group.clone(),
+        disabled: user.disabled,
+    }
+}
+
+/// The kernel switches IPv6 off on a device with less.
+const TUN_MTU_MIN: u16 = 1280;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenants_with_the_same_key_share_it() {
+        let (config, _) = crate::config::example_for_tests();
+        let tenant = config.tenants.first().unwrap();
+        let (psks, leads) = psks(&[tenant.clone(), tenant.clone()]);
+        assert_eq!(psks.len(), 1);
+        assert_eq!(leads.len(), 2);
+        assert_eq!(leads[0], leads[1]);
+    }
+}

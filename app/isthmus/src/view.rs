@@ -1,0 +1,118 @@
+//! A snapshot of the gateway turned into what the API shows.
+
+use std::net::SocketAddr;
+
+use isthmus_core::Encap;
+use isthmus_driver::Snapshot;
+use isthmus_gateway::{Failure as MachineFailure, SessionInfo};
+
+use crate::api::{DropCount, Failure, Session, SessionId, Status, TenantStatus};
+use crate::config::Config;
+
+/// Everything at a glance.
+pub(crate) fn status(config: &Config, snapshot: &Snapshot) -> Status {
+    let machine = &snapshot.status;
+    let up = snapshot.sessions.iter().filter(|session| session.up).count();
+    let gateway = &config.gateway;
+    Status {
+        name: gateway.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        uptime_seconds: snapshot.uptime.as_secs(),
+        public_address: gateway.public_address,
+        listen: gateway.listen.iter().map(|a| SocketAddr::new(*a, gateway.ike_port)).collect(),
+        peers: machine.peers as u64,
+        sessions: up as u64,
+        sessions_starting: (snapshot.sessions.len() - up) as u64,
+        sessions_total: machine.stats.sessions_up_total,
+        tenants: tenants(config, snapshot),
+        drops: drops(snapshot),
+        failures_total: machine.failures_total,
+        failures: failures(snapshot).into_iter().take(STATUS_FAILURES_MAX).collect(),
+    }
+}
+
+/// All sessions with their counters.
+pub(crate) fn sessions(snapshot: &Snapshot) -> Vec<Session> {
+    snapshot.sessions.iter().map(|info| session(snapshot, info)).collect()
+}
+
+/// The failures that are kept, newest first.
+pub(crate) fn failures(snapshot: &Snapshot) -> Vec<Failure> {
+    let now = snapshot.uptime.as_secs();
+    snapshot.status.failures.iter().rev().map(|f| failure(f, now)).collect()
+}
+
+fn failure(failure: &MachineFailure, now: u64) -> Failure {
+    Failure {
+        age_seconds: now.saturating_sub(failure.at.as_secs()),
+        from: failure.from,
+        user: failure.user.clone(),
+        stage: failure.stage.label().to_owned(),
+        cause: failure.cause.label().to_owned(),
+        detail: failure.detail.clone(),
+        remedy: failure.cause.remedy().to_owned(),
+    }
+}
+
+fn session(snapshot: &Snapshot, info: &SessionInfo) -> Session {
+    let counters = snapshot.counters.as_ref();
+    let counters = counters
+        .and_then(|c| c.sessions.iter().find(|(key, _)| *key == info.session))
+        .map(|(_, counters)| *counters)
+        .unwrap_or_default();
+    Session {
+        id: SessionId(info.session.raw()),
+        user: info.user.clone(),
+        tenant: info.tenant.clone(),
+        address: info.address,
+        up: info.up,
+        age_seconds: snapshot.uptime.as_secs().saturating_sub(info.since.as_secs()),
+        from: info.from,
+        encapsulated: info.encap == Encap::Udp,
+        suite: info.suite.map(str::to_owned),
+        identity: info.identity.clone(),
+        host: info.host.clone(),
+        rx_bytes: counters.bytes_in,
+        rx_packets: counters.packets_in,
+        tx_bytes: counters.bytes_out,
+        tx_packets: counters.packets_out,
+    }
+}
+
+fn tenants(config: &Config, snapshot: &Snapshot) -> Vec<TenantStatus> {
+    let machine = snapshot.status.tenants.iter();
+    config.tenants.iter().zip(machine).map(|(tenant, state)| TenantStatus {
+        name: tenant.name.clone(),
+        interface: tenant.interface.clone(),
+        netns: tenant.netns.clone(),
+        pool: tenant.pool.clone(),
+        pool_size: state.capacity,
+        pool_used: state.leased as u64,
+        users: state.users as u64,
+        sessions: snapshot.sessions.iter().filter(|s| s.tenant == tenant.name).count() as u64,
+    })
+    .collect()
+}
+
+/// Counters that are not zero, layer by layer.
+fn drops(snapshot: &Snapshot) -> Vec<DropCount> {
+    let stats = &snapshot.status.stats;
+    let layers = [("ike", &stats.ike), ("l2tp", &stats.l2tp), ("ppp", &stats.ppp)];
+    let machine = layers.into_iter().flat_map(|(layer, rejections)| {
+        rejections.iter().map(move |(reason, count)| (layer, reason, count))
+    });
+    let plane = snapshot.counters.iter().flat_map(|c| c.total.drops());
+    let plane = plane.map(|(reason, count)| ("plane", reason.label(), count));
+    let io = snapshot.io.counts().into_iter().map(|(reason, count)| ("io", reason, count));
+    let all = machine.chain(plane).chain(io).filter(|(_, _, count)| *count > 0);
+    all.map(|(layer, reason, count)| DropCount {
+        layer: layer.to_owned(),
+        reason: reason.to_owned(),
+        count,
+    })
+    .collect()
+}
+
+/// Failures shown at a glance; `failures` has more.
+const STATUS_FAILURES_MAX: usize = 20;

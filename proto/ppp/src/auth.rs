@@ -53,9 +53,7 @@ pub fn nt_hash(provider: &dyn Provider, password: &[u8]) -> Result<SecretBytes, 
     unicode.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
     let unicode = SecretBytes::new(unicode);
     let mut hash = alloc::vec![0; HashAlg::Md4.len()];
-    provider
-        .hash(HashAlg::Md4, &[unicode.expose()], &mut hash)
-        .map_err(PasswordError::Crypto)?;
+    provider.hash(HashAlg::Md4, &[unicode.expose()], &mut hash).map_err(PasswordError::Crypto)?;
     Ok(SecretBytes::new(hash))
 }
 

@@ -225,8 +225,7 @@ impl Authenticatee {
         if wrong_len {
             return Err(DecodeError::new("value-size", Fault::Illegal).into());
         }
-        let is_last =
-            |last: &Answered| last.id == packet.id && last.challenge == challenge.value;
+        let is_last = |last: &Answered| last.id == packet.id && last.challenge == challenge.value;
         if self.last.as_ref().is_some_and(is_last) {
             return Ok(Input::Repeat);
         }
@@ -256,7 +255,8 @@ impl Authenticatee {
     }
 
     fn send_pap_request(&mut self, id: u8, now: Instant) {
-        let request = PapRequest { user: &self.config.user, password: self.config.password.expose() };
+        let request =
+            PapRequest { user: &self.config.user, password: self.config.password.expose() };
         let packet = Packet { code: pap::REQUEST, id, data: &request.write() }.write();
         self.last = Some(Answered { id, challenge: Vec::new(), packet });
         self.send_first(id, None, now);
@@ -286,9 +286,8 @@ impl Authenticatee {
                 .map_err(PasswordError::Crypto)?;
             return Ok((value.to_vec(), None));
         }
-        let auth_challenge = challenge
-            .try_into()
-            .map_err(|_| PasswordError::Crypto(CryptoError::BadLength))?;
+        let auth_challenge =
+            challenge.try_into().map_err(|_| PasswordError::Crypto(CryptoError::BadLength))?;
         let nt_hash = auth::nt_hash(provider, password)?;
         let peer_challenge = rng.array();
         let user = &self.config.user;
@@ -296,9 +295,8 @@ impl Authenticatee {
             auth::mschapv2::nt_response(provider, &nt_hash, &auth_challenge, &peer_challenge, user)
                 .map_err(PasswordError::Crypto)?;
         let proof = MsChapV2Proof { id, auth_challenge, peer_challenge, nt_response, flags: 0 };
-        let expected =
-            auth::mschapv2::authenticator_response(provider, &nt_hash, user, &proof)
-                .map_err(PasswordError::Crypto)?;
+        let expected = auth::mschapv2::authenticator_response(provider, &nt_hash, user, &proof)
+            .map_err(PasswordError::Crypto)?;
         let value = MsChapV2Value { peer_challenge, nt_response, flags: 0 };
         Ok((value.write(), Some(expected)))
     }

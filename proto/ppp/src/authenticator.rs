@@ -183,8 +183,7 @@ impl Authenticator {
     /// Sends the answer to the accepted login once more, unasked: the peer may not have got it.
     pub(crate) fn repeat_answer(&mut self) {
         if let State::Settled(answered) = &self.state {
-            let packet =
-                Packet { code: answered.code, id: answered.id, data: &answered.message };
+            let packet = Packet { code: answered.code, id: answered.id, data: &answered.message };
             self.effects.push(Effect::Send(packet.write()));
         }
     }
@@ -307,9 +306,7 @@ impl Authenticator {
             return;
         }
         self.retries_left -= 1;
-        if let State::Settled(answered) =
-            core::mem::replace(&mut self.state, State::Awaiting)
-        {
+        if let State::Settled(answered) = core::mem::replace(&mut self.state, State::Awaiting) {
             let id = answered.id.wrapping_add(1);
             self.state = State::Challenged { id, challenge, failed: Some(answered) };
         }

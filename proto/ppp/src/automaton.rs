@@ -117,16 +117,13 @@ impl State {
     /// Whether the restart timer runs in this state (RFC 1661 §4.2).
     pub(crate) const fn is_timed(self) -> bool {
         match self {
-            Self::Closing
-            | Self::Stopping
-            | Self::ReqSent
-            | Self::AckRcvd
-            | Self::AckSent => true,
+            Self::Closing | Self::Stopping | Self::ReqSent | Self::AckRcvd | Self::AckSent => true,
             Self::Initial | Self::Starting | Self::Closed | Self::Stopped | Self::Opened => false,
         }
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the cells of the table are optional")]
 const fn to(next: State, does: &'static [Do]) -> Option<Step> {
     Some(Step { does, next })
 }

@@ -186,6 +186,10 @@ impl Options for IpcpOptions {
         }
     }
 
+    fn suspect(&self, _request: &[RawOption]) -> Option<RawOption> {
+        None
+    }
+
     fn note_request(&mut self, _request: &[RawOption]) -> Result<(), NegotiationFailure> {
         Ok(())
     }

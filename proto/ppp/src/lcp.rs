@@ -101,6 +101,12 @@ impl LcpOptions {
         magic != 0 && magic == self.ours.magic
     }
 
+    /// Whether a request has our magic number.
+    fn is_ours(&self, request: &[RawOption]) -> bool {
+        let magic = request.iter().find(|option| option.kind == lcp_option::MAGIC);
+        self.is_our_magic(magic.and_then(RawOption::array).map_or(0, u32::from_be_bytes))
+    }
+
     fn judge_auth(&self, option: &RawOption) -> Judgement {
         match &self.auth {
             // A client has no business asking a server for its password.
@@ -118,17 +124,19 @@ impl LcpOptions {
 
     fn judge_magic(&self, option: &RawOption) -> Judgement {
         match option.array().map(u32::from_be_bytes) {
-            Some(magic) if magic != 0 && !self.is_our_magic(magic) => Judgement::Ack,
-            Some(_) | None => Judgement::Nak(RawOption::new(
-                lcp_option::MAGIC,
-                self.spare_magic.to_be_bytes(),
-            )),
+            Some(magic) if magic != 0 => Judgement::Ack,
+            Some(_) | None => {
+                Judgement::Nak(RawOption::new(lcp_option::MAGIC, self.spare_magic.to_be_bytes()))
+            }
         }
     }
 
     /// The peer will not do the protocol on offer; takes its suggestion when we allow it and it has
     /// not refused that one before, else our next one.
-    fn offer_other_auth(&mut self, suggestion: Option<AuthProtocol>) -> Result<(), NegotiationFailure> {
+    fn offer_other_auth(
+        &mut self,
+        suggestion: Option<AuthProtocol>,
+    ) -> Result<(), NegotiationFailure> {
         let Auth::Ask { candidates } = &mut self.auth else { return Ok(()) };
         candidates.retain(|candidate| Some(*candidate) != self.ours.auth);
         if let Some(index) = candidates.iter().position(|c| Some(*c) == suggestion) {
@@ -189,10 +197,13 @@ impl Options for LcpOptions {
         kind == lcp_option::AUTH
     }
 
+    fn suspect(&self, request: &[RawOption]) -> Option<RawOption> {
+        let magic = self.spare_magic.to_be_bytes();
+        self.is_ours(request).then(|| RawOption::new(lcp_option::MAGIC, magic))
+    }
+
     fn note_request(&mut self, request: &[RawOption]) -> Result<(), NegotiationFailure> {
-        let magic = request.iter().find(|option| option.kind == lcp_option::MAGIC);
-        let magic = magic.and_then(RawOption::array).map_or(0, u32::from_be_bytes);
-        self.looped = if self.is_our_magic(magic) { self.looped + 1 } else { 0 };
+        self.looped = if self.is_ours(request) { self.looped + 1 } else { 0 };
         if self.looped < LOOPED_REQUESTS_MAX {
             Ok(())
         } else {
@@ -204,7 +215,9 @@ impl Options for LcpOptions {
         let mut peer = LcpValues::default();
         for option in request {
             match option.kind {
-                lcp_option::MRU => peer.mru = option.array().map_or(MRU_DEFAULT, u16::from_be_bytes),
+                lcp_option::MRU => {
+                    peer.mru = option.array().map_or(MRU_DEFAULT, u16::from_be_bytes);
+                }
                 lcp_option::AUTH => peer.auth = AuthProtocol::from_option_value(option.value()),
                 lcp_option::MAGIC => peer.magic = option.array().map_or(0, u32::from_be_bytes),
                 lcp_option::PFC => peer.pfc = true,
@@ -225,7 +238,8 @@ impl Options for LcpOptions {
             match option.kind {
                 lcp_option::MRU => {
                     let mru = option.array().map_or(configured, u16::from_be_bytes);
-                    self.ours.mru = if (MRU_MIN..=configured).contains(&mru) { mru } else { configured };
+                    self.ours.mru =
+                        if (MRU_MIN..=configured).contains(&mru) { mru } else { configured };
                 }
                 lcp_option::AUTH => {
                     self.offer_other_auth(AuthProtocol::from_option_value(option.value()))?;

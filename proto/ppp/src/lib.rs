@@ -43,9 +43,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub use action::{
-    Action, AuthRequest, MsChapV2Proof, NetworkUp, Proof, Refusal, Ticket, Verdict,
-};
+pub use action::{Action, AuthRequest, MsChapV2Proof, NetworkUp, Proof, Refusal, Ticket, Verdict};
 pub use auth_message::NAME_MAX;
 pub use authenticatee::CHALLENGE_MAX;
 pub use authenticator::AUTH_RETRIES_MAX;

@@ -125,8 +125,7 @@ impl Link {
     ) -> Self {
         let mut rng = Rng::new(seed);
         let timing = config.timing;
-        let options =
-            LcpOptions::restore(&config, Rng::new(rng.seed()), record.ours, record.peer);
+        let options = LcpOptions::restore(&config, Rng::new(rng.seed()), record.ours, record.peer);
         let lcp = Negotiation::restore(options, timing, record.lcp_id);
         let network = &record.network;
         let (addresses, login) = match &config.role {
@@ -137,8 +136,7 @@ impl Link {
                 (IpcpOptions::Client(ClientAddresses::restore(network)), login)
             }
             Role::Server(_) => {
-                let addresses =
-                    ServerAddresses::new(network.local, network.remote, &network.dns);
+                let addresses = ServerAddresses::new(network.local, network.remote, &network.dns);
                 (IpcpOptions::Server(addresses), None)
             }
         };
@@ -275,10 +273,9 @@ impl Link {
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let (login, ipcp) = match &self.phase {
             Phase::Authenticate(login) => (login.poll_timeout(), None),
-            Phase::Network(network) => (
-                network.login.as_ref().and_then(Login::poll_timeout),
-                network.ipcp.poll_timeout(),
-            ),
+            Phase::Network(network) => {
+                (network.login.as_ref().and_then(Login::poll_timeout), network.ipcp.poll_timeout())
+            }
             Phase::Dead | Phase::Down(_) | Phase::Establish | Phase::Terminate(_) => (None, None),
         };
         [

@@ -39,6 +39,10 @@ pub(crate) trait Options {
     /// Whether the negotiation is pointless when we cannot agree on this option of the peer's.
     fn is_required(&self, kind: u8) -> bool;
 
+    /// The suggestion that answers a request as a whole, whatever its options: for LCP, when the
+    /// request may be our own.
+    fn suspect(&self, request: &[RawOption]) -> Option<RawOption>;
+
     /// Looks at a request before it is answered; for LCP's loop detection.
     fn note_request(&mut self, request: &[RawOption]) -> Result<(), NegotiationFailure>;
 
@@ -133,6 +137,8 @@ pub(crate) struct Negotiation<O> {
     outstanding: Option<Sent>,
     /// The peer's request we acknowledged last.
     acknowledged: Option<Sent>,
+    /// The peer has refused the protocol, or a code that it must know.
+    refused: bool,
     /// Naks since the last Ack of ours.
     naks_sent: u8,
     /// Naks and Rejects of the peer since its last Ack.
@@ -158,6 +164,7 @@ impl<O: Options> Negotiation<O> {
             last_id: 0,
             outstanding: None,
             acknowledged: None,
+            refused: false,
             naks_sent: 0,
             rounds: 0,
             effects: Outbox::new(),
@@ -248,8 +255,7 @@ impl<O: Options> Negotiation<O> {
         if self.restart_at.is_none_or(|at| now < at) {
             return;
         }
-        let event =
-            if self.restarts_left > 0 { Event::TimeoutAgain } else { Event::TimeoutLast };
+        let event = if self.restarts_left > 0 { Event::TimeoutAgain } else { Event::TimeoutLast };
         self.run(event, None, now);
     }
 
@@ -296,6 +302,9 @@ impl<O: Options> Negotiation<O> {
     /// Judges a whole request: a Reject goes before a Nak, and Naks end after `failure_max`
     /// (RFC 1661 §5.3, §5.4 and §4.6).
     fn answer(&self, request: &[RawOption]) -> Answer {
+        if let Some(suggestion) = self.options.suspect(request) {
+            return Answer::Nak(alloc::vec![suggestion]);
+        }
         let (mut naks, mut disputed, mut rejects) = (Vec::new(), Vec::new(), Vec::new());
         for (index, option) in request.iter().enumerate() {
             let is_repeated = request.iter().take(index).any(|other| other.kind == option.kind);
@@ -415,6 +424,7 @@ impl<O: Options> Negotiation<O> {
     /// of our own send.
     fn run(&mut self, event: Event, reply: Option<Packet<'_>>, now: Instant) {
         let Some(Step { does, next }) = step(self.state, event) else { return };
+        self.refused |= event == Event::FatalReject;
         for action in does {
             match action {
                 Do::Irc if does.contains(&Do::Str) => {
@@ -427,7 +437,7 @@ impl<O: Options> Negotiation<O> {
                 Do::Scr => self.send_request(now),
                 Do::Str => self.send_terminate(now),
                 Do::Tld => self.effects.push(Effect::Down),
-                Do::Tlf => self.effects.push(Effect::Finished(finish(self.state, event))),
+                Do::Tlf => self.effects.push(Effect::Finished(self.finish(event))),
                 Do::Tlu => self.effects.push(Effect::Up),
                 Do::Zrc => {
                     self.restarts_left = 0;
@@ -438,6 +448,18 @@ impl<O: Options> Negotiation<O> {
         self.state = next;
         if !next.is_timed() {
             self.restart_at = None;
+        }
+    }
+
+    /// What This-Layer-Finished means after this event.
+    fn finish(&self, event: Event) -> Finish {
+        let was_leaving = matches!(self.state, State::Closing | State::Stopping);
+        if self.refused {
+            Finish::ProtocolRefused
+        } else if event == Event::TimeoutLast && !was_leaving {
+            Finish::TimedOut
+        } else {
+            Finish::Terminated
         }
     }
 
@@ -472,31 +494,6 @@ impl<O: Options> Negotiation<O> {
     fn start_timer(&mut self, now: Instant) {
         self.restarts_left = self.restarts_left.saturating_sub(1);
         self.restart_at = Some(now + self.timing.restart.max(RESTART_MIN));
-    }
-}
-
-/// What This-Layer-Finished means after this event in this state.
-const fn finish(state: State, event: Event) -> Finish {
-    match event {
-        Event::TimeoutLast if matches!(state, State::Closing | State::Stopping) => {
-            Finish::Terminated
-        }
-        Event::FatalReject => Finish::ProtocolRefused,
-        Event::TimeoutLast => Finish::TimedOut,
-        Event::Ack
-        | Event::BadRequest
-        | Event::Close
-        | Event::Down
-        | Event::Extra
-        | Event::GoodRequest
-        | Event::MildReject
-        | Event::NakOrReject
-        | Event::Open
-        | Event::TerminateAck
-        | Event::TerminateRequest
-        | Event::TimeoutAgain
-        | Event::UnknownCode
-        | Event::Up => Finish::Terminated,
     }
 }
 

@@ -84,8 +84,7 @@ mod tests {
 
     #[test]
     fn the_windows_first_request_is_read() {
-        let bytes =
-            [1, 4, 0x05, 0x78, 5, 6, 0x11, 0x22, 0x33, 0x44, 7, 2, 8, 2, 0x0d, 3, 6];
+        let bytes = [1, 4, 0x05, 0x78, 5, 6, 0x11, 0x22, 0x33, 0x44, 7, 2, 8, 2, 0x0d, 3, 6];
         let options = read_all(&bytes).unwrap();
         let kinds: Vec<u8> = options.iter().map(|o| o.kind).collect();
         assert_eq!(kinds, [1, 5, 7, 8, 13]);
@@ -99,10 +98,7 @@ mod tests {
     fn a_length_below_two_or_beyond_the_end_is_refused() {
         assert_eq!(read_all(&[1, 0]), Err(DecodeError::illegal("option length")));
         assert_eq!(read_all(&[1, 1]), Err(DecodeError::illegal("option length")));
-        assert_eq!(
-            read_all(&[1, 4, 0]),
-            Err(DecodeError::new("option length", Fault::Truncated))
-        );
+        assert_eq!(read_all(&[1, 4, 0]), Err(DecodeError::new("option length", Fault::Truncated)));
         assert!(read_all(&[1]).is_err());
     }
 

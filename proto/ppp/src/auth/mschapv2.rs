@@ -55,8 +55,7 @@ pub fn challenge_hash(
     let mut digest = [0; 20];
     let parts: [&[u8]; 3] = [peer_challenge, auth_challenge, without_domain(user)];
     provider.hash(HashAlg::Sha1, &parts, &mut digest)?;
-    let [a, b, c, d, e, f, g, h, ..] = digest;
-    Ok([a, b, c, d, e, f, g, h])
+    digest.first_chunk().copied().ok_or(CryptoError::BadLength)
 }
 
 /// The peer's response (`GenerateNTResponse` from the hash on, §8.1).
@@ -71,7 +70,7 @@ pub fn nt_response(
     user: &[u8],
 ) -> Result<[u8; 24], CryptoError> {
     let challenge = challenge_hash(provider, peer_challenge, auth_challenge, user)?;
-    challenge_response(provider, &challenge, nt_hash)
+    challenge_response(provider, challenge, nt_hash)
 }
 
 /// The authenticator's answer to the peer's challenge (`GenerateAuthenticatorResponse`, §8.7).
@@ -84,8 +83,7 @@ pub fn authenticator_response(
     user: &[u8],
     proof: &MsChapV2Proof,
 ) -> Result<AuthenticatorResponse, CryptoError> {
-    let challenge =
-        challenge_hash(provider, &proof.peer_challenge, &proof.auth_challenge, user)?;
+    let challenge = challenge_hash(provider, &proof.peer_challenge, &proof.auth_challenge, user)?;
     let hash_hash = hash_of_hash(provider, nt_hash)?;
     let (mut inner, mut outer) = ([0; 20], [0; 20]);
     let parts: [&[u8]; 3] = [hash_hash.expose(), &proof.nt_response, MAGIC_SIGNING];
@@ -123,7 +121,7 @@ fn hash_of_hash(
 /// `ChallengeResponse`, §8.5: the hash, padded to 21 bytes, is three DES keys for the challenge.
 fn challenge_response(
     provider: &dyn Provider,
-    challenge: &[u8; 8],
+    challenge: [u8; 8],
     nt_hash: &SecretBytes,
 ) -> Result<[u8; 24], CryptoError> {
     let hash: &[u8; 16] = nt_hash.expose().try_into().map_err(|_| CryptoError::BadLength)?;
@@ -132,16 +130,15 @@ fn challenge_response(
     let padded = SecretBytes::new(padded);
     let mut response = [0; 24];
     for (key, block) in padded.expose().chunks_exact(7).zip(response.chunks_exact_mut(8)) {
-        let key: &[u8; 7] = key.try_into().map_err(|_| CryptoError::BadLength)?;
-        block.copy_from_slice(&provider.des_block(&spread(key), challenge));
+        let key: [u8; 7] = key.try_into().map_err(|_| CryptoError::BadLength)?;
+        block.copy_from_slice(&provider.des_block(&spread(key), &challenge));
     }
     Ok(response)
 }
 
 /// Spreads 56 key bits over 8 bytes, 7 to each, leaving the parity bit free (`DesEncrypt`, §8.6).
-fn spread(key: &[u8; 7]) -> [u8; 8] {
-    let [a, b, c, d, e, f, g] = *key;
-    let bits = u64::from_be_bytes([0, a, b, c, d, e, f, g]);
+fn spread(key: [u8; 7]) -> [u8; 8] {
+    let bits = key.iter().fold(0, |bits: u64, byte| bits << 8 | u64::from(*byte));
     let mut out = [0; 8];
     for (byte, shift) in out.iter_mut().zip([49, 42, 35, 28, 21, 14, 7, 0]) {
         let [.., low] = (bits >> shift).to_be_bytes();
@@ -214,7 +211,7 @@ mod tests {
             Ok(CHALLENGE)
         );
         assert_eq!(hash_of_hash(&*provider, &hash).unwrap().expose(), HASH_HASH);
-        assert_eq!(challenge_response(&*provider, &CHALLENGE, &hash), Ok(NT_RESPONSE));
+        assert_eq!(challenge_response(&*provider, CHALLENGE, &hash), Ok(NT_RESPONSE));
         assert_eq!(
             nt_response(&*provider, &hash, &AUTH_CHALLENGE, &PEER_CHALLENGE, USER),
             Ok(NT_RESPONSE)
@@ -228,7 +225,7 @@ mod tests {
         // §9.3: the same 56 bits with the parity bits free.
         let key = [0xfc, 0x15, 0x6a, 0xf7, 0xed, 0xcd, 0x6c];
         let with_parity = [0xfd, 0x0b, 0x5b, 0x5e, 0x7f, 0x6e, 0x34, 0xd9];
-        assert_eq!(spread(&key), with_parity.map(|byte: u8| byte & 0xfe));
+        assert_eq!(spread(key), with_parity.map(|byte: u8| byte & 0xfe));
     }
 
     #[test]

@@ -185,8 +185,7 @@ impl Link {
         };
         let mut ipcp = Negotiation::new(addresses, self.config.timing);
         ipcp.open(now);
-        self.phase =
-            Phase::Network(Box::new(Network { login, ipcp, heard: false, is_up: false }));
+        self.phase = Phase::Network(Box::new(Network { login, ipcp, heard: false, is_up: false }));
         self.keepalive.start(now);
     }
 
@@ -248,10 +247,9 @@ impl Link {
     fn lcp_finished(&mut self, finish: Finish) {
         let reason = match (&self.phase, finish) {
             (Phase::Terminate(reason) | Phase::Down(reason), _) => *reason,
-            (_, Finish::ProtocolRefused) => DownReason::NegotiationFailed(
-                Stage::Lcp,
-                NegotiationFailure::ProtocolRefused,
-            ),
+            (_, Finish::ProtocolRefused) => {
+                DownReason::NegotiationFailed(Stage::Lcp, NegotiationFailure::ProtocolRefused)
+            }
             (_, Finish::Terminated) => DownReason::PeerTerminated(self.stage()),
             (_, Finish::TimedOut) => DownReason::Timeout(Stage::Lcp),
         };

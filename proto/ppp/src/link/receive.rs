@@ -21,7 +21,10 @@ pub(super) struct Accepted(Input);
 #[derive(Debug)]
 enum Input {
     ClientLogin(authenticatee::Accepted),
-    EchoRequest { id: u8, data: Vec<u8> },
+    EchoRequest {
+        id: u8,
+        data: Vec<u8>,
+    },
     Goodbye(negotiation::Accepted, Text),
     Identification(Text),
     Ipcp(negotiation::Accepted),
@@ -30,7 +33,10 @@ enum Input {
     Noted,
     ProtocolReject(Protocol),
     ServerLogin(authenticator::Accepted),
-    Unknown { protocol: Protocol, body: Vec<u8> },
+    Unknown {
+        protocol: Protocol,
+        body: Vec<u8>,
+    },
 }
 
 impl Link {
@@ -40,10 +46,8 @@ impl Link {
         match self.phase {
             Phase::Down(_) => return Err(Rejected::LinkDown),
             Phase::Dead => return Err(Rejected::OutOfPhase),
-            Phase::Authenticate(_)
-            | Phase::Establish
-            | Phase::Network(_)
-            | Phase::Terminate(_) => {}
+            Phase::Authenticate(_) | Phase::Establish | Phase::Network(_) | Phase::Terminate(_) => {
+            }
         }
         let input = match frame.protocol {
             Protocol::LCP => self.admit_lcp(&Packet::read(frame.body)?)?,
@@ -129,9 +133,7 @@ impl Link {
 
     fn admit_ipcp(&self, body: &[u8]) -> Result<Input, Rejected> {
         match &self.phase {
-            Phase::Network(network) => {
-                Ok(Input::Ipcp(network.ipcp.admit(&Packet::read(body)?)?))
-            }
+            Phase::Network(network) => Ok(Input::Ipcp(network.ipcp.admit(&Packet::read(body)?)?)),
             Phase::Authenticate(_)
             | Phase::Dead
             | Phase::Down(_)
@@ -202,19 +204,15 @@ impl Link {
     }
 
     fn commit_protocol_reject(&mut self, protocol: Protocol, now: Instant) {
-        match (protocol, &mut self.phase) {
-            (Protocol::LCP, _) => self.lcp.protocol_rejected(now),
-            (Protocol::IPCP, Phase::Network(network)) => network.ipcp.protocol_rejected(now),
-            (Protocol::PAP | Protocol::CHAP, Phase::Authenticate(_)) => {
-                let failure = NegotiationFailure::ProtocolRefused;
-                self.terminate(
-                    DownReason::NegotiationFailed(Stage::Authenticate, failure),
-                    now,
-                );
-            }
+        let stage = match (protocol, &self.phase) {
+            (Protocol::LCP, _) => return self.lcp.protocol_rejected(now),
+            (Protocol::IPCP, Phase::Network(_)) => Stage::Ipcp,
+            (Protocol::PAP | Protocol::CHAP, Phase::Authenticate(_)) => Stage::Authenticate,
             // The peer cannot do something we do not need, or no longer do.
-            _ => {}
-        }
+            _ => return,
+        };
+        let failure = NegotiationFailure::ProtocolRefused;
+        self.terminate(DownReason::NegotiationFailed(stage, failure), now);
     }
 
     /// Sends a Protocol-Reject with as much of the body as fits (RFC 1661 §5.7).

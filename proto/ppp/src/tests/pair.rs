@@ -30,7 +30,7 @@ pub(super) enum Side {
 pub(super) enum Fault {
     Duplicated,
     Lost,
-    /// Delivered after the frame behind it.
+    /// Held back until its sender has sent another one.
     Swapped,
 }
 
@@ -42,6 +42,8 @@ pub(super) struct Pair {
     pub(super) now: Instant,
     /// Frames under way and who sent them.
     flight: VecDeque<(Side, Vec<u8>)>,
+    /// The frame held back.
+    held: Option<(Side, Vec<u8>)>,
     /// Everything sent so far, and by whom.
     pub(super) sent: Vec<(Side, Vec<u8>)>,
     /// Actions other than transmissions.
@@ -108,6 +110,7 @@ impl Pair {
             client: link(client, 2),
             now: Instant::ZERO,
             flight: VecDeque::new(),
+            held: None,
             sent: Vec::new(),
             server_saw: Vec::new(),
             client_saw: Vec::new(),
@@ -150,8 +153,7 @@ impl Pair {
 
     /// Jumps to the next deadline; false when there is none before `end`.
     fn advance(&mut self, end: Instant) -> bool {
-        let verdict =
-            self.verdicts.first().map(|(at, ..)| Deadline { at: *at, why: "verdict" });
+        let verdict = self.verdicts.first().map(|(at, ..)| Deadline { at: *at, why: "verdict" });
         let timers = Deadline::earlier(self.server.poll_timeout(), self.client.poll_timeout());
         let Some(next) = Deadline::earlier(verdict, timers).filter(|next| next.at <= end) else {
             return false;
@@ -176,13 +178,17 @@ impl Pair {
                     self.verdicts.push((at, request.ticket, verdict));
                     self.server_saw.push(action);
                 }
-                other => self.server_saw.push(other),
+                Action::Down(_) | Action::NetworkDown | Action::Up(_) => {
+                    self.server_saw.push(action);
+                }
             }
         }
         while let Some(action) = self.client.poll_action() {
             match action {
                 Action::Transmit(frame) => self.send(Side::Client, frame),
-                other => self.client_saw.push(other),
+                Action::Authenticate(_) | Action::Down(_) | Action::NetworkDown | Action::Up(_) => {
+                    self.client_saw.push(action);
+                }
             }
         }
     }
@@ -190,17 +196,14 @@ impl Pair {
     fn send(&mut self, from: Side, frame: Vec<u8>) {
         let fault = self.fault.filter(|(number, _)| *number == self.sent.len());
         self.sent.push((from, frame.clone()));
-        let previous_was_swapped = self.fault.is_some_and(|(number, fault)| {
-            fault == Fault::Swapped && number + 2 == self.sent.len()
-        });
         match fault.map(|(_, fault)| fault) {
             Some(Fault::Duplicated) => self.flight.extend(vec![(from, frame); 2]),
             Some(Fault::Lost) => {}
-            Some(Fault::Swapped) | None if previous_was_swapped => {
-                let at = self.flight.len().saturating_sub(1);
-                self.flight.insert(at, (from, frame));
+            Some(Fault::Swapped) => self.held = Some((from, frame)),
+            None => {
+                self.flight.push_back((from, frame));
+                self.flight.extend(self.held.take_if(|(side, _)| *side == from));
             }
-            Some(Fault::Swapped) | None => self.flight.push_back((from, frame)),
         }
     }
 

@@ -100,6 +100,15 @@ impl Drop for Machine {
     }
 }
 
+/// Demands that the namespace is as in the snapshot `before`, and tells the lines that differ.
+fn assert_unchanged(machine: &Machine, before: &str) {
+    let after = machine.snapshot();
+    let gone = before.lines().filter(|line| !after.contains(line)).map(|line| format!("-{line}"));
+    let come = after.lines().filter(|line| !before.contains(line)).map(|line| format!("+{line}"));
+    let differing: Vec<String> = gone.chain(come).collect();
+    assert!(after == before, "{differing:#?}");
+}
+
 fn route(destination: &str, next: NextHop) -> Route {
     let destination = destination.parse().unwrap();
     Route { destination, table: MAIN_TABLE, metric: None, next, source: None }
@@ -255,7 +264,7 @@ async fn removing_leaves_no_trace() {
     assert!(machine.state.exists());
     let removed = reconciler.remove_all().await.unwrap();
     assert!(removed.len() > 30, "{removed}");
-    assert_eq!(machine.snapshot(), before);
+    assert_unchanged(&machine, &before);
     assert!(!machine.state.exists(), "nor on disk");
     assert_eq!(reconciler.remove_all().await.unwrap(), nothing());
 }
@@ -266,7 +275,7 @@ async fn a_plan_is_what_is_applied_and_changes_nothing() {
     let before = machine.snapshot();
     let mut reconciler = machine.reconciler();
     let planned = reconciler.plan(&everything()).await.unwrap();
-    assert_eq!(machine.snapshot(), before);
+    assert_unchanged(&machine, &before);
     assert!(!machine.state.exists());
     assert_eq!(reconciler.apply(&everything()).await.unwrap(), planned);
 }
@@ -316,7 +325,7 @@ async fn what_others_undo_is_done_again() {
     machine.set_sysctl("net/ipv4/ip_forward", "0");
     let again = reconciler.apply(&everything()).await.unwrap();
     assert_eq!(again.len(), 7, "{again}");
-    assert_eq!(machine.snapshot(), done);
+    assert_unchanged(&machine, &done);
 
     // A link that goes down takes its routes along.
     machine.space.ip("link set eth1 down");
@@ -346,7 +355,7 @@ async fn what_others_made_is_a_conflict_and_stays() {
     assert!(machine.space.ip("route show 10.65.0.0/16").contains("via 192.0.2.9"));
     assert!(machine.space.ip("route show 10.71.0.0/16").contains("via 192.0.2.1"), "the rest");
     reconciler.remove_all().await.unwrap();
-    assert_eq!(machine.snapshot(), before);
+    assert_unchanged(&machine, &before);
 }
 
 #[tokio::test]
@@ -397,7 +406,7 @@ async fn two_gateways_in_one_namespace_leave_each_other_alone() {
     first.remove_all().await.unwrap();
     assert_eq!(second.plan(&theirs).await.unwrap(), nothing());
     second.remove_all().await.unwrap();
-    assert_eq!(machine.snapshot(), before);
+    assert_unchanged(&machine, &before);
 }
 
 #[tokio::test]
@@ -407,7 +416,7 @@ async fn dropping_leaves_no_trace() {
     let mut reconciler = machine.reconciler();
     reconciler.apply(&everything()).await.unwrap();
     drop(reconciler);
-    assert_eq!(machine.snapshot(), before);
+    assert_unchanged(&machine, &before);
 }
 
 #[test]
@@ -422,7 +431,7 @@ fn a_panic_leaves_no_trace() {
         panic::resume_unwind(Box::new("on purpose"));
     };
     assert!(panic::catch_unwind(panic::AssertUnwindSafe(run)).is_err());
-    assert_eq!(machine.snapshot(), before);
+    assert_unchanged(&machine, &before);
 }
 
 #[tokio::test]
@@ -433,9 +442,10 @@ async fn the_next_run_adopts_what_a_crashed_one_left() {
     let left = machine.snapshot();
     let mut next = machine.reconciler();
     assert_eq!(next.apply(&everything()).await.unwrap(), nothing());
-    assert_eq!(machine.snapshot(), left);
+    assert_unchanged(&machine, &left);
     next.remove_all().await.unwrap();
-    assert_eq!(machine.snapshot(), before, "with the values from before the crash");
+    // With the values from before the crash.
+    assert_unchanged(&machine, &before);
 }
 
 #[tokio::test]
@@ -448,7 +458,7 @@ async fn the_next_run_removes_what_a_crashed_one_left_and_it_does_not_want() {
     let changes = next.apply(&desired).await.unwrap();
     assert!(!changes.iter().any(|change| matches!(change, Change::AddRoute(_))), "{changes}");
     next.remove_all().await.unwrap();
-    assert_eq!(machine.snapshot(), before);
+    assert_unchanged(&machine, &before);
 }
 
 #[tokio::test]
@@ -459,7 +469,7 @@ async fn what_is_tagged_is_found_without_the_file() {
     machine.doomed().apply(&desired).await.unwrap();
     fs::remove_dir_all(&machine.state).unwrap();
     machine.reconciler().remove_all().await.unwrap();
-    assert_eq!(machine.snapshot(), before);
+    assert_unchanged(&machine, &before);
 }
 
 #[tokio::test]
@@ -472,7 +482,7 @@ async fn a_namespace_made_again_gets_no_values_of_the_former_one() {
     fs::copy(file(&names[0]), file(&names[1])).unwrap();
     let before = second.snapshot();
     assert_eq!(second.reconciler().remove_all().await.unwrap(), nothing());
-    assert_eq!(second.snapshot(), before);
+    assert_unchanged(&second, &before);
 }
 
 #[tokio::test]
@@ -544,7 +554,7 @@ async fn what_makes_no_sense_is_refused_before_anything_is_changed() {
         reconciler.apply(&desired).await.unwrap_err();
         reconciler.plan(&desired).await.unwrap_err();
     }
-    assert_eq!(machine.snapshot(), before);
+    assert_unchanged(&machine, &before);
 }
 
 #[tokio::test]
@@ -601,5 +611,5 @@ async fn without_the_capability_the_error_names_it() {
         Desired { routes: vec![route("10.64.0.0/20", NextHop::Blackhole)], ..Desired::default() };
     let error = reconciler.unwrap().apply(&desired).await.unwrap_err();
     assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
-    assert_eq!(machine.snapshot(), before);
+    assert_unchanged(&machine, &before);
 }

@@ -29,6 +29,10 @@ impl Space {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let space = Self { name: format!("isu{}n{number}-{role}", process::id()) };
         run(Command::new("ip").args(["netns", "add", &space.name]));
+        // Duplicate address detection would change the state of addresses at times of its own.
+        let no_dad =
+            "for key in all default; do echo 0 > /proc/sys/net/ipv6/conf/$key/accept_dad; done";
+        space.run("sh", &["-c", no_dad]);
         space.ip("link set lo up");
         space
     }

@@ -131,14 +131,16 @@ impl Tunnel {
             Body::Cdn(cdn) => self.on_cdn(id, cdn, ctx),
             Body::Ocrq(remote) => self.refuse_call(remote, PeerError::NotOffered(kind), ctx),
             Body::Ocrp | Body::Occn => self.out_of_state(id, kind, ctx),
-            Body::Sli(_) => ctx.stats.link_infos += 1,
-            Body::Wen(_) => ctx.stats.wan_errors += 1,
+            Body::Sli(_) if self.sessions.contains_key(&id) => ctx.stats.link_infos += 1,
+            Body::Wen(_) if self.sessions.contains_key(&id) => ctx.stats.wan_errors += 1,
             Body::Hello
             | Body::Ignored(_)
             | Body::Scccn(_)
             | Body::Sccrp(_)
             | Body::Sccrq(_)
-            | Body::StopCcn(_) => ctx.stats.ignored_messages += 1,
+            | Body::Sli(_)
+            | Body::StopCcn(_)
+            | Body::Wen(_) => ctx.stats.ignored_messages += 1,
         }
         self.watch_idle(ctx);
     }

@@ -21,6 +21,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod accept;
 mod action;
 mod auth;
 pub mod avp;
@@ -38,6 +39,7 @@ mod header;
 pub mod iana;
 mod message;
 mod record;
+mod setup;
 mod stats;
 mod tunnel;
 mod window;
@@ -45,6 +47,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use accept::LATE_REQUEST;
 pub use action::{
     Action, CloseReason, DownReason, Refused, SessionId, SessionRef, SessionUp, TunnelId, TunnelUp,
 };
@@ -52,7 +55,7 @@ pub use body::{Body, BodyError, Cdn, Greeting, Iccn, Icrq, ProxyAuth, ProxyLcp, 
 pub use channel::{ACK_DELAY, RETRANSMIT_CAP, RETRANSMIT_CYCLE, RETRANSMIT_FIRST};
 pub use config::{Config, Role};
 pub use dialect::{Dialect, Serial, Slot};
-pub use endpoint::{Endpoint, LATE_REQUEST, OpenError};
+pub use endpoint::{Endpoint, OpenError};
 pub use error::{PeerError, Rejected};
 pub use header::{Header, is_control};
 pub use message::{Field, Message, Payload};

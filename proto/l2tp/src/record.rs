@@ -90,7 +90,7 @@ impl Endpoint {
     /// Everything needed to go on with the established tunnels.
     pub fn record(&self) -> EndpointRecord {
         let up = self.tunnels.values().filter(|tunnel| tunnel.is_up());
-        EndpointRecord { tunnels: up.map(record_tunnel).collect(), calls: self.calls() }
+        EndpointRecord { tunnels: up.map(record_tunnel).collect(), calls: self.shared.calls }
     }
 
     /// An endpoint that goes on where a record stopped. Nothing is reported as up: whoever kept the
@@ -106,7 +106,7 @@ impl Endpoint {
         now: Instant,
     ) -> Self {
         let mut endpoint = Self::new(config, provider, seed, now);
-        *endpoint.context(now).calls = record.calls;
+        endpoint.shared.calls = record.calls;
         for tunnel in record.tunnels.into_iter().take(TUNNELS_MAX) {
             let local = tunnel.local;
             if local.0 == 0 || tunnel.remote == 0 || endpoint.tunnels.contains_key(&local) {
@@ -119,7 +119,7 @@ impl Endpoint {
     }
 
     fn restore_tunnel(&mut self, record: TunnelRecord, now: Instant) -> Tunnel {
-        let ctx = self.context(now);
+        let ctx = self.shared.context(now);
         let messages = |list: Vec<MessageRecord>| {
             let list = list.into_iter().take(SEND_QUEUE_MAX);
             list.map(|message| (message.kind, message.bytes.into())).collect()
@@ -168,7 +168,7 @@ fn record_tunnel(tunnel: &Tunnel) -> TunnelRecord {
         to_port: tunnel.to_port,
         initiator: tunnel.initiator,
         peer_host: tunnel.host.clone(),
-        peer_vendor: tunnel.vendor().clone(),
+        peer_vendor: tunnel.vendor.clone(),
         ns: saved.ns,
         nr: saved.nr,
         window: saved.window,

@@ -14,17 +14,13 @@ use alloc::vec::Vec;
 
 use isthmus_core::{Deadline, Duration, Instant, Timers};
 
-use crate::action::{
-    Action, CloseReason, DownReason, Refused, SessionId, SessionRef, TunnelId, TunnelUp,
-};
-use crate::auth;
+use crate::action::{Action, CloseReason, DownReason, Refused, SessionId, SessionRef, TunnelId};
 use crate::avp::{Avp, Bounded, ResultCode};
-use crate::body::{Body, Greeting, StopCcn, WINDOW_DEFAULT};
-use crate::bounds::{CHALLENGE_MAX, HOST_NAME_MAX, VENDOR_NAME_MAX};
+use crate::body::{Body, StopCcn, WINDOW_DEFAULT};
+use crate::bounds::{HOST_NAME_MAX, VENDOR_NAME_MAX};
 use crate::calls::Session;
 use crate::channel::{Channel, Health, Order, RETRANSMIT_CYCLE};
 use crate::context::Context;
-use crate::dialect::{Filling, fill};
 use crate::error::{PeerError, Rejected};
 use crate::iana::{ErrorCode, MessageType, StopCode};
 use crate::message::{Field, Message};
@@ -40,7 +36,7 @@ pub(crate) struct Tunnel {
     pub(crate) host: Bounded<HOST_NAME_MAX>,
     pub(crate) timers: Timers<Timer>,
     pub(crate) initiator: bool,
-    vendor: Bounded<VENDOR_NAME_MAX>,
+    pub(crate) vendor: Bounded<VENDOR_NAME_MAX>,
     /// When anything authentic came last: control or data.
     last_heard: Instant,
     /// When data came last.
@@ -95,50 +91,6 @@ impl Timer {
 }
 
 impl Tunnel {
-    /// Asks the peer for a tunnel.
-    pub(crate) fn request(local: TunnelId, to_port: u16, ctx: &mut Context<'_>) -> Self {
-        let challenge = ctx.config.secret.is_some().then(|| ctx.rng.array());
-        let tie_breaker = ctx.config.tie_breaker.then(|| ctx.rng.u64());
-        let state = State::WaitReply { challenge, tie_breaker };
-        let channel = Channel::new(0, WINDOW_DEFAULT);
-        let mut tunnel = Self::new(local, to_port, state, channel, ctx);
-        tunnel.initiator = true;
-        let filling = Filling {
-            assigned: Avp::AssignedTunnelId(local.0),
-            serial: 0,
-            challenge: challenge.as_ref().map(|c| &c[..]),
-            tie_breaker,
-        };
-        tunnel.say(0, MessageType::SCCRQ, &fill(&ctx.config.dialect.sccrq, &filling), ctx);
-        tunnel
-    }
-
-    /// Accepts the peer's SCCRQ, whose body is `request`.
-    ///
-    /// # Errors
-    /// [`PeerError::NoSecret`] when the peer wants a proof that we cannot give.
-    pub(crate) fn accept(
-        local: TunnelId,
-        from_port: u16,
-        greeting: Greeting,
-        request: &[u8],
-        ctx: &mut Context<'_>,
-    ) -> Result<Self, PeerError> {
-        let response = answer(MessageType::SCCRP, greeting.challenge.as_ref(), ctx)?;
-        let challenge: Option<[u8; 16]> = ctx.config.secret.is_some().then(|| ctx.rng.array());
-        let mut channel = Channel::new(greeting.tunnel, greeting.window);
-        channel.take_first();
-        let state = State::WaitConnect { challenge, request: request.to_vec() };
-        let mut tunnel = Self::new(local, from_port, state, channel, ctx);
-        tunnel.host = greeting.host_name;
-        tunnel.vendor = greeting.vendor_name;
-        let mut avps = ctx.config.greeting(local.0);
-        avps.extend(challenge.map(|c| Avp::Challenge(Bounded::clipped(&c))));
-        avps.extend(response.map(Avp::ChallengeResponse));
-        tunnel.say(0, MessageType::SCCRP, &fields(avps), ctx);
-        Ok(tunnel)
-    }
-
     /// A tunnel that was up before, from its record.
     pub(crate) fn resume(
         local: TunnelId,
@@ -154,7 +106,7 @@ impl Tunnel {
         tunnel
     }
 
-    fn new(
+    pub(crate) fn new(
         local: TunnelId,
         to_port: u16,
         state: State,
@@ -286,51 +238,6 @@ impl Tunnel {
                 }
             }
         }
-    }
-
-    fn on_sccrp(&mut self, greeting: Greeting, challenge: Option<[u8; 16]>, ctx: &mut Context<'_>) {
-        self.channel.set_peer(greeting.tunnel, greeting.window);
-        if !proves(MessageType::SCCRP, challenge, greeting.response, ctx) {
-            return self.fail(PeerError::BadResponse, ctx);
-        }
-        let response = match answer(MessageType::SCCCN, greeting.challenge.as_ref(), ctx) {
-            Ok(response) => response,
-            Err(error) => return self.fail(error, ctx),
-        };
-        self.host = greeting.host_name;
-        self.vendor = greeting.vendor_name;
-        let avps = response.map(Avp::ChallengeResponse).into_iter().collect();
-        self.say(0, MessageType::SCCCN, &fields(avps), ctx);
-        self.come_up(ctx);
-    }
-
-    fn on_scccn(
-        &mut self,
-        response: Option<[u8; 16]>,
-        challenge: Option<[u8; 16]>,
-        ctx: &mut Context<'_>,
-    ) {
-        if proves(MessageType::SCCCN, challenge, response, ctx) {
-            self.come_up(ctx);
-        } else {
-            self.fail(PeerError::BadResponse, ctx);
-        }
-    }
-
-    fn come_up(&mut self, ctx: &mut Context<'_>) {
-        self.state = State::Up { since: ctx.now };
-        self.timers.clear(Timer::Establish);
-        self.timers.set(Timer::Hello, ctx.now + ctx.config.hello_interval);
-        ctx.out.push(Action::TunnelUp(TunnelUp {
-            tunnel: self.local,
-            remote_tunnel: self.channel.remote(),
-            to_port: self.to_port,
-            peer_host: self.host.clone(),
-            peer_vendor: self.vendor.clone(),
-            initiator: self.initiator,
-        }));
-        self.start_calls(ctx);
-        self.watch_idle(ctx);
     }
 
     fn on_stop(&mut self, stop: StopCcn, ctx: &mut Context<'_>) {
@@ -501,10 +408,6 @@ impl Tunnel {
     fn is_known_to_owner(&self) -> bool {
         self.initiator || self.is_up()
     }
-
-    pub(crate) fn vendor(&self) -> &Bounded<VENDOR_NAME_MAX> {
-        &self.vendor
-    }
 }
 
 /// With the M bits that RFC 2661 gives the attributes.
@@ -516,29 +419,4 @@ pub(crate) fn fields(avps: Vec<Avp>) -> Vec<Field> {
 /// and starts PPP only when ICCN is.
 fn is_urgent(kind: MessageType) -> bool {
     !matches!(kind, MessageType::HELLO | MessageType::WEN | MessageType::SLI)
-}
-
-/// The answer to the peer's challenge, if there is one.
-fn answer(
-    carrier: MessageType,
-    challenge: Option<&Bounded<CHALLENGE_MAX>>,
-    ctx: &Context<'_>,
-) -> Result<Option<[u8; 16]>, PeerError> {
-    let Some(challenge) = challenge else { return Ok(None) };
-    let secret = ctx.config.secret.as_ref().ok_or(PeerError::NoSecret)?;
-    auth::response(ctx.provider, carrier, secret.expose(), challenge.as_bytes())
-        .map(Some)
-        .map_err(|_| PeerError::NoSecret)
-}
-
-/// Whether the peer's `response` answers our `challenge`; true when we asked for nothing.
-fn proves(
-    carrier: MessageType,
-    challenge: Option<[u8; 16]>,
-    response: Option<[u8; 16]>,
-    ctx: &Context<'_>,
-) -> bool {
-    let Some(challenge) = challenge else { return true };
-    let Some(secret) = &ctx.config.secret else { return false };
-    auth::verify(ctx.provider, carrier, (secret.expose(), &challenge), response)
 }

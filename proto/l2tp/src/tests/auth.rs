@@ -221,11 +221,11 @@ fn the_calls_of_a_losing_tunnel_go_into_the_winning_one() {
     lac.endpoint.handle_control(LNS_PORT, &scccn, now).unwrap();
     lac.drain(LNS_PORT);
     let icrq = lac.sent.pop_front().unwrap();
-    assert_eq!(kinds(&[icrq.clone()]), [Some(MessageType::ICRQ)]);
+    assert_eq!(kinds(core::slice::from_ref(&icrq)), [Some(MessageType::ICRQ)]);
     assert_eq!(assigned(&icrq), session.session.0, "the same session");
-    let icrp = [must(0, &[0, 11]), must(14, &[0, 9])];
+    let reply = [must(0, &[0, 11]), must(14, &[0, 9])];
     lac.endpoint
-        .handle_control(LNS_PORT, &control((tunnel, session.session.0), (2, 2), &icrp), now)
+        .handle_control(LNS_PORT, &control((tunnel, session.session.0), (2, 2), &reply), now)
         .unwrap();
     lac.drain(LNS_PORT);
     let up = lac.sessions_up();

@@ -96,8 +96,12 @@ impl Bench {
 
     /// The last session that came up.
     pub(crate) fn up(&self) -> &SessionUp {
-        let up = |action| if let &Action::SessionUp(ref up) = action { Some(&**up) } else { None };
-        self.done.iter().rev().find_map(up).unwrap()
+        for action in self.done.iter().rev() {
+            if let Action::SessionUp(up) = action {
+                return up;
+            }
+        }
+        unreachable!("no session came up: {:?}", self.done)
     }
 }
 
@@ -123,7 +127,7 @@ pub(crate) fn assigned(message: &[u8]) -> u16 {
     }
 }
 
-/// Result and error code of a StopCCN or CDN of ours.
+/// Result and error code of a `StopCCN` or CDN of ours.
 pub(crate) fn result(message: &[u8]) -> (u16, u16) {
     let Some(Avp::ResultCode(result)) = find(message, AttributeType::RESULT_CODE) else {
         unreachable!("no result code")

@@ -80,9 +80,9 @@ fn xl2tpd_sccrq() -> Vec<u8> {
 }
 
 /// Brings a client up and checks the bits of everything we send to it.
-fn comes_up(sccrq: &[u8], remote: u16, icrq_tail: &[Vec<u8>], iccn: &[Vec<u8>]) -> Bench {
+fn comes_up(request: &[u8], remote: u16, icrq_tail: &[Vec<u8>], iccn: &[Vec<u8>]) -> Bench {
     let mut bench = Bench::new();
-    let sccrp = bench.feed(sccrq);
+    let sccrp = bench.feed(request);
     let tunnel = assigned(&sccrp[0]);
     let scccn = bench.feed(&control((tunnel, 0), (1, 1), &[must(0, &[0, 3])]));
     assert_eq!(kinds(&scccn), [None]);
@@ -287,7 +287,7 @@ fn a_session_id_used_again_replaces_the_call() {
     assert_eq!(bench.lns.session_count(), 1);
 }
 
-/// A CDN or StopCCN with a Result Code of any shape ends what it is about.
+/// A CDN or `StopCCN` with a Result Code of any shape ends what it is about.
 fn cdn(ids: (u16, u16), result: &[u8]) -> Vec<u8> {
     control(ids, (4, 2), &[must(0, &[0, 14]), must(14, &[0x0c, 0x0c]), must(1, result)])
 }

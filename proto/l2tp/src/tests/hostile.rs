@@ -17,7 +17,7 @@ use crate::bounds::{
 use crate::iana::{AttributeType, CallCode, ErrorCode, MessageType, StopCode};
 use crate::{Action, Config, DownReason, Header, Message, PeerError, Rejected};
 
-/// StopCCN or CDN with this result and error, and nothing else.
+/// `StopCCN` or CDN with this result and error, and nothing else.
 fn refused(sent: &[Vec<u8>], kind: MessageType, code: u16, error: ErrorCode) {
     assert_eq!(kinds(sent), [Some(kind)]);
     assert_eq!(result(&sent[0]), (code, error.0));
@@ -36,10 +36,10 @@ fn row_38_an_avp_shorter_than_its_header_is_dropped() {
     for length in 0..6 {
         let mut bench = Bench::new();
         let broken = vec![0x80, length, 0, 0, 0, 9];
-        let message = sccrq_with(&[broken.clone()]);
+        let message = sccrq_with(core::slice::from_ref(&broken));
         assert_eq!(bench.reject(&message), Rejected::Malformed(DecodeError::illegal("avp length")));
         let (tunnel, session) = bench.session();
-        bench.reject(&icrq(tunnel, (4, 1), &[broken.clone()]));
+        bench.reject(&icrq(tunnel, (4, 1), core::slice::from_ref(&broken)));
         bench.reject(&control((tunnel, session), (4, 2), &[must(0, &[0, 14]), broken]));
         assert_eq!(bench.lns.session_count(), 1);
     }
@@ -474,12 +474,10 @@ fn sessions_are_bounded() {
     config.sessions_max = usize::MAX;
     let mut bench = Bench::with(config);
     let tunnel = bench.tunnel();
-    let mut ns = 2;
     let mut last = Vec::new();
     for id in 1..=u16::try_from(SESSIONS_MAX).unwrap() + 1 {
         let avps = [must(0, &[0, 10]), must(14, &id.to_be_bytes()), must(15, &[0; 4])];
-        last = bench.feed(&control((tunnel, 0), (ns, ns - 1), &avps));
-        ns += 1;
+        last = bench.feed(&control((tunnel, 0), (id + 1, id), &avps));
     }
     assert_eq!(bench.lns.session_count(), SESSIONS_MAX);
     disconnected(&last, CallCode::NO_FACILITIES_NOW, ErrorCode::NO_RESOURCES);

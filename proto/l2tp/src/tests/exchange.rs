@@ -410,3 +410,17 @@ fn ids_are_random_and_never_zero() {
     tunnels.dedup();
     assert!(tunnels.len() >= 19, "{tunnels:?}");
 }
+
+#[test]
+fn the_lac_follows_an_lns_that_answers_from_another_port() {
+    let mut pair = Pair::new();
+    pair.lac.endpoint.open(LNS_PORT, pair.now).unwrap();
+    pair.lac.drain(LNS_PORT);
+    pair.lns.port = 4000;
+    pair.run();
+    let up = pair.lac.done.iter().find_map(|action| {
+        if let Action::SessionUp(up) = action { Some(up.to_port) } else { None }
+    });
+    assert_eq!(up, Some(4000));
+    assert!(!pair.lac.done.iter().any(|action| matches!(action, Action::PortMoved { .. })));
+}

@@ -7,7 +7,7 @@ use std::vec::Vec;
 use isthmus_core::{Duration, SecretBytes};
 use isthmus_wire::{DecodeError, Fault};
 
-use super::bench::{Bench, CLIENT_SESSION, CLIENT_TUNNEL, assigned, kinds, result};
+use super::bench::{Bench, CLIENT_SESSION, CLIENT_TUNNEL, PORT, assigned, kinds, result};
 use super::bytes::{avp, control, iccn, icrq, may, must, sccrq, sccrq_with};
 use crate::bounds::{
     ADVISORY_MAX, CHALLENGE_MAX, CONTROL_MESSAGE_MAX, GROUP_ID_MAX, HOST_NAME_MAX, LCP_CONFREQ_MAX,
@@ -190,7 +190,7 @@ fn row_57_every_prefix_and_every_flipped_bit_of_a_login_is_survived() {
         for bit in 0..message.len() * 8 {
             let (mut bench, mut message) = reached();
             message[bit / 8] ^= 1 << (bit % 8);
-            let _ = bench.lns.handle_control(super::bench::PORT, &message, bench.now);
+            let _ = bench.lns.handle_control(PORT, &message, bench.now);
             let sent = bench.drain();
             assert!(sent.len() <= 2, "step {step}, bit {bit}: {} answers", sent.len());
             bench.pass(Duration::from_mins(10));
@@ -326,11 +326,13 @@ fn a_message_out_of_state_ends_what_it_is_about() {
 
 #[test]
 fn a_message_for_an_unknown_session_is_acknowledged_and_ignored() {
-    for kind in [11, 12, 14] {
+    for kind in [8, 9, 11, 12, 14, 15, 16] {
         let mut bench = Bench::new();
         let tunnel = bench.tunnel();
-        let avps = [must(0, &[0, kind]), must(14, &[0x0c, 0x0c]), must(1, &[0, 1])];
-        let sent = bench.feed(&control((tunnel, 0x4444), (2, 1), &avps));
+        let mut avps = vec![must(0, &[0, kind]), must(14, &[0x0c, 0x0c]), must(1, &[0, 1])];
+        avps.extend([must(34, &[0; 26]), must(35, &[0; 10])]);
+        let mut sent = bench.feed(&control((tunnel, 0x4444), (2, 1), &avps));
+        sent.extend(bench.pass(Duration::from_secs(1)));
         assert_eq!(kinds(&sent), [None]);
         assert_eq!(bench.lns.stats().ignored_messages, 1);
     }
@@ -562,6 +564,21 @@ fn a_password_a_lac_proxies_is_not_printed() {
     let proxy = bench.up().proxy_auth.clone().unwrap();
     assert_eq!((proxy.id, proxy.response.expose()), (5, &b"hunter2"[..]));
     assert!(!std::format!("{:?}", bench.done).contains("hunter2"));
+}
+
+#[test]
+fn two_tunnels_with_one_id_are_both_replaced() {
+    let mut bench = Bench::new();
+    let first = bench.tunnel();
+    bench.lns.handle_control(PORT + 1, &sccrq(), bench.now).unwrap();
+    while bench.lns.poll_action().is_some() {}
+    // The first one moves to the port of the second.
+    let hello = control((first, 0), (2, 1), &[must(0, &[0, 6])]);
+    bench.lns.handle_control(PORT + 1, &hello, bench.now).unwrap();
+    bench.now += Duration::from_secs(10);
+    assert_eq!(bench.lns.tunnel_count(), 2);
+    bench.lns.handle_control(PORT + 1, &sccrq_with(&[may(8, b"new")]), bench.now).unwrap();
+    assert_eq!(bench.lns.tunnel_count(), 1);
 }
 
 #[test]

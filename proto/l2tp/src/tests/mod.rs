@@ -9,6 +9,7 @@ mod exchange;
 mod hostile;
 mod pair;
 mod props;
+mod vectors;
 
 use std::sync::Arc;
 

@@ -33,6 +33,16 @@ impl Answer {
         })
     }
 
+    /// The value that a JSON pointer (RFC 6901) such as `/failures/0/cause` leads to.
+    ///
+    /// # Errors
+    /// There is none: an absent value must not pass for an empty one.
+    pub fn at(&self, pointer: &str) -> Result<&Value, LabError> {
+        self.value
+            .pointer(pointer)
+            .ok_or_else(|| LabError::unexpected(format!("no `{pointer}` in: {}", self.value)))
+    }
+
     /// Whether `text` is a string value anywhere in the answer.
     pub fn mentions(&self, text: &str) -> bool {
         mentions(&self.value, text)
@@ -69,6 +79,8 @@ mod tests {
         assert_eq!(status.count("none").ok(), Some(0));
         assert!(status.count("name").is_err());
         assert!(status.count("tunnels").is_err());
+        assert_eq!(status.at("/sessions/0/user").ok(), Some(&Value::from("alice")));
+        assert!(status.at("/sessions/1").is_err());
         assert!(status.mentions("alice"));
         assert!(!status.mentions("bob"));
     }

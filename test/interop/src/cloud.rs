@@ -1,8 +1,8 @@
 //! The network behind the gateway: one host that answers pings and serves a file of random bytes.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,8 +16,9 @@ use crate::netns::{Namespace, cable};
 /// The cloud host, serving `http://10.0.0.2:8000/blob`.
 #[derive(Debug)]
 pub struct Cloud {
-    _server: Daemon,
+    server: Daemon,
     host: Namespace,
+    folder: PathBuf,
     sha256: String,
 }
 
@@ -42,12 +43,23 @@ impl Cloud {
         serve.args(["-c", SERVER, &CLOUD_HOST.to_string(), &HTTP_PORT.to_string()]).arg(&folder);
         let mut server = Daemon::start("http.server", &serve, &evidence.path("cloud-http.log"))?;
         host.wait_bound("tcp", HTTP_PORT, START_LIMIT, || server.alive())?;
-        Ok(Self { _server: server, host, sha256 })
+        Ok(Self { server, host, folder, sha256 })
     }
 
     /// The namespace of the host.
     pub fn host(&self) -> &Namespace {
         &self.host
+    }
+
+    /// Serves `content` as `http://10.0.0.2:8000/<name>` too.
+    pub fn serve(&self, name: &str, content: &str) -> Result<(), LabError> {
+        let path = self.folder.join(name);
+        fs::write(&path, content).map_err(|source| LabError::io(&path, source))
+    }
+
+    /// The server's log: a line for each request, beginning with the client's address.
+    pub fn requests(&self) -> String {
+        self.server.log()
     }
 
     /// The SHA-256 of the served file, in lower-case hex.

@@ -10,7 +10,7 @@ use crate::error::LabError;
 ///
 /// # Errors
 /// The program could not be started, or its exit status is not 0.
-pub(crate) fn run(command: &mut Command) -> Result<String, LabError> {
+pub fn run(command: &mut Command) -> Result<String, LabError> {
     let line = line(command);
     let output = command
         .stdin(Stdio::null())
@@ -41,7 +41,7 @@ pub(crate) fn line(command: &Command) -> String {
 ///
 /// # Errors
 /// The probe's own error at once, or a timeout naming `what`.
-pub(crate) fn wait_for<T>(
+pub fn wait_for<T>(
     what: &str,
     limit: Duration,
     mut probe: impl FnMut() -> Result<Option<T>, LabError>,

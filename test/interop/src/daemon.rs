@@ -69,8 +69,26 @@ impl Daemon {
     pub fn stop(&mut self, signal: Signal, limit: Duration) -> Result<ExitStatus, LabError> {
         self.alive()?;
         self.signal(signal);
+        self.ended(limit)
+    }
+
+    /// Waits for the program's end.
+    ///
+    /// # Errors
+    /// It is still running after `limit` (and is left so: dropping kills it).
+    pub fn ended(&mut self, limit: Duration) -> Result<ExitStatus, LabError> {
         let what = format!("the end of {}", self.name);
-        wait_for(&what, limit, || self.try_wait())
+        wait_for(&what, limit, || self.try_wait()).map_err(|error| match error {
+            late @ LabError::Timeout { .. } => {
+                let log = self.log();
+                LabError::unexpected(format!("{late}; its log:\n{}", tail(&log, TAIL_LINES)))
+            }
+            other @ (LabError::Command { .. }
+            | LabError::Io { .. }
+            | LabError::NoBinary(_)
+            | LabError::Step { .. }
+            | LabError::Unexpected(_)) => other,
+        })
     }
 
     fn signal(&self, signal: Signal) {

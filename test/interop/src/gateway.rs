@@ -51,6 +51,16 @@ impl Gateway {
         Ok(Self { daemon, binary: binary.to_owned(), folder })
     }
 
+    /// The binary under test.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    /// The folder of the daemon's configuration, which is also its working directory.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Runs `isthmus <words>` beside the daemon, where it finds the daemon's socket, and answers
     /// what it prints.
     pub fn cli(&self, words: &[&str]) -> Result<String, LabError> {
@@ -142,10 +152,20 @@ fn copy_private(from: &Path, to: &Path) -> Result<(), LabError> {
     Ok(())
 }
 
-/// `sh -c` text: $0 becomes /var/lib, the arguments become the process. `ip netns exec` has already
-/// given it a mount namespace of its own.
-const PRIVATE_FOLDERS: &str =
-    r#"mount -t tmpfs tmpfs /run && mount --bind "$0" /var/lib && exec "$@""#;
+/// `sh -c` text: $0 becomes /var/lib, /run is empty but for the names of namespaces, the arguments
+/// become the process. `ip netns exec` has already given it a mount namespace of its own.
+const PRIVATE_FOLDERS: &str = r#"
+set -e
+mount --bind "$0" /var/lib
+mkdir -p /var/lib/netns
+mount --rbind /run/netns /var/lib/netns
+mount -t tmpfs tmpfs /run
+mkdir /run/netns
+mount --rbind /var/lib/netns /run/netns
+umount -l /var/lib/netns
+rmdir /var/lib/netns
+exec "$@"
+"#;
 /// RFC 2408 §2.5.1 and RFC 3948 §1.
 const IKE_PORTS: [u16; 2] = [500, 4500];
 /// How long the daemon may take to listen on a busy machine.

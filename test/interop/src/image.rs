@@ -1,9 +1,21 @@
 //! The virtual machine's kernel and disk, built by `lab/build.sh` when the cache has none.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::error::LabError;
+
+/// The folder that images are kept in, which all labs of the machine share.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn cache() -> Result<PathBuf, LabError> {
+    let folder = std::env::var_os("ISTHMUS_LAB")
+        .map_or_else(|| PathBuf::from("/var/cache/isthmus-lab"), PathBuf::from);
+    fs::create_dir_all(&folder).map_err(|source| LabError::io(&folder, source))?;
+    Ok(folder)
+}
 
 /// The folder with `vmlinux`, `initramfs` and `root.ext4`. Installs what the lab needs on this
 /// machine and builds the image if that was not done before; the script tells what it is doing on

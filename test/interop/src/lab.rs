@@ -42,9 +42,10 @@ pub struct Lab {
     gateway: Namespace,
     internet: Namespace,
     lan: Option<Namespace>,
-    _nat: Option<Namespace>,
-    image: PathBuf,
+    nat: Option<Namespace>,
+    image: Option<PathBuf>,
     access: Access,
+    prefix: String,
     evidence: Evidence,
     _turn: File,
 }
@@ -53,19 +54,23 @@ impl Lab {
     /// Builds the networks around a gateway that runs in the namespace [`Lab::gateway`], with the
     /// links `eth0` (internet) and `eth1` (cloud) addressed and forwarding on.
     pub fn around_a_host(test: &str, access: Access) -> Result<Self, LabError> {
-        let lab = Self::build(test, access)?;
-        let gateway = &lab.gateway;
-        gateway.ip(&format!("address add {GATEWAY}/24 dev eth0"))?;
-        gateway.ip(&format!("address add {CLOUD_ROUTER}/24 dev eth1"))?;
-        gateway.ip(&format!("route add default via {INTERNET_ROUTER}"))?;
-        gateway.sysctl("net/ipv4/ip_forward", "1")?;
+        let lab = Self::build(test, access, Machines::Emulated)?;
+        lab.furnish_host()?;
+        Ok(lab)
+    }
+
+    /// The same as [`Lab::around_a_host`] for a test without virtual machines: it needs no image,
+    /// and several such labs may be up at once.
+    pub fn without_machines(test: &str, access: Access) -> Result<Self, LabError> {
+        let lab = Self::build(test, access, Machines::None)?;
+        lab.furnish_host()?;
         Ok(lab)
     }
 
     /// Builds the networks around a gateway that is a virtual machine: the namespace
     /// [`Lab::gateway`] only has the bridges `outside` and `inside` to put its taps on.
     pub fn around_a_guest(test: &str, access: Access) -> Result<Self, LabError> {
-        let lab = Self::build(test, access)?;
+        let lab = Self::build(test, access, Machines::Emulated)?;
         for (bridge, link) in [("outside", "eth0"), ("inside", "eth1")] {
             add_bridge(&lab.gateway, bridge)?;
             lab.gateway.ip(&format!("link set {link} master {bridge}"))?;
@@ -88,6 +93,28 @@ impl Lab {
         &self.cloud
     }
 
+    /// The NAT in front of the peers, if there is one.
+    pub fn nat(&self) -> Option<&Namespace> {
+        self.nat.as_ref()
+    }
+
+    /// Makes one more namespace of this lab.
+    pub fn namespace(&self, role: &str) -> Result<Namespace, LabError> {
+        Namespace::create(&self.prefix, role)
+    }
+
+    /// Plugs a new link `link` of `host` into the segment that the peers are on, with `address` (24
+    /// bits of prefix) and the default route.
+    pub fn plug_in(&self, host: &Namespace, link: &str, address: Ipv4Addr) -> Result<(), LabError> {
+        let (segment, bridge) = self.peer_segment();
+        let role = host.name().rsplit('-').next().unwrap_or_default();
+        cable(host, link, segment, role)?;
+        segment.ip(&format!("link set {role} master {bridge}"))?;
+        host.ip(&format!("address add {address}/24 dev {link}"))?;
+        let router = if self.lan.is_some() { LAN_ROUTER } else { INTERNET_ROUTER };
+        host.ip(&format!("route add default via {router}")).map(drop)
+    }
+
     /// The namespace and the bridge that the peer's tap belongs on.
     pub fn peer_segment(&self) -> (&Namespace, &'static str) {
         (self.lan.as_ref().unwrap_or(&self.internet), BRIDGE)
@@ -99,8 +126,17 @@ impl Lab {
     }
 
     /// The folder of the virtual machine's kernel and disk.
-    pub(crate) fn image(&self) -> &Path {
-        &self.image
+    ///
+    /// # Errors
+    /// The lab was built without machines.
+    pub(crate) fn image(&self) -> Result<&Path, LabError> {
+        self.image.as_deref().ok_or_else(|| LabError::unexpected("this lab is without machines"))
+    }
+
+    /// What the capture on the internet segment has seen so far. The last packet may be cut off while
+    /// it is being written; then there is no answer yet.
+    pub fn peek_capture(&self) -> Option<WireSummary> {
+        pcap::summarize(&self.evidence.path(CAPTURE)).ok()
     }
 
     /// Stops the capture on the internet segment and says what was seen there since the start.
@@ -118,9 +154,20 @@ impl Lab {
         self.evidence.discard();
     }
 
-    fn build(test: &str, access: Access) -> Result<Self, LabError> {
-        let image = image::ensure()?;
-        let turn = take_turn(&image)?;
+    fn furnish_host(&self) -> Result<(), LabError> {
+        let gateway = &self.gateway;
+        gateway.ip(&format!("address add {GATEWAY}/24 dev eth0"))?;
+        gateway.ip(&format!("address add {CLOUD_ROUTER}/24 dev eth1"))?;
+        gateway.ip(&format!("route add default via {INTERNET_ROUTER}"))?;
+        gateway.sysctl("net/ipv4/ip_forward", "1")
+    }
+
+    fn build(test: &str, access: Access, machines: Machines) -> Result<Self, LabError> {
+        let image = match machines {
+            Machines::Emulated => Some(image::ensure()?),
+            Machines::None => None,
+        };
+        let turn = take_turn(machines)?;
         sweep_orphans()?;
         let prefix = prefix(std::process::id(), LABS.fetch_add(1, Ordering::Relaxed));
         let evidence = Evidence::create(&format!("{test}-{prefix}"))?;
@@ -140,7 +187,7 @@ impl Lab {
                 build_lan(&prefix, &internet, "masquerade to :20000-60000 random")?
             }
         };
-        let capture = Capture::start(&internet, BRIDGE, UNUSED, &evidence.path("outside.pcap"))?;
+        let capture = Capture::start(&internet, BRIDGE, UNUSED, &evidence.path(CAPTURE))?;
         evidence.note("the networks are up");
         Ok(Self {
             capture: Some(capture),
@@ -148,22 +195,36 @@ impl Lab {
             gateway,
             internet,
             lan,
-            _nat: nat,
+            nat,
             image,
             access,
+            prefix,
             evidence,
             _turn: turn,
         })
     }
 }
 
-/// Waits until no other lab of this machine runs: emulated machines that share its processors would
-/// miss the scenarios' deadlines. The turn ends when the file is closed, also by a crash.
-fn take_turn(image: &Path) -> Result<File, LabError> {
-    let path = image.with_file_name("turn");
+/// What the hosts of a lab are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Machines {
+    /// Some are virtual machines.
+    Emulated,
+    /// All are namespaces.
+    None,
+}
+
+/// Waits until no other lab of this machine runs that has virtual machines, or for those until no
+/// other lab runs at all: emulated machines that share the processors would miss the scenarios'
+/// deadlines. The turn ends when the file is closed, also by a crash.
+fn take_turn(machines: Machines) -> Result<File, LabError> {
+    let path = image::cache()?.join("turn");
     let file = File::create(&path).map_err(|source| LabError::io(&path, source))?;
-    rustix::fs::flock(&file, FlockOperation::LockExclusive)
-        .map_err(|error| LabError::io(&path, error.into()))?;
+    let lock = match machines {
+        Machines::Emulated => FlockOperation::LockExclusive,
+        Machines::None => FlockOperation::LockShared,
+    };
+    rustix::fs::flock(&file, lock).map_err(|error| LabError::io(&path, error.into()))?;
     Ok(file)
 }
 
@@ -205,6 +266,8 @@ fn add_bridge(namespace: &Namespace, name: &str) -> Result<(), LabError> {
 static LABS: AtomicU32 = AtomicU32::new(0);
 /// The bridge of the internet and of the LAN segment.
 const BRIDGE: &str = "br0";
+/// The capture's file in the evidence folder.
+const CAPTURE: &str = "outside.pcap";
 /// An address of the internet segment that nobody has.
 const UNUSED: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
 

@@ -35,6 +35,7 @@ mod vm;
 pub use crate::answer::Answer;
 pub use crate::capture::Capture;
 pub use crate::cloud::Cloud;
+pub use crate::command::{run, wait_for};
 pub use crate::daemon::Daemon;
 pub use crate::error::LabError;
 pub use crate::evidence::Evidence;
@@ -43,7 +44,7 @@ pub use crate::lab::{
     Access, CLOUD_HOST, CLOUD_ROUTER, DIRECT_PEER, GATEWAY, INTERNET_ROUTER, LAN_PEER, LAN_ROUTER,
     Lab, NAT,
 };
-pub use crate::netns::Namespace;
+pub use crate::netns::{Namespace, cable};
 pub use crate::pcap::{ClearL2tp, WireSummary, summarize};
 pub use crate::peer::{LOST_PER_REKEY_MAX, Peer, scenario};
 pub use crate::ping::PingRun;

@@ -1,9 +1,14 @@
 //! Network namespaces that disappear with the value that names them.
 
-use std::fs;
+use std::fs::{self, File};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::command::{run, wait_for};
 use crate::error::LabError;
@@ -45,6 +50,30 @@ impl Namespace {
         run(Command::new("ip").args(["-n", &self.name]).args(words.split_whitespace()))
     }
 
+    /// A UDP socket bound to `address` in the namespace, where it stays. Reading from it gives up after
+    /// `limit`.
+    pub fn udp_socket(
+        &self,
+        address: impl Into<SocketAddr>,
+        limit: Duration,
+    ) -> Result<UdpSocket, LabError> {
+        let address = address.into();
+        let failed = |what: &str, source| LabError::Io { what: what.to_owned(), source };
+        let path = Path::new("/run/netns").join(&self.name);
+        let inside = File::open(&path).map_err(|source| LabError::io(&path, source))?;
+        // A thread of its own enters the namespace and ends; the socket remembers where it was made.
+        let bind = move || {
+            move_into_link_name_space(inside.as_fd(), Some(LinkNameSpaceType::Network))?;
+            UdpSocket::bind(address)
+        };
+        let socket = thread::spawn(bind)
+            .join()
+            .map_err(|_| LabError::unexpected("the thread that binds a socket died"))?
+            .map_err(|source| failed(&format!("{address} in {}", self.name), source))?;
+        let limited = socket.set_read_timeout(Some(limit));
+        limited.map(|()| socket).map_err(|source| failed("a read time limit", source))
+    }
+
     /// Loads `rules` into the namespace's nftables.
     pub fn nft(&self, rules: &str) -> Result<String, LabError> {
         run(self.command("nft").arg(rules))
@@ -84,7 +113,7 @@ impl Drop for Namespace {
 }
 
 /// Joins `left` and `right` by a cable whose ends are called `left_link` and `right_link`, both up.
-pub(crate) fn cable(
+pub fn cable(
     left: &Namespace,
     left_link: &str,
     right: &Namespace,

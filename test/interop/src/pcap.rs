@@ -1,6 +1,7 @@
 //! What a capture of the internet segment shows: how much of it was IKE and ESP, and every packet
 //! that carried L2TP in the clear.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
@@ -24,6 +25,12 @@ pub struct WireSummary {
     pub esp_in_udp: usize,
     /// ESP as IP protocol 50.
     pub esp_plain: usize,
+    /// The SPIs of the ESP packets.
+    pub esp_spis: BTreeSet<u32>,
+    /// The initiator cookies of the IKE messages: one for each IKE SA that was tried.
+    pub ike_cookies: BTreeSet<u64>,
+    /// Fragments of IP packets, the first ones included.
+    pub fragments: usize,
     /// UDP packets with port 1701 that anyone can read.
     pub clear_l2tp: Vec<ClearL2tp>,
 }
@@ -74,6 +81,10 @@ impl WireSummary {
         let Some(ip) = packet.net.as_ref().and_then(IpPacket::read) else { return };
         if ip.protocol == IpNumber::ENCAPSULATING_SECURITY_PAYLOAD {
             self.esp_plain = self.esp_plain.saturating_add(1);
+            self.esp_spis.extend(spi(ip.payload).filter(|_| ip.is_first_fragment));
+        }
+        if ip.is_fragment {
+            self.fragments = self.fragments.saturating_add(1);
         }
         if ip.protocol == IpNumber::UDP && ip.is_first_fragment {
             self.count_udp(time, &ip);
@@ -92,10 +103,13 @@ impl WireSummary {
             });
         }
         let content = ip.payload.get(UDP_HEADER_OCTETS..).unwrap_or_default();
-        if used(IKE_PORT) || (used(NAT_T_PORT) && content.starts_with(&NON_ESP_MARKER)) {
+        let marked = content.strip_prefix(&NON_ESP_MARKER).filter(|_| used(NAT_T_PORT));
+        if let Some(ike) = marked.or_else(|| used(IKE_PORT).then_some(content)) {
             self.ike = self.ike.saturating_add(1);
+            self.ike_cookies.extend(cookie(ike));
         } else if used(NAT_T_PORT) && content.len() > NON_ESP_MARKER.len() {
             self.esp_in_udp = self.esp_in_udp.saturating_add(1);
+            self.esp_spis.extend(spi(content));
         }
     }
 }
@@ -127,6 +141,7 @@ struct IpPacket<'a> {
     source: IpAddr,
     destination: IpAddr,
     protocol: IpNumber,
+    is_fragment: bool,
     is_first_fragment: bool,
     payload: &'a [u8],
 }
@@ -138,6 +153,7 @@ impl<'a> IpPacket<'a> {
                 source: ip.header().source_addr().into(),
                 destination: ip.header().destination_addr().into(),
                 protocol: ip.payload().ip_number,
+                is_fragment: ip.is_payload_fragmented(),
                 is_first_fragment: ip.header().fragments_offset().value() == 0,
                 payload: ip.payload().payload,
             }),
@@ -145,6 +161,7 @@ impl<'a> IpPacket<'a> {
                 source: ip.header().source_addr().into(),
                 destination: ip.header().destination_addr().into(),
                 protocol: ip.payload().ip_number,
+                is_fragment: ip.is_payload_fragmented(),
                 is_first_fragment: !is_later_fragment(ip),
                 payload: ip.payload().payload,
             }),
@@ -170,6 +187,16 @@ fn ports(payload: &[u8]) -> Option<(u16, u16)> {
         octets.try_into().ok().map(u16::from_be_bytes)
     };
     Some((port(0)?, port(2)?))
+}
+
+/// The SPI that an ESP packet starts with (RFC 4303 §2.1).
+fn spi(esp: &[u8]) -> Option<u32> {
+    esp.first_chunk().copied().map(u32::from_be_bytes)
+}
+
+/// The initiator cookie that an IKE message starts with (RFC 2408 §3.1).
+fn cookie(ike: &[u8]) -> Option<u64> {
+    ike.first_chunk().copied().map(u64::from_be_bytes)
 }
 
 /// Octets of a UDP header.
@@ -242,6 +269,8 @@ mod tests {
         let summary = read(&capture(&frames)[..]).expect("a capture");
         assert_eq!((summary.frames, summary.ike), (10, 2));
         assert_eq!((summary.esp_in_udp, summary.esp_plain), (1, 1));
+        assert_eq!(Vec::from_iter(summary.esp_spis.clone()), [9, 0x06a5_06a5]);
+        assert_eq!(Vec::from_iter(summary.ike_cookies.clone()), [0x0707_0707_0707_0707]);
         assert_eq!(
             summary.clear_l2tp,
             [
@@ -270,6 +299,7 @@ mod tests {
         let frames = [ip4(IpNumber::UDP, 0, true, &udp), ip4(IpNumber::UDP, 1, false, &udp)];
         let summary = read(&capture(&frames)[..]).expect("a capture");
         assert_eq!(summary.clear_l2tp.iter().map(|leak| leak.frame).collect::<Vec<_>>(), [1]);
+        assert_eq!(summary.fragments, 2);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::command::run;
 use crate::error::LabError;
 use crate::netns::Namespace;
 
-/// Links, addresses, routes, rules, packet filter and sockets of a namespace at one moment.
+/// Links, addresses, routes, rules, packet filter, kernel parameters and sockets of a namespace at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelState {
     sections: Vec<(&'static str, String)>,
@@ -54,7 +54,7 @@ fn difference(command: &str, before: &str, after: &str) -> String {
 }
 
 /// What is compared. All of it is constant in a namespace where nothing happens.
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 13] = [
     "ip address",
     "ip route show table all",
     "ip -6 route show table all",
@@ -63,6 +63,8 @@ const COMMANDS: [&str; 11] = [
     "ip xfrm state",
     "ip xfrm policy",
     "nft list ruleset",
+    "sysctl -a -r ^net[.]ipv4[.](ip_forward|conf)",
+    "sysctl -a -r ^net[.]ipv6[.]conf[.][^.]*[.](forwarding|accept_ra|accept_redirects|disable_ipv6)",
     "cat /proc/net/udp",
     "cat /proc/net/udp6",
     "cat /proc/net/raw",

@@ -64,7 +64,7 @@ impl Vm {
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .map_err(|source| LabError::io(&socket, source))?;
         let mut command = spec.namespace.command("qemu-system-x86_64");
-        machine(&mut command, lab.image(), spec, evidence.folder());
+        machine(&mut command, lab.image()?, spec, evidence.folder());
         shares(&mut command, &[("scenario", spec.scenario, true), ("results", &results, false)]);
         command.arg("-chardev").arg(format!("socket,id=control,path={}", socket.display()));
         command.args(["-device", "virtio-serial-pci"]);

@@ -7,6 +7,7 @@ use isthmus_core::{Encap, Key, Path};
 use isthmus_crypto::{CryptoError, DhJob, EspKeys, EspSuite};
 use serde::{Deserialize, Serialize};
 
+use crate::child::Child;
 use crate::config::PskId;
 use crate::iana::NotifyType;
 use crate::identity::Identity;
@@ -179,6 +180,51 @@ pub struct ChildUp {
     pub remote_port: u16,
     /// It takes over from an older child with the same selectors.
     pub rekeyed: bool,
+}
+
+impl InstallInbound {
+    pub(crate) fn of(peer: PeerId, child: &Child, path: Path) -> Self {
+        Self {
+            peer,
+            spi: child.inbound,
+            suite: child.suite,
+            keys: child.keys_in.clone(),
+            encap: child.encap,
+            path,
+            lifetime: child.lifetime,
+        }
+    }
+}
+
+impl InstallOutbound {
+    pub(crate) fn of(peer: PeerId, child: &Child, path: Path) -> Self {
+        Self {
+            peer,
+            spi: child.outbound,
+            suite: child.suite,
+            keys: child.keys_out.clone(),
+            encap: child.encap,
+            path,
+            local_port: child.selectors.local_port,
+            remote_port: child.selectors.remote_port,
+            lifetime: child.lifetime,
+        }
+    }
+}
+
+impl ChildUp {
+    pub(crate) const fn of(peer: PeerId, child: &Child, rekeyed: bool) -> Self {
+        Self {
+            peer,
+            inbound: child.inbound,
+            outbound: child.outbound,
+            suite: child.suite,
+            encap: child.encap,
+            local_port: child.selectors.local_port,
+            remote_port: child.selectors.remote_port,
+            rekeyed,
+        }
+    }
 }
 
 /// Why a peer is gone.

@@ -100,15 +100,8 @@ impl Endpoint {
     pub(crate) fn install_child(&mut self, peer_id: PeerId, child: Child, now: Instant) {
         self.make_room_for_child(peer_id);
         let Some(peer) = self.peers.get_mut(peer_id.0) else { return };
-        self.ctx.out.push(Action::InstallInbound(InstallInbound {
-            peer: peer_id,
-            spi: child.inbound,
-            suite: child.suite,
-            keys: child.keys_in.clone(),
-            encap: child.encap,
-            path: peer.path,
-            lifetime: child.lifetime,
-        }));
+        let install = InstallInbound::of(peer_id, &child, peer.path);
+        self.ctx.out.push(Action::InstallInbound(install));
         let spi = child.inbound;
         if child.initiator {
             let time = soft(child.lifetime.time, &mut self.ctx.rng);
@@ -135,33 +128,15 @@ impl Endpoint {
         }
         child.state = ChildState::Up;
         let child = child.clone();
-        self.ctx.out.push(Action::InstallOutbound(InstallOutbound {
-            peer: peer_id,
-            spi: child.outbound,
-            suite: child.suite,
-            keys: child.keys_out.clone(),
-            encap: child.encap,
-            path,
-            local_port: child.selectors.local_port,
-            remote_port: child.selectors.remote_port,
-            lifetime: child.lifetime,
-        }));
+        let install = InstallOutbound::of(peer_id, &child, path);
+        self.ctx.out.push(Action::InstallOutbound(install));
         let older = peer
             .children
             .iter()
             .filter(|old| old.inbound != spi && old.selectors.same_ports(&child.selectors));
         let older: Vec<(u32, ChildState)> = older.map(|old| (old.inbound, old.state)).collect();
         let rekeyed = older.iter().any(|(_, state)| !matches!(state, ChildState::Half { .. }));
-        self.ctx.out.push(Action::ChildUp(ChildUp {
-            peer: peer_id,
-            inbound: child.inbound,
-            outbound: child.outbound,
-            suite: child.suite,
-            encap: child.encap,
-            local_port: child.selectors.local_port,
-            remote_port: child.selectors.remote_port,
-            rekeyed,
-        }));
+        self.ctx.out.push(Action::ChildUp(ChildUp::of(peer_id, &child, rekeyed)));
         for (old, state) in older {
             match state {
                 ChildState::Up => self.replace_child(peer_id, old, child.initiator, now),
@@ -279,7 +254,7 @@ pub(crate) fn bounded(lifetime: Lifetime) -> Lifetime {
 /// Most children of one peer. Windows makes one for each repeated SCCRQ while the server is mute.
 pub const CHILDREN_MAX: usize = 8;
 /// How long a responder keeps a replaced child that the peer does not delete.
-pub const REPLACED_GRACE: Duration = Duration::from_secs(120);
+pub const REPLACED_GRACE: Duration = Duration::from_mins(2);
 /// How long an initiator keeps a replaced child for packets under way.
 pub const REPLACED_GRACE_INITIATOR: Duration = Duration::from_secs(10);
 /// How long a deleted child waits for the confirmation of its replacement.
@@ -288,4 +263,4 @@ pub const DELETED_GRACE: Duration = Duration::from_secs(10);
 const CHILDLESS_GRACE_INITIATOR: Duration = Duration::from_secs(5);
 const CHILD_LIFETIME_MIN: Duration = Duration::from_secs(30);
 /// Longest life of a child, whatever was negotiated.
-pub const CHILD_LIFETIME_MAX: Duration = Duration::from_secs(2 * 86_400);
+pub const CHILD_LIFETIME_MAX: Duration = Duration::from_hours(48);

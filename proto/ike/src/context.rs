@@ -75,16 +75,9 @@ impl Context {
         self.out.push(Action::Offload { id, job });
     }
 
-    /// What a finished job was for; none when nobody waits any more.
+    /// What a finished job was for. The SA may be gone meanwhile; its key finds nobody then.
     pub(crate) fn finished(&mut self, id: JobId) -> Option<Job> {
         self.jobs.remove(&id)
-    }
-
-    /// Forgets the jobs of an IKE SA; their results will find nobody.
-    pub(crate) fn forget_jobs(&mut self, of: Key) {
-        self.jobs.retain(|_, job| match job {
-            Job::MainMode(key) | Job::QuickMode(key, _) => *key != of,
-        });
     }
 
     /// Recognises a message.

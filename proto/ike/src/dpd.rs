@@ -38,6 +38,7 @@ impl Endpoint {
     /// Time to see whether the peer is there.
     pub(crate) fn check_life(&mut self, peer_id: PeerId, now: Instant) {
         let Some(interval) = self.ctx.config.dpd_interval else { return };
+        let interval = interval.max(DPD_INTERVAL_MIN);
         let newest = self.newest_sa(peer_id);
         let Some(peer) = self.peers.get_mut(peer_id.0) else { return };
         let due = peer.dpd.heard + interval;
@@ -97,5 +98,6 @@ impl Endpoint {
 
 /// How often a silent peer is asked before it counts as dead.
 pub const DPD_TRIES_MAX: u32 = 5;
+const DPD_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// Interval between questions to a silent peer.
 pub const DPD_RETRY: Duration = Duration::from_secs(5);

@@ -98,7 +98,23 @@ impl fmt::Display for Rejected {
             Self::Decode(error) => write!(f, "{error}"),
             Self::Crypto(error) => write!(f, "{error}"),
             Self::ExchangeUnsupported(exchange) => write!(f, "unsupported exchange {exchange}"),
-            other => f.write_str(other.label()),
+            Self::AmplificationLimit
+            | Self::Busy
+            | Self::Duplicate
+            | Self::HalfOpenLimit
+            | Self::HalfOpenSourceLimit
+            | Self::HashMismatch
+            | Self::IncorrectState
+            | Self::MessageId
+            | Self::NoProposalChosen
+            | Self::NotYetEncrypted
+            | Self::Plain
+            | Self::QuickModeLimit
+            | Self::Selectors
+            | Self::PeerLimit
+            | Self::Spent
+            | Self::Undecryptable
+            | Self::UnknownCookies => f.write_str(self.label()),
         }
     }
 }

@@ -211,4 +211,4 @@ impl Endpoint {
 }
 
 /// Oldest IKE SA over which INITIAL-CONTACT is believed.
-const INITIAL_CONTACT_AGE_MAX: Duration = Duration::from_secs(60);
+const INITIAL_CONTACT_AGE_MAX: Duration = Duration::from_mins(1);

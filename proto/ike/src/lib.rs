@@ -35,6 +35,7 @@ mod nat;
 mod peer;
 mod proposal;
 mod quick_mode;
+mod record;
 mod sa;
 mod suite;
 mod table;
@@ -51,6 +52,7 @@ pub use error::Rejected;
 pub use identity::Identity;
 pub use nat::NatStatus;
 pub use proposal::{IkeProposal, OfferedIke, group_name};
+pub use record::{PeerRecord, RestoreError};
 pub use suite::{Lifetime, OfferedEsp};
 pub use vendor::{NatT, VendorId, Vendors};
 

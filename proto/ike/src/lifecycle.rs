@@ -109,7 +109,6 @@ impl Endpoint {
     pub(crate) fn drop_sa(&mut self, key: Key) {
         let Some(sa) = self.sas.remove(key) else { return };
         self.table.remove(sa.cookies, sa.origin, sa.created, key);
-        self.ctx.forget_jobs(key);
         self.touch(Owner::Sa(key));
         let Some(peer_id) = sa.peer else { return };
         if let Some(peer) = self.peers.get_mut(peer_id.0) {
@@ -163,13 +162,12 @@ impl Endpoint {
             return;
         }
         let (path, marked) = (peer.path, peer.marked);
-        let connect = match &peer.connect {
-            Some(connect) => Arc::clone(connect),
-            None => {
-                let psk = self.ctx.config.psks.iter().find(|psk| psk.id == peer.psk);
-                let Some(psk) = psk else { return };
-                Arc::new(Connect::l2tp(path, path, psk.secret.clone()))
-            }
+        let connect = if let Some(connect) = &peer.connect {
+            Arc::clone(connect)
+        } else {
+            let psk = self.ctx.config.psks.iter().find(|psk| psk.id == peer.psk);
+            let Some(psk) = psk else { return };
+            Arc::new(Connect::l2tp(path, path, psk.secret.clone()))
         };
         if let Ok(key) = self.initiate(id, connect, (path, marked), true, now) {
             self.set_attempt(id, Some(key));

@@ -102,7 +102,9 @@ pub(crate) fn announce(
     };
     let mut destination = nat_d(provider, hash, cookies, path.remote)?;
     if disguise.force {
-        destination.iter_mut().for_each(|byte| *byte = !*byte);
+        for byte in &mut destination {
+            *byte = !*byte;
+        }
     }
     let source = match disguise.source.filter(|source| source.len() == hash.len()) {
         Some(source) => source.to_vec(),

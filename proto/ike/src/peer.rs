@@ -178,12 +178,9 @@ impl Endpoint {
         sa.state = State::Established(Box::new(Established {
             keys: who.keys,
             last_block: who.last_block,
-            proposal: who.proposal,
             quick: BTreeMap::new(),
             seen: SeenIds::default(),
             dpd_asked: None,
-            ends,
-            replaced: false,
         }));
         self.touch(Owner::Sa(key));
         self.touch(Owner::Peer(peer_id.0));
@@ -218,7 +215,6 @@ impl Endpoint {
             self.ctx.out.push(Action::PeerRekeyed { peer: peer_id });
             return self.retire_older(peer_id, key, now);
         }
-        let Some(proposal) = peer.proposal else { return };
         peer.up = true;
         peer.timers.set(PeerTimer::Childless, now + CHILDLESS_MAX);
         if peer.connect.is_some() && peer.nat.local && peer.encap == Encap::Udp {
@@ -227,18 +223,26 @@ impl Endpoint {
         if let Some(interval) = self.ctx.config.dpd_interval.filter(|_| peer.vendors.dpd) {
             peer.timers.set(PeerTimer::Dpd, now + interval);
         }
-        self.ctx.out.push(Action::PeerUp(PeerUp {
-            peer: peer_id,
+        if let Some(up) = self.peer_up(peer_id) {
+            self.ctx.out.push(Action::PeerUp(up));
+        }
+        self.touch(Owner::Peer(peer_id.0));
+    }
+
+    /// What there is to say about a peer.
+    pub(crate) fn peer_up(&self, id: PeerId) -> Option<PeerUp> {
+        let peer = self.peers.get(id.0)?;
+        Some(PeerUp {
+            peer: id,
             path: peer.path,
             encap: peer.encap,
             identity: peer.identity.clone(),
             psk: peer.psk,
             nat: peer.nat,
-            proposal,
+            proposal: peer.proposal?,
             vendors: peer.vendors,
             initiator: peer.connect.is_some(),
-        }));
-        self.touch(Owner::Peer(peer_id.0));
+        })
     }
 
     /// Older SAs of the peer are used no more. The one that made the new SA deletes them; a responder
@@ -254,9 +258,6 @@ impl Endpoint {
                 continue;
             }
             let Some(sa) = self.sas.get_mut(key) else { continue };
-            if let Some(established) = sa.established_mut() {
-                established.replaced = true;
-            }
             sa.timers.clear(SaTimer::Soft);
             if initiator {
                 sa.timers.set(SaTimer::Retire, now + RETIRE_GRACE);
@@ -347,13 +348,13 @@ pub const PEERS_MAX: usize = 65_536;
 /// Most established IKE SAs of one peer.
 pub const IKE_SAS_PER_PEER_MAX: usize = 4;
 /// How long a responder's SA outlives what was negotiated.
-pub(crate) const EXPIRY_GRACE: Duration = Duration::from_secs(60);
+pub(crate) const EXPIRY_GRACE: Duration = Duration::from_mins(1);
 /// How long a replaced IKE SA is kept by the side that replaced it.
 const RETIRE_GRACE: Duration = Duration::from_secs(5);
 /// How long a peer may be without a child.
-pub const CHILDLESS_MAX: Duration = Duration::from_secs(600);
+pub const CHILDLESS_MAX: Duration = Duration::from_mins(10);
 /// Interval of NAT keepalives (RFC 3948 §4).
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-const IKE_LIFETIME_MIN: Duration = Duration::from_secs(60);
+const IKE_LIFETIME_MIN: Duration = Duration::from_mins(1);
 /// Longest life of an IKE SA, whatever was negotiated.
-pub const IKE_LIFETIME_MAX: Duration = Duration::from_secs(7 * 86_400);
+pub const IKE_LIFETIME_MAX: Duration = Duration::from_hours(168);

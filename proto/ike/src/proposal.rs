@@ -358,7 +358,7 @@ const GROUPS: [DhGroup; 7] = [
 /// Most proposals offered as initiator.
 pub const OFFERS_MAX: usize = 16;
 /// Lifetime of an SA whose negotiation names none (RFC 2407 §4.5).
-pub(crate) const LIFETIME_DEFAULT: Duration = Duration::from_secs(28_800);
+pub(crate) const LIFETIME_DEFAULT: Duration = Duration::from_hours(8);
 
 #[cfg(test)]
 mod tests {
@@ -375,7 +375,7 @@ mod tests {
     fn names_and_proposals_are_the_same_thing() {
         for proposal in IkeProposal::acceptable(true) {
             assert_eq!(IkeProposal::from_name(&proposal.to_string()), Some(proposal));
-            let transform = proposal.transform(1, Duration::from_secs(3600));
+            let transform = proposal.transform(1, Duration::from_hours(1));
             assert_eq!(read_ike(&transform), Some(proposal));
             assert_eq!(OfferedIke::of(&transform).to_string(), proposal.to_string());
         }
@@ -386,13 +386,13 @@ mod tests {
     #[test]
     fn the_first_offered_transform_that_is_ours_is_taken() {
         let names = ["aes256-sha1-ecp384", "aes128-sha1-ecp256", "aes256-sha1-modp2048"];
-        let offer = IkeProposal::offer(&named(&names), Duration::from_secs(28800));
+        let offer = IkeProposal::offer(&named(&names), Duration::from_hours(8));
         let all = IkeProposal::acceptable(false);
         assert_eq!(choose_ike(&offer, &all, false).unwrap().proposal.to_string(), names[0]);
         let ours = named(&["aes256-sha1-modp2048", "aes128-sha1-ecp256"]);
         let chosen = choose_ike(&offer, &ours, false).unwrap();
         assert_eq!(chosen.proposal.to_string(), names[1]);
-        assert_eq!(chosen.lifetime, Duration::from_secs(28800));
+        assert_eq!(chosen.lifetime, Duration::from_hours(8));
         assert_eq!(
             chosen.reply.proposals[0].transforms,
             [offer.proposals[0].transforms[1].clone()]
@@ -402,7 +402,7 @@ mod tests {
     #[test]
     fn legacy_is_refused_unless_switched_on_even_when_listed() {
         let android = named(&["aes256-sha384-modp1024", "3des-md5-modp1024"]);
-        let offer = IkeProposal::offer(&android, Duration::from_secs(28800));
+        let offer = IkeProposal::offer(&android, Duration::from_hours(8));
         let all = IkeProposal::acceptable(true);
         let offered = choose_ike(&offer, &all, false).unwrap_err();
         assert_eq!(offered[0].to_string(), "aes256-sha384-modp1024");

@@ -13,7 +13,6 @@ use crate::context::{Context, Digest};
 use crate::error::Rejected;
 use crate::keys::IkeKeys;
 use crate::main_mode::{initiator, responder};
-use crate::proposal::IkeProposal;
 use crate::quick_mode::Quick;
 use crate::vendor::Vendors;
 
@@ -64,16 +63,11 @@ pub(crate) struct Established {
     pub(crate) keys: IkeKeys,
     /// Last ciphertext block of main mode; phase 2 IVs start from it.
     pub(crate) last_block: Vec<u8>,
-    pub(crate) proposal: IkeProposal,
     /// Quick modes under way or just over, by message id.
     pub(crate) quick: BTreeMap<u32, Quick>,
     pub(crate) seen: SeenIds,
     /// Highest sequence number the peer asked with whether we are there.
     pub(crate) dpd_asked: Option<u32>,
-    /// When the SA ends.
-    pub(crate) ends: Instant,
-    /// A younger SA of the peer took over.
-    pub(crate) replaced: bool,
 }
 
 /// Timers of an IKE SA.

@@ -298,7 +298,7 @@ mod tests {
 
     use super::*;
 
-    const HOUR: Lifetime = Lifetime { time: Duration::from_secs(3600), kilobytes: Some(250_000) };
+    const HOUR: Lifetime = Lifetime { time: Duration::from_hours(1), kilobytes: Some(250_000) };
 
     fn criteria(suites: &[EspSuite]) -> Criteria<'_> {
         Criteria { suites, legacy: false, plain: false, udp: true, ke_len: None }

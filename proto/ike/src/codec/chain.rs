@@ -267,7 +267,7 @@ mod tests {
             }
             let bytes = out.to_bytes();
             let chain = Chain::read(out.first(), &bytes).unwrap();
-            let back: std::vec::Vec<_> = chain.iter().map(|p| (p.kind.0, p.body.to_vec())).collect();
+            let back: Vec<_> = chain.iter().map(|p| (p.kind.0, p.body.to_vec())).collect();
             prop_assert_eq!(back, payloads);
         }
 

@@ -170,7 +170,7 @@ impl SaBody {
         for (index, proposal) in self.proposals.iter().enumerate() {
             let start = begin_link(&mut w, PayloadType::PROPOSAL, index < last);
             proposal.write(&mut w);
-            end_link(&mut w, start);
+            w.end_u16(&start);
         }
         w.into_vec()
     }
@@ -212,7 +212,7 @@ impl Proposal {
         for (index, transform) in self.transforms.iter().enumerate() {
             let start = begin_link(w, PayloadType::TRANSFORM, index < last);
             transform.write(w);
-            end_link(w, start);
+            w.end_u16(&start);
         }
     }
 
@@ -267,10 +267,6 @@ fn begin_link(w: &mut Writer, kind: PayloadType, more: bool) -> isthmus_wire::Le
     w.u8(if more { kind.0 } else { 0 });
     w.u8(0);
     w.begin_u16(start)
-}
-
-fn end_link(w: &mut Writer, mark: isthmus_wire::LengthMark) {
-    w.end_u16(&mark);
 }
 
 const LINK_LEN: usize = 4;

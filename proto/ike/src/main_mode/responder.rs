@@ -340,9 +340,13 @@ impl Endpoint {
         start.bad_shares += 1;
         let (path, give_up) = (sa.path, start.bad_shares >= BAD_SHARES_MAX);
         if start.bad_shares == 1 {
-            let cause = FailureCause::BadKeyExchange(error);
-            let stage = Stage::KeyExchange;
-            self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false });
+            self.ctx.fail(Failure {
+                peer: None,
+                path,
+                stage: Stage::KeyExchange,
+                cause: FailureCause::BadKeyExchange(error),
+                initiator: false,
+            });
         }
         sa.state = State::AwaitMm3(Box::new(start));
         if give_up {
@@ -418,7 +422,8 @@ impl Endpoint {
             psk: accepted.psk,
             vendors: state.vendors,
             nat: state.nat,
-            encap: state.encap,
+            // A peer that stays on port 500 cannot be sent UDP-encapsulated ESP.
+            encap: if marked { state.encap } else { Encap::Esp },
             proposal: state.proposal,
             initial_contact: accepted.initial_contact,
             keys: accepted.keys,

@@ -46,23 +46,28 @@ pub(crate) struct AwaitQm2 {
 /// Proof that message 2 is the peer's and answers what was offered.
 pub(crate) struct AcceptedQm2 {
     pub(crate) offer: AwaitQm2,
-    chosen: ChosenEsp,
-    lifetime: Lifetime,
-    nonce_r: Vec<u8>,
-    /// IV of message 3.
-    iv: Vec<u8>,
+    answer: Answer,
     digest: Digest,
 }
 
+/// The content of message 2.
+struct Answer {
+    chosen: ChosenEsp,
+    lifetime: Lifetime,
+    nonce_r: Vec<u8>,
+    ke: Option<Vec<u8>>,
+    /// IV of message 3.
+    iv: Vec<u8>,
+}
+
 impl AwaitQm2 {
-    /// Reads message 2: what was chosen, for how long, the nonce and the key exchange value.
     fn admit(
         &self,
         ctx: &Context,
         sa: &IkeSa,
         iv: &[u8],
         message: &Message<'_>,
-    ) -> Result<(ChosenEsp, Lifetime, Vec<u8>, Option<Vec<u8>>, Vec<u8>), Rejected> {
+    ) -> Result<Answer, Rejected> {
         let id = message.header.message_id;
         let Some(established) = sa.established() else { return Err(Rejected::IncorrectState) };
         let (provider, keys) = (&*ctx.provider, &established.keys);
@@ -91,9 +96,13 @@ impl AwaitQm2 {
         }
         let ids: Vec<&[u8]> = chain.all(PayloadType::ID).collect();
         read_selectors(&ids)?;
-        let nonce = body::read_nonce(chain.required(PayloadType::NONCE)?)?.to_vec();
-        let lifetime = self.lifetime.shorter(chosen.lifetime).shorter(told_lifetime(&chain));
-        Ok((chosen, lifetime, nonce, ke.map(<[u8]>::to_vec), iv))
+        Ok(Answer {
+            lifetime: self.lifetime.shorter(chosen.lifetime).shorter(told_lifetime(&chain)),
+            chosen,
+            nonce_r: body::read_nonce(chain.required(PayloadType::NONCE)?)?.to_vec(),
+            ke: ke.map(<[u8]>::to_vec),
+            iv,
+        })
     }
 }
 
@@ -237,7 +246,7 @@ impl Endpoint {
         let QuickState::AwaitQm2(state) = &quick.state else {
             return Err(Rejected::IncorrectState);
         };
-        let (chosen, lifetime, nonce_r, ke, iv) = state.admit(&self.ctx, sa, &quick.iv, message)?;
+        let answer = state.admit(&self.ctx, sa, &quick.iv, message)?;
         self.heard(key, path, marked, now);
         let Some(sa) = self.sas.get_mut(key) else { return Err(Rejected::UnknownCookies) };
         sa.timers.clear(SaTimer::Quick(id));
@@ -250,12 +259,12 @@ impl Endpoint {
         else {
             return Err(Rejected::IncorrectState);
         };
-        let job = offer.pfs.clone().zip(ke).map(|((group, private), peer)| DhJob::Agree {
-            group,
-            private,
-            peer,
-        });
-        let accepted = AcceptedQm2 { offer: *offer, chosen, lifetime, nonce_r, iv, digest };
+        let job = offer
+            .pfs
+            .clone()
+            .zip(answer.ke.clone())
+            .map(|((group, private), peer)| DhJob::Agree { group, private, peer });
+        let accepted = AcceptedQm2 { offer: *offer, answer, digest };
         match job {
             Some(job) => {
                 quick.state = QuickState::AgreeingAsInitiator(Box::new(accepted));
@@ -302,7 +311,8 @@ impl Endpoint {
         let Some(peer_id) = sa.peer else { return Err(Rejected::IncorrectState) };
         let Some(established) = sa.established() else { return Err(Rejected::IncorrectState) };
         let (provider, keys) = (&*self.ctx.provider, &established.keys);
-        let AcceptedQm2 { offer, chosen, lifetime, nonce_r, iv, digest } = accepted;
+        let AcceptedQm2 { offer, answer, digest } = accepted;
+        let Answer { chosen, lifetime, nonce_r, iv, .. } = answer;
         let seed = ChildSeed { shared, nonce_i: offer.nonce_i, nonce_r };
         let derive = |spi| -> Result<EspKeys, CryptoError> {
             keys.child_keys(provider, chosen.suite, spi, &seed)

@@ -154,7 +154,7 @@ impl Endpoint {
         let Some(quick) = established.quick.get_mut(&id) else { return };
         match core::mem::replace(&mut quick.state, QuickState::Done) {
             QuickState::AgreeingAsResponder(accepted) => {
-                self.quick_responder_agreed(key, id, *accepted, result, now);
+                self.quick_responder_agreed(key, id, &accepted, result, now);
             }
             QuickState::Generating(state) => {
                 self.quick_initiator_generated(key, id, *state, result, now);
@@ -332,7 +332,7 @@ mod tests {
         assert!(refused(&[9, 17, 6, 0xa5, 0x30]), "a distinguished name");
         assert!(refused(&[1, 17, 6]), "a stump");
         assert_eq!(read_selectors(&[&good]), Err(Rejected::Selectors));
-        assert_eq!(read_selectors(&vec![good.as_slice(); 3]), Err(Rejected::Selectors));
+        assert_eq!(read_selectors(&[good.as_slice(); 3]), Err(Rejected::Selectors));
         let host = [4, 17, 6, 0xa5, 10, 0, 0, 1, 255, 255, 255, 255];
         assert_eq!(read_selectors(&[&host, &good]), Ok(Some((1701, 1701))));
     }

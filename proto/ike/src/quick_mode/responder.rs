@@ -198,7 +198,7 @@ impl Endpoint {
                 let seed = self.ctx.rng.seed();
                 DhJob::GenerateAndAgree { group, seed, peer: peer.clone() }
             }
-            _ => return self.answer_qm1(key, id, accepted, None, now),
+            _ => return self.answer_qm1(key, id, &accepted, None, now),
         };
         let Some(sa) = self.sas.get_mut(key) else { return Err(Rejected::UnknownCookies) };
         let Some(established) = sa.established_mut() else { return Err(Rejected::IncorrectState) };
@@ -214,7 +214,7 @@ impl Endpoint {
         &mut self,
         key: Key,
         id: u32,
-        accepted: AcceptedQm1,
+        accepted: &AcceptedQm1,
         result: Result<DhOutput, CryptoError>,
         now: Instant,
     ) {
@@ -241,7 +241,7 @@ impl Endpoint {
         &mut self,
         key: Key,
         id: u32,
-        accepted: AcceptedQm1,
+        accepted: &AcceptedQm1,
         pfs: Option<(Vec<u8>, SecretBytes)>,
         now: Instant,
     ) -> Result<(), Rejected> {
@@ -253,8 +253,8 @@ impl Endpoint {
         let (ke_r, shared) = pfs.map_or((None, None), |(ke, shared)| (Some(ke), Some(shared)));
         let seed = ChildSeed { shared, nonce_i: accepted.nonce_i.clone(), nonce_r };
         let Some(sa) = self.sas.get(key) else { return Err(Rejected::UnknownCookies) };
-        let made = make_child(&self.ctx, sa, &accepted, spi, &seed, (key, id)).and_then(|child| {
-            Ok((child, message2(&self.ctx, sa, &accepted, spi, &seed, ke_r, id)?))
+        let made = make_child(&self.ctx, sa, accepted, spi, &seed, (key, id)).and_then(|child| {
+            Ok((child, message2(&self.ctx, sa, accepted, spi, &seed, ke_r, id)?))
         });
         let (child, (bytes, iv)) = match made {
             Ok(made) => made,

@@ -52,7 +52,7 @@ fn a_responder_installs_inbound_before_it_answers_and_outbound_when_confirmed() 
         "install outbound",
         "child up",
     ];
-    let ordered: Vec<&str> = log.iter().map(|s| s.as_str()).collect();
+    let ordered: Vec<&str> = log.iter().map(alloc::string::String::as_str).collect();
     // The peer is announced with its message 6.
     let mut sorted = ordered.clone();
     sorted[3..5].sort_unstable();

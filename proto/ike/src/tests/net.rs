@@ -49,6 +49,9 @@ pub(super) enum Fate {
     Late,
 }
 
+/// Decides what happens to a datagram, given its number.
+type Judge = dyn FnMut(usize, &Packet) -> Fate;
+
 /// A datagram under way, with the addresses as the receiver sees them.
 #[derive(Clone, Debug)]
 pub(super) struct Packet {
@@ -81,7 +84,7 @@ pub(super) struct Net {
     pub(super) now: Instant,
     pub(super) flight: VecDeque<Packet>,
     late: Vec<Packet>,
-    fate: Box<dyn FnMut(usize, &Packet) -> Fate>,
+    fate: Box<Judge>,
     /// Everything ever sent.
     pub(super) sent: Vec<Packet>,
     /// NAT port mappings shift by this: a rebinding.

@@ -41,7 +41,7 @@ struct Bench {
     inner: Vec<u8>,
     /// Packets from the client, sealed.
     sealed: Vec<Rx>,
-    /// Where in `sealed` the next batch begins.
+    /// Where in `sealed` the batch begins that was opened last.
     at: usize,
     tun: Vec<Buf>,
     net: Vec<Rx>,
@@ -85,6 +85,7 @@ impl Bench {
 
     /// The next batch of sealed packets.
     fn next_sealed(&mut self) -> std::ops::Range<usize> {
+        self.at += BATCH;
         if self.at >= self.sealed.len() {
             self.at = 0;
             // The same SA installed anew has seen nothing.
@@ -93,8 +94,7 @@ impl Bench {
             let sa = inbound(self.suite, 1, 2);
             self.gateway.plane.apply(Command::InstallInbound(sa), out, NOW);
         }
-        self.at += BATCH;
-        self.at - BATCH..self.at
+        self.at..self.at + BATCH
     }
 
     /// ESP to inner packets in the pipeline.
@@ -111,9 +111,11 @@ impl Bench {
         out.reports.clear();
     }
 
-    /// The cipher alone on the same packets.
+    /// The cipher alone on packets that are as far from the caches.
     fn open(&mut self) {
-        for (buf, rx) in self.raw.iter_mut().zip(&self.sealed) {
+        let far = (self.at + self.sealed.len() / 2) % self.sealed.len();
+        let sealed = self.sealed.get(far..).unwrap_or_default();
+        for (buf, rx) in self.raw.iter_mut().zip(sealed) {
             buf.copy_from_slice(&rx.buf);
         }
         let mut jobs = jobs(&mut self.raw);

@@ -24,6 +24,7 @@ use crate::auth_message::{
 use crate::config::{AuthProtocol, ServerConfig, Timing};
 use crate::error::{DownReason, Rejected, Stage};
 use crate::iana::Code;
+use crate::ipcp::is_host;
 use crate::packet::Packet;
 
 /// Something the link has to do.
@@ -168,6 +169,10 @@ impl Authenticator {
     /// Takes the verdict. The caller made sure that it belongs to this login.
     pub(crate) fn handle_verdict(&mut self, verdict: Verdict, rng: &mut Rng, now: Instant) {
         match verdict {
+            // IPCP could not give such an address, so the peer had better know at once.
+            Verdict::Accept { address, .. } if !is_host(address) => {
+                self.refuse(Refusal::NoResources, rng, now);
+            }
             Verdict::Accept { address, dns, proof } => match self.acceptance(proof) {
                 Some((code, message)) => {
                     self.answer(code, message);

@@ -239,7 +239,7 @@ fn address_option(kind: u8, address: Ipv4Addr) -> RawOption {
 }
 
 /// Whether an address can belong to a host.
-const fn is_host(address: Ipv4Addr) -> bool {
+pub(crate) const fn is_host(address: Ipv4Addr) -> bool {
     !address.is_unspecified()
         && !address.is_multicast()
         && !address.is_broadcast()

@@ -22,7 +22,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use isthmus_core::{Deadline, Instant, Outbox, Rng, Seed};
+use isthmus_core::{Deadline, Duration, Instant, Outbox, Rng, Seed};
 use isthmus_crypto::Provider;
 
 use crate::action::{Action, NetworkUp, Ticket, Verdict};
@@ -54,6 +54,8 @@ pub struct Link {
     ticket: Option<Ticket>,
     last_ticket: u32,
     renegotiations: u8,
+    /// When the network last came up.
+    up_since: Option<Instant>,
     identifications: Vec<Text>,
     farewell: Option<Text>,
     stats: Stats,
@@ -144,6 +146,7 @@ impl Link {
         let phase = Phase::Network(Box::new(Network { login, ipcp, heard: true, is_up: true }));
         let mut link = Self::with(config, provider, rng, lcp, phase);
         link.keepalive.start(now);
+        link.up_since = Some(now);
         link
     }
 
@@ -165,6 +168,7 @@ impl Link {
             ticket: None,
             last_ticket: 0,
             renegotiations: 0,
+            up_since: None,
             identifications: Vec::new(),
             farewell: None,
             stats: Stats::default(),
@@ -380,5 +384,7 @@ impl Login {
 
 /// Most Identification texts kept; Windows sends three.
 pub const IDENTIFICATIONS_MAX: usize = 4;
-/// How often a peer may negotiate again on one link.
+/// How often a peer may negotiate again without being up for ten minutes in between.
 pub const RENEGOTIATIONS_MAX: u8 = 8;
+/// A network that was up for this long was worth its negotiation.
+const REST: Duration = Duration::from_mins(10);

@@ -501,3 +501,54 @@ impl<O: Options> Negotiation<O> {
 pub const ROUNDS_MAX: u8 = 12;
 /// A configured restart timer of zero must not spin.
 const RESTART_MIN: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use isthmus_core::Rng;
+
+    use super::*;
+    use crate::lcp::LcpOptions;
+    use crate::tests::pair::server_config;
+
+    fn opened() -> Negotiation<LcpOptions> {
+        let config = server_config(&[crate::AuthProtocol::Pap]);
+        let options = LcpOptions::new(&config, Rng::new([1; 32]));
+        let mut negotiation = Negotiation::new(options, config.timing);
+        negotiation.open(Instant::ZERO);
+        negotiation
+    }
+
+    fn give(negotiation: &mut Negotiation<LcpOptions>, code: Code, id: u8, data: &[u8]) {
+        let accepted = negotiation.admit(&Packet { code, id, data }).unwrap();
+        negotiation.commit(accepted, Instant::ZERO);
+    }
+
+    fn drain(negotiation: &mut Negotiation<LcpOptions>) -> Vec<Effect> {
+        core::iter::from_fn(|| negotiation.poll_effect()).collect()
+    }
+
+    #[test]
+    fn nothing_is_agreed_while_closing() {
+        let mut negotiation = opened();
+        negotiation.close(Instant::ZERO);
+        drain(&mut negotiation);
+        give(&mut negotiation, Code::CONFIGURE_REQUEST, 1, &[1, 4, 2, 0]);
+        assert_eq!(negotiation.options.peer.mru, crate::MRU_DEFAULT);
+        assert_eq!(negotiation.state(), State::Closing);
+        assert_eq!(drain(&mut negotiation), []);
+        let ack = Packet { code: Code::CONFIGURE_ACK, id: 1, data: &[] };
+        assert_eq!(negotiation.admit(&ack).err(), Some(Rejected::UnexpectedId));
+    }
+
+    #[test]
+    fn once_closed_a_request_is_answered_with_terminate_ack() {
+        let mut negotiation = opened();
+        negotiation.close(Instant::ZERO);
+        drain(&mut negotiation);
+        give(&mut negotiation, Code::TERMINATE_ACK, 2, &[]);
+        assert_eq!(drain(&mut negotiation), [Effect::Finished(Finish::Terminated)]);
+        give(&mut negotiation, Code::CONFIGURE_REQUEST, 7, &[]);
+        assert_eq!(drain(&mut negotiation), [Effect::Send(alloc::vec![6, 7, 0, 4])]);
+        assert_eq!(negotiation.state(), State::Closed);
+    }
+}

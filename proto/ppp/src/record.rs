@@ -19,3 +19,36 @@ pub struct LinkRecord {
     /// Addresses and sizes.
     pub network: NetworkUp,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_being_stored() {
+        let record = LinkRecord {
+            ours: LcpValues { mru: 1400, magic: 7, pfc: true, ..LcpValues::default() },
+            peer: LcpValues {
+                auth: Some(crate::AuthProtocol::MsChapV2),
+                acfc: true,
+                ..LcpValues::default()
+            },
+            lcp_id: 255,
+            ipcp_id: 3,
+            network: NetworkUp {
+                local: [10, 0, 0, 1].into(),
+                remote: [10, 0, 0, 2].into(),
+                dns: alloc::vec![[10, 0, 0, 3].into()],
+                peer_mru: 1280,
+                local_mru: 1400,
+                send_pfc: false,
+                send_acfc: true,
+            },
+        };
+        let bytes = postcard::to_allocvec(&record).unwrap();
+        assert_eq!(postcard::from_bytes::<LinkRecord>(&bytes), Ok(record));
+        for len in 0..bytes.len() {
+            assert!(postcard::from_bytes::<LinkRecord>(&bytes[..len]).is_err());
+        }
+    }
+}

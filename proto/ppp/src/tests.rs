@@ -4,6 +4,6 @@ mod bounds;
 mod exchange;
 mod guard;
 mod hostile;
-mod pair;
+pub(crate) mod pair;
 mod peers;
 mod script;

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use isthmus_core::Instant;
 
-use super::{Link, Login, Network, Phase, RENEGOTIATIONS_MAX};
+use super::{Link, Login, Network, Phase, RENEGOTIATIONS_MAX, REST};
 use crate::action::{Action, AuthRequest, Proof, Ticket};
 use crate::authenticatee::{self, Authenticatee};
 use crate::authenticator::{self, Authenticator};
@@ -116,7 +116,7 @@ impl Link {
                 self.terminate(reason, now);
             }
             Effect::Send(packet) => self.transmit(Protocol::IPCP, &packet),
-            Effect::Up => self.network_up(),
+            Effect::Up => self.network_up(now),
         }
     }
 
@@ -189,7 +189,8 @@ impl Link {
         self.keepalive.start(now);
     }
 
-    fn network_up(&mut self) {
+    fn network_up(&mut self, now: Instant) {
+        self.up_since = Some(now);
         if let Phase::Network(network) = &mut self.phase {
             network.is_up = true;
         }
@@ -223,9 +224,13 @@ impl Link {
         self.restless(Stage::Lcp, now);
     }
 
-    /// Counts a new negotiation and gives it time, or ends a link that has had too many.
+    /// Counts a new negotiation and gives it time, or ends a link that has had too many without
+    /// being up for a while in between.
     fn restless(&mut self, stage: Stage, now: Instant) {
         self.stats.renegotiations += 1;
+        if self.up_since.take().is_some_and(|since| now.since(since) >= REST) {
+            self.renegotiations = 0;
+        }
         self.renegotiations = self.renegotiations.saturating_add(1);
         self.establish_at = Some(now + self.config.timing.establish);
         if self.renegotiations > RENEGOTIATIONS_MAX {

@@ -141,6 +141,21 @@ fn five_naks_then_disputed_options_are_rejected() {
 }
 
 #[test]
+fn naks_are_counted_anew_after_an_ack() {
+    let mut script = pap_server();
+    script.acknowledge(LCP);
+    for id in 0..5 {
+        script.send(LCP, 1, id, &hex("01 04 0001"));
+        script.expect(LCP, 3);
+    }
+    script.send(LCP, 1, 5, &[]);
+    script.expect(LCP, 2);
+    script.send(LCP, 1, 6, &hex("01 04 0001"));
+    script.expect(LCP, 1);
+    script.expect(LCP, 3);
+}
+
+#[test]
 fn a_client_that_insists_on_another_address_or_none_is_given_up() {
     for wish in ["03 06 0a400063", ""] {
         let mut script = network_server();
@@ -173,6 +188,22 @@ fn a_restless_peer_is_given_up() {
     script.wait_until(60);
     let failure = NegotiationFailure::Restless;
     assert_eq!(script.saw, [Action::Down(DownReason::NegotiationFailed(Stage::Lcp, failure))]);
+}
+
+#[test]
+fn a_peer_that_negotiates_again_once_in_a_while_is_not_restless() {
+    let mut pair = Pair::speaking(AuthProtocol::Pap, PASSWORD);
+    pair.run_until(1);
+    for hour in 1..=u64::from(RENEGOTIATIONS_MAX) + 4 {
+        pair.run_until(3600 * hour);
+        let config = client_config(&[AuthProtocol::Pap], PASSWORD);
+        let seed = u8::try_from(hour).unwrap() + 100;
+        pair.client = super::pair::link(config, seed);
+        pair.client.open(pair.now);
+        pair.run_until(3600 * hour + 20);
+        assert!(pair.is_up(), "hour {hour}: {:?}", pair.server.down_reason());
+    }
+    assert!(pair.server.stats().renegotiations > u64::from(RENEGOTIATIONS_MAX));
 }
 
 #[test]
@@ -291,7 +322,8 @@ fn a_peer_that_takes_its_network_back_ends_the_link() {
     assert!(seen.contains(&Action::NetworkDown));
     assert!(seen.contains(&Action::Transmit(hex("ff03 8021 06 63 0004"))));
     pair.client = super::pair::link(client_config(&[], b""), 9);
-    pair.run_until(60);
+    // One restart period for the peer to be gone, then two goodbyes that nobody answers.
+    pair.run_until(1 + 3 + 6);
     assert_eq!(pair.server.down_reason(), Some(DownReason::PeerTerminated(Stage::Ipcp)));
 }
 

@@ -218,7 +218,7 @@ impl Attack {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn a_server_is_never_up_without_a_verdict_that_accepts(

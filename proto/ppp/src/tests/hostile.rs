@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use isthmus_core::Instant;
+use isthmus_core::{Duration, Instant};
 
 use super::pair::{PASSWORD, Pair, Side, client_config, link, server_config};
 use super::script::{Got, Script, hex};
@@ -12,7 +12,8 @@ use crate::auth::AuthenticatorResponse;
 use crate::auth_message::write_success;
 use crate::iana::Protocol;
 use crate::{
-    Action, AuthProtocol, DownReason, Link, NAME_MAX, NegotiationFailure, Rejected, Stage,
+    Action, AuthProtocol, DownReason, Link, NAME_MAX, NegotiationFailure, Refusal, Rejected, Stage,
+    Verdict,
 };
 
 const LCP: Protocol = Protocol::LCP;
@@ -373,6 +374,55 @@ fn a_peer_that_negotiates_again_logs_in_again() {
 }
 
 #[test]
+fn a_late_duplicate_of_an_agreed_request_changes_nothing() {
+    for method in AuthProtocol::ALL {
+        let mut pair = Pair::speaking(method, PASSWORD);
+        pair.run_until(1);
+        let frames = pair.sent.clone();
+        let seen = (pair.server_saw.clone(), pair.client_saw.clone());
+        let is_acked = |index: usize| {
+            let (from, frame) = &frames[index];
+            let ack = frames.iter().position(|(side, other)| {
+                side != from && other[4] == 2 && other[5] == frame[5] && other[6..] == frame[6..]
+            });
+            frame[4] == 1 && ack.is_some()
+        };
+        let requests: Vec<usize> = (0..frames.len()).filter(|index| is_acked(*index)).collect();
+        assert_eq!(requests.len(), 4, "LCP and IPCP in both directions");
+        for (from, frame) in requests.into_iter().map(|index| &frames[index]) {
+            let to = if *from == Side::Client { &mut pair.server } else { &mut pair.client };
+            assert_eq!(to.handle_frame(frame, pair.now), Ok(()));
+            let mut ack = frame.clone();
+            ack[4] = 2;
+            assert_eq!(drain(to), [Action::Transmit(ack)]);
+        }
+        assert!(pair.is_up());
+        assert_eq!(seen, (pair.server_saw, pair.client_saw));
+    }
+}
+
+#[test]
+fn a_response_that_comes_again_gets_the_same_success_and_no_second_question() {
+    for method in [AuthProtocol::ChapMd5, AuthProtocol::MsChapV2] {
+        let mut pair = Pair::speaking(method, PASSWORD);
+        pair.run_until(1);
+        let find = |code: u8| {
+            let frame = pair.sent.iter().find(|(_, f)| f[2..5] == [0xc2, 0x23, code]);
+            frame.unwrap().1.clone()
+        };
+        let (mut response, success) = (find(2), find(3));
+        pair.server.handle_frame(&response, pair.now).unwrap();
+        assert_eq!(drain(&mut pair.server), [Action::Transmit(success.clone())]);
+        // RFC 1994 §4.2: the same answer whatever the response, so that nothing can be tried out.
+        response[20] ^= 1;
+        pair.server.handle_frame(&response, pair.now).unwrap();
+        assert_eq!(drain(&mut pair.server), [Action::Transmit(success)]);
+        response[5] ^= 1;
+        assert_eq!(pair.server.handle_frame(&response, pair.now), Err(Rejected::UnexpectedId));
+    }
+}
+
+#[test]
 fn a_client_takes_no_address_that_no_host_can_have() {
     for bad in ["00000000", "7f000001", "e0000001", "ffffffff"] {
         let mut script = Script::new(client_config(&[AuthProtocol::ChapMd5], PASSWORD));
@@ -435,6 +485,29 @@ fn a_link_that_is_down_takes_nothing() {
     pair.server.close(crate::CloseReason::Admin, pair.now);
     assert!(pair.server.poll_action().is_none());
     assert_eq!(pair.server.poll_timeout(), None);
+}
+
+#[test]
+fn an_acceptance_that_cannot_be_kept_is_a_refusal() {
+    let provider = isthmus_crypto_aws::provider();
+    let none = core::net::Ipv4Addr::UNSPECIFIED;
+    for (address, has_proof, refusal) in
+        [(super::pair::ADDRESS, false, Refusal::Unavailable), (none, true, Refusal::NoResources)]
+    {
+        let mut pair = Pair::speaking(AuthProtocol::MsChapV2, PASSWORD);
+        pair.verdict_takes = Duration::from_secs(1000);
+        pair.run_until(1);
+        let Some(Action::Authenticate(request)) = pair.server_saw.pop() else { panic!() };
+        let Verdict::Accept { proof, .. } = super::pair::judge(&*provider, &request) else {
+            panic!()
+        };
+        let proof = proof.filter(|_| has_proof);
+        let verdict = Verdict::Accept { address, dns: vec![], proof };
+        assert_eq!(pair.server.handle_verdict(request.ticket, verdict, pair.now), Ok(()));
+        pair.run_until(60);
+        assert_eq!(pair.server_saw, [Action::Down(DownReason::AuthRefused(refusal))]);
+        assert_eq!(pair.client_saw, [Action::Down(DownReason::AuthRefusedByPeer(Some(691)))]);
+    }
 }
 
 #[test]

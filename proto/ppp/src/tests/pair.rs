@@ -56,7 +56,7 @@ pub(super) struct Pair {
     provider: Arc<dyn Provider>,
 }
 
-pub(super) fn server_config(auth: &[AuthProtocol]) -> LinkConfig {
+pub(crate) fn server_config(auth: &[AuthProtocol]) -> LinkConfig {
     LinkConfig::new(Role::Server(ServerConfig {
         auth: auth.to_vec(),
         name: b"isthmus".to_vec(),

@@ -3,12 +3,14 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::pair::{PASSWORD, judge, server_config};
+use super::pair::{ADDRESS, GATEWAY, PASSWORD, client_config, judge, server_config};
 use super::script::{Got, Script, hex};
 use crate::auth::{self, mschapv2};
 use crate::auth_message::{ChapValue, MsChapV2Value};
 use crate::iana::Protocol;
-use crate::{Action, AuthProtocol, AuthRequest, DownReason, Proof, Role, Stage, Verdict};
+use crate::{
+    Action, AuthProtocol, AuthRequest, DownReason, MsChapV2Proof, Proof, Role, Stage, Verdict,
+};
 
 const LCP: Protocol = Protocol::LCP;
 const IPCP: Protocol = Protocol::IPCP;
@@ -238,6 +240,80 @@ fn pppd_that_lost_our_success_gets_it_again_with_our_next_request() {
     script.wait_until(6);
     assert_eq!(script.expect(IPCP, 1), first);
     script.expect_silence();
+}
+
+/// A client link that is about to be challenged.
+fn dialling(auth: &[AuthProtocol]) -> Script {
+    Script::new(client_config(auth, PASSWORD))
+}
+
+#[test]
+fn a_client_dials_into_pppd() {
+    let mut script = dialling(&[AuthProtocol::MsChapV2, AuthProtocol::ChapMd5]);
+    script.send(LCP, 1, 1, &hex("02 06 00000000 03 05 c22305 05 06 99887766 07 02 08 02"));
+    let ours = script.expect(LCP, 1);
+    assert_eq!(script.expect(LCP, 2).id, 1);
+    script.send(LCP, 2, ours.id, &ours.data);
+    script.send(LCP, 9, 0, &hex("99887766"));
+    script.expect(LCP, 10);
+    script.send(CHAP, 1, 0x6c, &[&[23][..], &[9; 23], b"lns"].concat());
+    let response = script.expect(CHAP, 2);
+    assert_eq!(response.id, 0x6c);
+    assert_eq!(response.data[17..], *b"CORP\\User");
+    script.send(CHAP, 3, 0x6c, b"Access granted");
+    // Van Jacobson, which pppd always tries, and CCP beside it.
+    script.send(Protocol::CCP, 1, 1, &hex("1a 04 7800"));
+    let ours = script.expect(IPCP, 1);
+    assert_eq!(ours.data, hex("03 06 00000000 81 06 00000000 83 06 00000000"));
+    assert_eq!(script.expect(LCP, 8).data[..2], hex("80fd"));
+    script.send(IPCP, 1, 1, &hex("02 06 002d 0f 01 03 06 0a400001"));
+    assert_eq!(script.expect(IPCP, 4).data, hex("02 06 002d 0f 01"));
+    script.send(IPCP, 1, 2, &hex("03 06 0a400001"));
+    script.expect(IPCP, 2);
+    // No name servers here: rejected, then the address is given.
+    script.send(IPCP, 4, ours.id, &hex("81 06 00000000 83 06 00000000"));
+    let ours = script.expect(IPCP, 1);
+    assert_eq!(ours.data, hex("03 06 00000000"));
+    script.send(IPCP, 3, ours.id, &hex("03 06 0a400007"));
+    let ours = script.expect(IPCP, 1);
+    assert_eq!(ours.data, hex("03 06 0a400007"));
+    script.send(IPCP, 2, ours.id, &ours.data);
+    let Some(Action::Up(up)) = script.saw.pop_front() else { panic!("not up") };
+    assert_eq!((up.local, up.remote), (ADDRESS, GATEWAY));
+    assert_eq!((up.dns.len(), up.local_mru, up.peer_mru), (0, 1400, 1500));
+    script.expect_silence();
+}
+
+#[test]
+fn a_client_dials_into_a_windows_server() {
+    let mut script = dialling(&[AuthProtocol::MsChapV2]);
+    script.acknowledge(LCP);
+    // EAP first, with everything multilink has.
+    let extra = "11 04 0640 13 09 03 0011 2233 4455 17 04 0005";
+    let base = "01 04 0578 05 06 61626364 07 02 08 02";
+    script.send(LCP, 1, 0, &hex(&alloc::format!("{base} 03 04 c227 {extra}")));
+    assert_eq!(script.expect(LCP, 4).data, hex(extra));
+    script.send(LCP, 1, 1, &hex(&alloc::format!("{base} 03 04 c227")));
+    assert_eq!(script.expect(LCP, 3).data, hex("03 05 c22381"));
+    script.send(LCP, 1, 2, &hex(&alloc::format!("{base} 03 05 c22381")));
+    script.expect(LCP, 2);
+    script.send(CHAP, 1, 0, &[&[16][..], &[9; 16], b"SERVER"].concat());
+    let response = script.expect(CHAP, 2);
+    let value = ChapValue::read(&response.data).unwrap();
+    let given = MsChapV2Value::read(value.value).unwrap();
+    let proof = MsChapV2Proof {
+        id: 0,
+        auth_challenge: [9; 16],
+        peer_challenge: given.peer_challenge,
+        nt_response: given.nt_response,
+        flags: given.flags,
+    };
+    let provider = isthmus_crypto_aws::provider();
+    let hash = auth::nt_hash(&*provider, PASSWORD).unwrap();
+    let success = mschapv2::verify(&*provider, &hash, value.name, &proof).unwrap();
+    script.send(CHAP, 3, 0, &alloc::format!("S={success}").into_bytes());
+    script.expect(IPCP, 1);
+    assert_eq!(script.link.stage(), Stage::Ipcp);
 }
 
 #[test]

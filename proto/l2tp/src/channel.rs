@@ -276,7 +276,6 @@ impl Channel {
     pub(crate) fn finish(&mut self, kind: MessageType, bytes: Vec<u8>, wire: &mut Wire<'_>) {
         self.queue.truncate(self.sent);
         self.queue.push_back(Outgoing { kind, bytes });
-        self.flight = self.sent;
         self.retries = 0;
         self.retry_at = None;
         self.transmit_new(wire);

@@ -144,7 +144,7 @@ impl Tunnel {
     ) -> Result<(), Rejected> {
         let admitted = self.channel.admit(message.header, message.payload.is_none())?;
         self.last_heard = ctx.now;
-        if admitted.is_news() && from_port != self.to_port && !self.is_closing() {
+        if admitted.is_news() && from_port != self.to_port {
             self.to_port = from_port;
             if self.is_up() {
                 ctx.out.push(Action::PortMoved { tunnel: self.local, to_port: from_port });

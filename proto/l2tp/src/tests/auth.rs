@@ -230,6 +230,12 @@ fn the_calls_of_a_losing_tunnel_go_into_the_winning_one() {
     lac.drain(LNS_PORT);
     let up = lac.sessions_up();
     assert_eq!((up[0].tunnel.0, up[0].session), (tunnel, session.session));
+    // Whoever opened the tunnel, calls come from the LAC.
+    let call = super::bytes::icrq(tunnel, (3, 3), &[]);
+    lac.endpoint.handle_control(LNS_PORT, &call, now).unwrap();
+    lac.drain(LNS_PORT);
+    assert_eq!(kinds(lac.sent.make_contiguous()).last(), Some(&Some(MessageType::CDN)));
+    assert_eq!(lac.endpoint.session_count(), 1);
 }
 
 #[test]

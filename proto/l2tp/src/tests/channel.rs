@@ -9,7 +9,7 @@ use super::bench::{Bench, CLIENT_TUNNEL, PORT, assigned, kinds};
 use super::bytes::{control, icrq, must};
 use super::md5;
 use super::pair::{Fate, LAC_PORT, LNS_PORT, Pair, Side};
-use crate::bounds::{SESSIONS_MAX, TUNNELS_MAX};
+use crate::bounds::{PARKED_MAX, SESSIONS_MAX, TUNNELS_MAX};
 use crate::iana::MessageType;
 use crate::{
     ACK_DELAY, Action, CloseReason, Config, Dialect, Endpoint, EndpointRecord, Header,
@@ -138,7 +138,7 @@ fn after_a_loss_everything_unacknowledged_is_sent_again_in_order() {
     pair.trace.clear();
     pair.run_with(|side, _, _| if side == Side::Lac { Fate::Lose } else { Fate::Arrive });
     assert!(pair.trace.len() > 1, "a burst: {:?}", pair.trace);
-    pair.pass(20 * SECOND);
+    pair.pass(SECOND + ACK_DELAY);
     assert!(calls.iter().all(|call| pair.lac.sessions_up().contains(call)));
     assert_eq!(pair.lns.endpoint.session_count(), 13);
 }
@@ -160,6 +160,184 @@ fn a_stopccn_is_sent_even_when_the_window_is_closed() {
     let sent = bench.pass(RETRANSMIT_CYCLE);
     assert_eq!(kinds(&sent), [Some(MessageType::ICRP); 5], "the oldest first");
     assert!(bench.lns.is_empty());
+}
+
+#[test]
+fn what_is_far_ahead_is_dropped_and_what_is_far_behind_is_a_duplicate() {
+    let mut bench = Bench::new();
+    let (tunnel, _) = bench.session();
+    let hello = |ns| control((tunnel, 0), (ns, 2), &[must(0, &[0, 6])]);
+    assert_eq!(bench.reject(&hello(4 + 0x7fff)), Rejected::OutOfWindow);
+    assert_eq!(kinds(&bench.feed(&hello(4 + 0x8000))), [None]);
+    assert_eq!(bench.lns.stats().duplicates, 1);
+}
+
+#[test]
+fn patience_is_for_each_message() {
+    let mut bench = Bench::new();
+    let (tunnel, _) = bench.session();
+    let session = bench.up().session;
+    bench.lns.close_session(session, CloseReason::Administrative, bench.now);
+    bench.drain();
+    assert_eq!(bench.pass(20 * SECOND).len(), 4, "at 1, 3, 7 and 15 s");
+    bench.feed(&control((tunnel, 0), (4, 3), &[]));
+    bench.lns.close(CloseReason::Administrative, bench.now);
+    bench.drain();
+    assert_eq!(bench.pass(RETRANSMIT_CYCLE).len(), 5, "all over again");
+    assert!(bench.lns.is_empty());
+}
+
+#[test]
+fn patience_begins_anew_with_each_acknowledgement() {
+    let mut bench = Bench::new();
+    let tunnel = bench.tunnel();
+    bench.feed(&icrq(tunnel, (2, 1), &[]));
+    assert_eq!(bench.pass(16 * SECOND).len(), 4);
+    // ICRP is acknowledged after all; the next message has its own six transmissions.
+    let second = [must(0, &[0, 10]), must(14, &[0, 2]), must(15, &[0; 4])];
+    bench.feed(&control((tunnel, 0), (3, 2), &second));
+    let sent = bench.pass(30 * SECOND);
+    assert_eq!(kinds(&sent), [Some(MessageType::ICRP); 5]);
+    assert_eq!(bench.lns.tunnel_count(), 1);
+    bench.pass(SECOND);
+    assert!(bench.lns.is_empty());
+}
+
+#[test]
+fn data_does_not_excuse_a_peer_that_ignores_a_cdn() {
+    let mut bench = Bench::new();
+    bench.session();
+    let session = bench.up().session;
+    bench.lns.close_session(session, CloseReason::Administrative, bench.now);
+    for _ in 0..RETRANSMIT_CYCLE.as_secs() {
+        assert_eq!(bench.lns.tunnel_count(), 1);
+        bench.lns.peer_alive(bench.now);
+        bench.pass(SECOND);
+    }
+    assert!(bench.lns.is_empty());
+}
+
+#[test]
+fn an_urgent_acknowledgement_does_not_wait_for_a_delayed_one() {
+    let mut bench = Bench::new();
+    let tunnel = bench.tunnel();
+    let session = assigned(&bench.feed(&icrq(tunnel, (2, 1), &[]))[0]);
+    assert!(bench.feed(&control((tunnel, 0), (4, 2), &[must(0, &[0, 6])])).is_empty());
+    let sent = bench.feed(&super::bytes::iccn((tunnel, session), 3, &[]));
+    assert_eq!(kinds(&sent), [None]);
+    assert_eq!(Header::read(&sent[0]).unwrap().0.nr, 5, "for both");
+}
+
+#[test]
+fn a_peer_that_says_hello_is_not_asked() {
+    let mut bench = Bench::new();
+    let (tunnel, _) = bench.session();
+    // Windows asks every 40 s.
+    for n in 0..20 {
+        bench.feed(&control((tunnel, 0), (4 + n, 2), &[must(0, &[0, 6])]));
+        assert_eq!(kinds(&bench.pass(40 * SECOND)), [None]);
+    }
+}
+
+#[test]
+fn a_copy_from_elsewhere_moves_nothing() {
+    let mut bench = Bench::new();
+    let (tunnel, session) = bench.session();
+    let copy = super::bytes::iccn((tunnel, session), 3, &[]);
+    bench.lns.handle_control(PORT + 1, &copy, bench.now).unwrap();
+    assert_eq!(kinds(&bench.drain()), [None], "acknowledged to the old port");
+    assert!(!bench.done.iter().any(|action| matches!(action, Action::PortMoved { .. })));
+}
+
+#[test]
+fn a_closing_tunnel_only_acknowledges() {
+    let mut bench = Bench::new();
+    let (tunnel, session) = bench.session();
+    bench.lns.close(CloseReason::Shutdown, bench.now);
+    assert_eq!(kinds(&bench.drain()), [Some(MessageType::STOP_CCN)]);
+    let broken = [must(0, &[0, 14]), must(4000, b"?")];
+    let request = [must(0, &[0, 10]), must(14, &[0, 9]), must(15, &[0; 4])];
+    let unsound = [must(0, &[0, 10]), must(15, &[0])];
+    for (ns, avps) in [(4, &broken[..]), (5, &request), (6, &unsound)] {
+        let sent = bench.feed(&control((tunnel, session), (ns, 2), avps));
+        assert_eq!(kinds(&sent), [None], "message {ns}");
+    }
+    assert_eq!(bench.lns.stats().ignored_messages, 3);
+    assert_eq!(bench.lns.session_count(), 0);
+}
+
+#[test]
+fn a_stopccn_that_crosses_ours_is_acknowledged_as_often_as_it_comes() {
+    let mut bench = Bench::new();
+    let (tunnel, _) = bench.session();
+    bench.lns.close(CloseReason::Shutdown, bench.now);
+    bench.drain();
+    let stop = control((tunnel, 0), (4, 2), &[must(0, &[0, 4]), must(1, &[0, 1])]);
+    assert_eq!(kinds(&bench.feed(&stop)), [None]);
+    assert_eq!(kinds(&bench.feed(&stop)), [None]);
+    bench.feed(&control((tunnel, 0), (5, 3), &[]));
+    assert_eq!(kinds(&bench.feed(&stop)), [None], "ours was acknowledged, theirs comes again");
+    assert!(bench.pass(RETRANSMIT_CYCLE).is_empty(), "ours is not sent again");
+    assert!(bench.lns.is_empty());
+}
+
+#[test]
+fn after_the_peers_stopccn_nothing_of_ours_is_sent_again() {
+    let mut bench = Bench::new();
+    let (tunnel, _) = bench.session();
+    let session = bench.up().session;
+    bench.lns.close_session(session, CloseReason::Administrative, bench.now);
+    bench.drain();
+    let stop = control((tunnel, 0), (4, 2), &[must(0, &[0, 4]), must(1, &[0, 1])]);
+    assert_eq!(kinds(&bench.feed(&stop)), [None]);
+    assert!(bench.pass(30 * SECOND).is_empty());
+    assert_eq!(bench.lns.tunnel_count(), 1, "until the cycle is over");
+}
+
+#[test]
+fn one_hello_is_under_way_at_a_time() {
+    let mut config = Config::lns(b"gateway");
+    config.hello_interval = 3 * SECOND;
+    let mut bench = Bench::with(config);
+    bench.session();
+    let sent = bench.pass(30 * SECOND);
+    let numbers: Vec<_> = sent.iter().map(|m| Header::read(m).unwrap().0.ns).collect();
+    assert_eq!(numbers, [2; 6], "the same HELLO at 3, 4, 6, 10, 18 and 26 s");
+}
+
+#[test]
+fn a_restored_channel_parks_no_more_than_any_other() {
+    let mut bench = Bench::new();
+    let (tunnel, _) = bench.session();
+    bench.lns = restored(bench.lns.record(), bench.now);
+    let hello = |ns| control((tunnel, 0), (ns, 2), &[must(0, &[0, 6])]);
+    let bound = u16::try_from(PARKED_MAX).unwrap();
+    for ns in 100..=100 + bound {
+        bench.feed(&hello(ns));
+    }
+    bench.feed(&hello(100 + bound));
+    assert_eq!(bench.lns.record().tunnels[0].nr, 4, "the last one was not kept");
+    bench.feed(&hello(100));
+    assert_eq!(bench.lns.record().tunnels[0].nr, 100 + bound, "and all that was");
+}
+
+#[test]
+fn what_a_record_held_as_sent_is_not_sent_anew_when_the_peer_has_it() {
+    let mut pair = Pair::up();
+    let session = pair.lns.sessions_up()[0];
+    pair.lns.endpoint.close_session(session, CloseReason::Administrative, pair.now);
+    let record = stored(&pair.lns.endpoint.record());
+    assert_eq!(record.tunnels[0].unacked.len(), 1);
+    let tunnel = pair.lac.sessions_up()[0].tunnel;
+    pair.run();
+    pair.lac.endpoint.open_call(tunnel, pair.now).unwrap();
+    pair.run();
+    pair.trace.clear();
+    pair.lns.endpoint = restored(record, pair.now);
+    pair.pass(10 * SECOND);
+    let disconnects = pair.trace.iter().filter(|t| t.1 == Some(MessageType::CDN)).count();
+    assert_eq!(disconnects, 1, "as it was, and answered with the newest Nr");
+    assert_eq!(pair.lns.endpoint.record().tunnels[0].unacked, []);
 }
 
 #[test]

@@ -147,6 +147,23 @@ fn xl2tpd_connects() {
 }
 
 #[test]
+fn windows_2000_has_no_name() {
+    let avps = [
+        must(0, &[0, 1]),
+        must(2, &[1, 0]),
+        must(3, &[0, 0, 0, 1]),
+        must(7, b""),
+        must(9, &[0, 1]),
+    ];
+    let mut bench = Bench::new();
+    let sccrp = bench.feed(&control((0, 0), (0, 0), &avps));
+    let tunnel = assigned(&sccrp[0]);
+    bench.feed(&control((tunnel, 0), (1, 1), &[must(0, &[0, 3])]));
+    let [Action::TunnelUp(up)] = &bench.done[..] else { unreachable!("{:?}", bench.done) };
+    assert!(up.peer_host.is_empty());
+}
+
+#[test]
 fn cisco_may_leave_speed_and_framing_out() {
     let mut bench = Bench::new();
     let tunnel = bench.tunnel();
@@ -368,6 +385,11 @@ fn a_cdn_finds_its_session_by_the_senders_id() {
     let (tunnel, _) = bench.session();
     bench.feed(&cdn((tunnel, 0), &[0, 1, 0, 0]));
     assert_eq!(bench.lns.session_count(), 0);
+    // A CDN for another session says nothing about this one, whatever ids it holds.
+    let mut bench = Bench::new();
+    let (tunnel, _) = bench.session();
+    bench.feed(&cdn((tunnel, 0x4444), &[0, 1, 0, 0]));
+    assert_eq!(bench.lns.session_count(), 1);
 }
 
 #[test]
@@ -465,6 +487,19 @@ fn a_lac_reports_a_refusal_with_its_text() {
         "the peer stopped the tunnel: 2 (general error), error 8 (an unknown AVP with the M bit \
          set was received), \"no\\nway\""
     );
+}
+
+#[test]
+fn a_lac_tells_an_lns_whose_sccrp_it_cannot_take() {
+    let mut pair = Pair::new();
+    let session = pair.lac.endpoint.open(1701, pair.now).unwrap();
+    pair.drain();
+    pair.lac.sent.clear();
+    let avps = [must(0, &[0, 2]), must(2, &[1, 0]), must(9, &[0x11, 0x22]), must(4000, b"?")];
+    pair.deliver(Side::Lns, &control((session.tunnel.0, 0), (0, 1), &avps));
+    assert_eq!(kinds(pair.lac.sent.make_contiguous()), [Some(MessageType::STOP_CCN)]);
+    assert_eq!(Header::read(&pair.lac.sent[0]).unwrap().0.tunnel, 0x1122);
+    assert_eq!(assigned(&pair.lac.sent[0]), session.tunnel.0);
 }
 
 #[test]

@@ -319,6 +319,15 @@ fn a_tunnel_without_sessions_is_closed_after_a_while() {
 }
 
 #[test]
+fn a_tunnel_that_never_had_a_session_is_closed_too() {
+    let mut bench = super::bench::Bench::new();
+    bench.tunnel();
+    let sent = bench.pass(60 * SECOND);
+    assert!(super::bench::kinds(&sent).contains(&Some(MessageType::STOP_CCN)));
+    assert_eq!(downs(&bench.done), [&DownReason::Idle]);
+}
+
+#[test]
 fn a_second_call_shares_the_tunnel() {
     let mut pair = Pair::new();
     let first = pair.bring_up();
@@ -347,7 +356,8 @@ fn a_call_closed_before_the_tunnel_is_up_is_never_asked_for() {
     let session = pair.lac.endpoint.open(LNS_PORT, pair.now).unwrap();
     assert!(pair.lac.endpoint.close_session(session, CloseReason::Administrative, pair.now));
     pair.run();
-    assert!(!pair.trace.iter().any(|t| t.1 == Some(MessageType::ICRQ)));
+    let about_calls = |t: &(Side, Option<MessageType>)| t.1 >= Some(MessageType::OCRQ);
+    assert!(!pair.trace.iter().any(about_calls), "{:?}", pair.trace);
     assert_eq!(downs(&pair.lac.done).len(), 1);
     assert_eq!(pair.lns.endpoint.session_count(), 0);
 }

@@ -4,6 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use isthmus_core::Encap;
+use isthmus_crypto::{EspJob, EspJobResult, EspSuite};
 use isthmus_esp::OutboundSa;
 use proptest::prelude::*;
 
@@ -167,6 +168,37 @@ fn bad_content_of_an_authentic_packet_is_dropped() {
     }
     gateway.net(vec![sealed(&link, 59, b"noise")]);
     assert_eq!(gateway.drops(DropReason::Dummy), 1);
+}
+
+#[test]
+fn authentic_packets_with_bad_padding_are_dropped_and_prove_life() {
+    let link = Link { suite: EspSuite::Aes128Gcm16, ..Link::new(1) };
+    let (mut gateway, _) = connected(&link);
+    let params = link.client_outbound(0).sa.params;
+    let cipher = isthmus_crypto_aws::provider().esp(params.suite, &params.keys).unwrap();
+    // SPI, number, IV, a payload with two bytes of padding that should be 1 and 2, ICV.
+    let mut packet = [&params.spi.to_be_bytes()[..], &[0, 0, 0, 1], &[7; 8]].concat();
+    packet.extend_from_slice(&[0xaa, 0xaa, 0xaa, 0xaa, 9, 9, 2, 17]);
+    packet.resize(packet.len() + 16, 0);
+    let job = EspJob { packet: &mut packet, seq_hi: None, result: EspJobResult::Pending };
+    cipher.seal(&mut [job]);
+    gateway.net(vec![rx(&link, Port::NatT, &packet)]);
+    assert_eq!(gateway.drops(DropReason::EspPadding), 1);
+    let (peer, spi) = (link.peer(), link.spi(0));
+    assert_eq!(gateway.reports(), [Report::SaUsed { peer, spi }, Report::Alive { peer }]);
+}
+
+#[test]
+fn packets_older_than_the_window_are_dropped() {
+    let link = Link::new(1);
+    let (mut gateway, mut client) = (End::new(1), End::new(2));
+    link.connect(&mut End::new(3), &mut client);
+    let mut sa = link.gateway_inbound(0);
+    sa.sa.top = isthmus_esp::REPLAY_WINDOW + 1;
+    gateway.apply(Command::InstallInbound(sa));
+    up(&link, &[udp("10.0.0.2", SERVER, 60)], &mut client, &mut gateway);
+    assert_eq!(gateway.drops(DropReason::EspStale), 1);
+    assert!(gateway.reports().is_empty());
 }
 
 #[test]

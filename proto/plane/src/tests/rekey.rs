@@ -125,6 +125,22 @@ fn a_soft_limit_is_reported_once_for_each_sa() {
 }
 
 #[test]
+fn the_last_sequence_number_is_the_last_packet() {
+    let link = Link::new(1);
+    let (mut gateway, mut client) = (End::new(1), End::new(2));
+    link.connect(&mut End::new(3), &mut client);
+    let mut sa = link.gateway_outbound(0);
+    sa.sa.resume_at = u64::from(u32::MAX) - 1;
+    gateway.apply(Command::InstallOutbound(sa));
+    gateway.apply(Command::OpenSession(link.gateway_session()));
+    down(&link, &vec![udp(SERVER, "10.0.0.2", 60); 5], &mut gateway, &mut client);
+    assert_eq!(client.delivered().len(), 2);
+    assert_eq!(gateway.drops(DropReason::SequenceExhausted), 3);
+    let (peer, spi) = (link.peer(), link.spi(0));
+    assert_eq!(gateway.reports(), [Report::SoftLimit { peer, spi }]);
+}
+
+#[test]
 fn reserved_numbers_are_used_up_reported_and_granted() {
     let link = Link::new(1);
     let (mut gateway, mut client) = connected(&link);

@@ -131,15 +131,20 @@ impl LcpOptions {
         }
     }
 
-    /// The peer will not do the protocol on offer; takes its suggestion when we allow it and it has
-    /// not refused that one before, else our next one.
-    fn offer_other_auth(
-        &mut self,
-        suggestion: Option<AuthProtocol>,
-    ) -> Result<(), NegotiationFailure> {
+    /// The peer will not do the protocol on offer; takes the first of its suggestions that we allow
+    /// and it has not refused before, else our next one.
+    fn offer_other_auth(&mut self, suggestion: &[RawOption]) -> Result<(), NegotiationFailure> {
         let Auth::Ask { candidates } = &mut self.auth else { return Ok(()) };
+        let mut suggested = suggestion.iter().filter(|option| option.kind == lcp_option::AUTH);
+        if suggested.clone().next().is_none() {
+            return Ok(());
+        }
         candidates.retain(|candidate| Some(*candidate) != self.ours.auth);
-        if let Some(index) = candidates.iter().position(|c| Some(*c) == suggestion) {
+        let preferred = suggested.find_map(|option| {
+            let protocol = AuthProtocol::from_option_value(option.value())?;
+            candidates.iter().position(|candidate| *candidate == protocol)
+        });
+        if let Some(index) = preferred {
             candidates.swap(0, index);
         }
         self.ours.auth = candidates.first().copied();
@@ -233,6 +238,7 @@ impl Options for LcpOptions {
     }
 
     fn naked(&mut self, suggestion: &[RawOption]) -> Result<(), NegotiationFailure> {
+        self.offer_other_auth(suggestion)?;
         let configured = self.ours.mru;
         for option in suggestion {
             match option.kind {
@@ -240,9 +246,6 @@ impl Options for LcpOptions {
                     let mru = option.array().map_or(configured, u16::from_be_bytes);
                     self.ours.mru =
                         if (MRU_MIN..=configured).contains(&mru) { mru } else { configured };
-                }
-                lcp_option::AUTH => {
-                    self.offer_other_auth(AuthProtocol::from_option_value(option.value()))?;
                 }
                 // Not the number suggested: on a looped line both ends would take the same one.
                 lcp_option::MAGIC => self.ours.magic = fresh_magic(&mut self.rng),

@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use isthmus_core::Duration;
+use isthmus_core::{Duration, Instant, Rng};
 
 use super::pair::{ADDRESS, DNS, FAULTS, GATEWAY, PASSWORD, Pair, client_config, server_config};
 use crate::{Action, AuthProtocol, CloseReason, DownReason, NetworkUp, Refusal, Role, Stage};
@@ -269,4 +269,33 @@ fn a_recorded_link_goes_on_after_a_restart() {
         pair.run_until(301);
         assert_eq!(pair.server.down_reason(), Some(DownReason::PeerTerminated(Stage::Up)));
     }
+}
+
+/// Three tenths lost, one repeated, two delayed, for a minute; then peace.
+#[test]
+fn once_the_network_heals_both_ends_agree_and_nearly_all_are_up() {
+    let (mut up, total) = (0, 300);
+    for seed in 0..total {
+        let method = AuthProtocol::ALL[seed % 3];
+        let mut pair = Pair::speaking(method, PASSWORD);
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        pair.chaos = Some((Instant::from_secs(60), Rng::new(bytes)));
+        pair.run_until(900);
+        assert_eq!(
+            pair.server.network().is_some(),
+            pair.client.network().is_some(),
+            "seed {seed}: {:?} {:?}",
+            pair.server_saw,
+            pair.client_saw
+        );
+        if pair.is_up() {
+            up += 1;
+            assert_eq!(pair.client.network().unwrap().local, ADDRESS, "seed {seed}");
+        } else {
+            assert!(pair.server.down_reason().is_some(), "seed {seed}");
+            assert!(pair.client.down_reason().is_some(), "seed {seed}");
+        }
+    }
+    assert!(up * 10 >= total * 9, "{up} of {total}");
 }

@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
-use isthmus_core::{Deadline, Duration, Instant, SecretBytes};
+use isthmus_core::{Deadline, Duration, Instant, Rng, SecretBytes};
 use isthmus_crypto::Provider;
 
 use crate::auth;
@@ -51,6 +51,8 @@ pub(super) struct Pair {
     pub(super) client_saw: Vec<Action>,
     /// What happens to the frame with this number.
     pub(super) fault: Option<(usize, Fault)>,
+    /// Until when frames are disturbed at random, and by what.
+    pub(super) chaos: Option<(Instant, Rng)>,
     pub(super) verdict_takes: Duration,
     verdicts: Vec<(Instant, Ticket, Verdict)>,
     provider: Arc<dyn Provider>,
@@ -115,6 +117,7 @@ impl Pair {
             server_saw: Vec::new(),
             client_saw: Vec::new(),
             fault: None,
+            chaos: None,
             verdict_takes: Duration::ZERO,
             verdicts: Vec::new(),
             provider: isthmus_crypto_aws::provider(),
@@ -195,8 +198,9 @@ impl Pair {
 
     fn send(&mut self, from: Side, frame: Vec<u8>) {
         let fault = self.fault.filter(|(number, _)| *number == self.sent.len());
+        let fault = fault.map(|(_, fault)| fault).or_else(|| self.chance());
         self.sent.push((from, frame.clone()));
-        match fault.map(|(_, fault)| fault) {
+        match fault {
             Some(Fault::Duplicated) => self.flight.extend(vec![(from, frame); 2]),
             Some(Fault::Lost) => {}
             Some(Fault::Swapped) => self.held = Some((from, frame)),
@@ -204,6 +208,17 @@ impl Pair {
                 self.flight.push_back((from, frame));
                 self.flight.extend(self.held.take_if(|(side, _)| *side == from));
             }
+        }
+    }
+
+    /// What chance does to the next frame.
+    fn chance(&mut self) -> Option<Fault> {
+        let (_, rng) = self.chaos.as_mut().filter(|(until, _)| self.now < *until)?;
+        match rng.below(10) {
+            0..=2 => Some(Fault::Lost),
+            3 => Some(Fault::Duplicated),
+            4 | 5 => Some(Fault::Swapped),
+            _ => None,
         }
     }
 

@@ -126,6 +126,23 @@ fn windows_naks_towards_ms_chap_v2() {
 }
 
 #[test]
+fn a_list_of_suggestions_counts_as_one_refusal() {
+    use AuthProtocol::{ChapMd5, MsChapV2, Pap};
+    let mut script = Script::new(server_config(&[MsChapV2, Pap, ChapMd5]));
+    let offer = script.expect(LCP, 1);
+    script.send(LCP, 3, offer.id, &hex("03 04 c227 03 05 c22380 03 05 c22305 03 04 c023"));
+    let offer = script.expect(LCP, 1);
+    assert_eq!(offer.data[4..9], hex("03 05 c22305"));
+    // PAP was suggested too, but not taken, so it is still there.
+    script.send(LCP, 3, offer.id, &hex("03 04 c227"));
+    let offer = script.expect(LCP, 1);
+    assert_eq!(offer.data[4..8], hex("03 04 c023"));
+    // A Nak about something else leaves the offer alone.
+    script.send(LCP, 3, offer.id, &hex("01 04 0500"));
+    assert_eq!(script.expect(LCP, 1).data[4..8], hex("03 04 c023"));
+}
+
+#[test]
 fn a_client_that_only_does_eap_is_told_what_we_do_and_then_goodbye() {
     let mut script = Script::new(server_config(&[AuthProtocol::MsChapV2, AuthProtocol::ChapMd5]));
     for expected in ["03 05 c22381", "03 05 c22305"] {

@@ -171,9 +171,6 @@ impl Endpoint {
     fn move_calls(&mut self, from: TunnelId, to: &mut Tunnel) {
         let Some(from) = self.tunnels.get_mut(&from) else { return };
         to.sessions = core::mem::take(&mut from.sessions);
-        for id in to.sessions.keys() {
-            self.shared.index.insert(*id, to.local);
-        }
     }
 
     /// Forgets a tunnel without telling the peer.

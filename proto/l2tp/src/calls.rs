@@ -83,7 +83,7 @@ impl Session {
 impl Tunnel {
     /// Asks for a call, now or when the tunnel is up; `None` at the limit of sessions.
     pub(crate) fn open_call(&mut self, ctx: &mut Context<'_>) -> Option<SessionId> {
-        let id = ctx.new_session(self.local)?;
+        let id = ctx.new_session()?;
         let serial = serial(&ctx.config.dialect.icrq, *ctx.calls, ctx.rng);
         *ctx.calls = ctx.calls.wrapping_add(1);
         let mut call = Session::new(0, serial, CallState::WaitTunnel);
@@ -155,7 +155,7 @@ impl Tunnel {
         if let Some(id) = old.map(|(&id, _)| id) {
             self.drop_call(id, DownReason::Replaced, ctx);
         }
-        let Some(id) = ctx.new_session(self.local) else {
+        let Some(id) = ctx.new_session() else {
             return self.refuse_call(request.session, PeerError::NoResources, ctx);
         };
         let until = ctx.now + ctx.config.establish_timeout;
@@ -275,8 +275,7 @@ impl Tunnel {
             error,
             told: told.clone(),
         }));
-        let unused =
-            crate::context::random_id(ctx.rng, |id| ctx.index.contains_key(&SessionId(id)));
+        let unused = crate::context::random_id(ctx.rng, |id| ctx.taken.contains(&SessionId(id)));
         self.say_cdn(SessionId(unused), remote, told, ctx);
     }
 
@@ -317,7 +316,7 @@ impl Tunnel {
 
     fn drop_call(&mut self, id: SessionId, reason: DownReason, ctx: &mut Context<'_>) {
         let Some(call) = self.sessions.remove(&id) else { return };
-        ctx.index.remove(&id);
+        ctx.taken.remove(&id);
         if call.is_known_to_owner() {
             let session = SessionRef { tunnel: self.local, session: id };
             ctx.out.push(Action::SessionDown { session, reason });

@@ -1,12 +1,12 @@
 //! What an endpoint lends its tunnels while one of them works.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use isthmus_core::{Instant, Outbox, Rng};
 use isthmus_crypto::Provider;
 
-use crate::action::{Action, SessionId, TunnelId};
+use crate::action::{Action, SessionId};
 use crate::avp::Hiding;
 use crate::channel::Wire;
 use crate::config::Config;
@@ -21,8 +21,8 @@ pub(crate) struct Context<'a> {
     pub(crate) rng: &'a mut Rng,
     pub(crate) out: &'a mut Outbox<Action>,
     pub(crate) stats: &'a mut Stats,
-    /// Which tunnel each session of the endpoint is in.
-    pub(crate) index: &'a mut BTreeMap<SessionId, TunnelId>,
+    /// Every session id of the endpoint that is taken.
+    pub(crate) taken: &'a mut BTreeSet<SessionId>,
     /// Calls asked for so far.
     pub(crate) calls: &'a mut u32,
     pub(crate) now: Instant,
@@ -54,13 +54,13 @@ impl Context<'_> {
         encode(ids, kind, fields, hiding, self.rng)
     }
 
-    /// Registers a new session of `tunnel` under a random id; `None` at the limit.
-    pub(crate) fn new_session(&mut self, tunnel: TunnelId) -> Option<SessionId> {
-        if self.index.len() >= self.config.session_limit() {
+    /// Takes a random id for a new session; `None` at the limit.
+    pub(crate) fn new_session(&mut self) -> Option<SessionId> {
+        if self.taken.len() >= self.config.session_limit() {
             return None;
         }
-        let id = SessionId(random_id(self.rng, |id| self.index.contains_key(&SessionId(id))));
-        self.index.insert(id, tunnel);
+        let id = SessionId(random_id(self.rng, |id| self.taken.contains(&SessionId(id))));
+        self.taken.insert(id);
         Some(id)
     }
 }

@@ -1,6 +1,6 @@
 //! All tunnels with one IPsec peer: finds the tunnel of a message, and makes and ends tunnels.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use core::fmt;
 
@@ -29,7 +29,8 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     provider: Arc<dyn Provider>,
     pub(crate) rng: Rng,
-    pub(crate) index: BTreeMap<SessionId, TunnelId>,
+    /// Every session id that is taken.
+    taken: BTreeSet<SessionId>,
     /// Calls asked for so far.
     pub(crate) calls: u32,
     pub(crate) out: Outbox<Action>,
@@ -45,7 +46,7 @@ impl Shared {
             rng: &mut self.rng,
             out: &mut self.out,
             stats: &mut self.stats,
-            index: &mut self.index,
+            taken: &mut self.taken,
             calls: &mut self.calls,
             now,
         }
@@ -90,7 +91,7 @@ impl Endpoint {
             config,
             provider,
             rng: Rng::new(seed),
-            index: BTreeMap::new(),
+            taken: BTreeSet::new(),
             calls: 0,
             out: Outbox::new(),
             stats: Stats::default(),
@@ -185,7 +186,7 @@ impl Endpoint {
         if open >= self.shared.config.tunnel_limit() {
             return Err(OpenError::TooManyTunnels);
         }
-        if self.shared.index.len() >= self.shared.config.session_limit() {
+        if self.shared.taken.len() >= self.shared.config.session_limit() {
             return Err(OpenError::TooManySessions);
         }
         self.make_room();
@@ -282,7 +283,7 @@ impl Endpoint {
 
     /// Number of sessions, those that are coming up included.
     pub fn session_count(&self) -> usize {
-        self.shared.index.len()
+        self.shared.taken.len()
     }
 
     /// Counters.
@@ -319,7 +320,7 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
             .field("tunnels", &self.tunnels.len())
-            .field("sessions", &self.shared.index.len())
+            .field("sessions", &self.shared.taken.len())
             .finish_non_exhaustive()
     }
 }

@@ -139,13 +139,13 @@ impl Endpoint {
         let channel = (channel, record.initiator);
         let mut tunnel = Tunnel::resume(record.local, record.to_port, names, channel, &ctx);
         for call in record.sessions {
-            let taken = ctx.index.contains_key(&call.local) || ctx.index.len() >= SESSIONS_MAX;
+            let taken = ctx.taken.contains(&call.local) || ctx.taken.len() >= SESSIONS_MAX;
             if call.local.0 == 0 || taken {
                 continue;
             }
             let mut session = Session::new(call.remote, call.serial, CallState::Up);
             session.sequencing = call.send_sequence;
-            ctx.index.insert(call.local, record.local);
+            ctx.taken.insert(call.local);
             tunnel.sessions.insert(call.local, session);
         }
         tunnel.watch_idle(&ctx);

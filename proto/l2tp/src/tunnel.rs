@@ -292,7 +292,7 @@ impl Tunnel {
     /// Ends everything inside and says so; nothing is sent.
     pub(crate) fn bring_down(&mut self, reason: &DownReason, ctx: &mut Context<'_>) {
         for (session, call) in core::mem::take(&mut self.sessions) {
-            ctx.index.remove(&session);
+            ctx.taken.remove(&session);
             if call.is_known_to_owner() {
                 let session = SessionRef { tunnel: self.local, session };
                 ctx.out.push(Action::SessionDown { session, reason: reason.clone() });

@@ -134,6 +134,35 @@ fn hidden_avps_go_both_ways() {
     assert_eq!(hidden, expected);
 }
 
+#[test]
+fn each_random_vector_holds_for_what_follows_it() {
+    let provider = md5();
+    let hiding = crate::avp::Hiding { secret: b"secret", provider: &*provider };
+    let mut rng = isthmus_core::Rng::new([1; 32]);
+    let mut hide = |vector: &[u8], attribute: u16, value: &[u8]| {
+        let attribute = AttributeType(attribute);
+        let hidden = hiding.hide(attribute, vector, value, &mut rng).unwrap();
+        super::bytes::avp(0xc000, 0, attribute.0, &hidden)
+    };
+    let request = control(
+        (0, 0),
+        (0, 0),
+        &[
+            must(0, &[0, 1]),
+            must(2, &[1, 0]),
+            must(36, b"first"),
+            hide(b"first", 3, &[0, 0, 0, 3]),
+            must(7, b"client"),
+            must(36, b"second"),
+            hide(b"second", 9, &[0x0b, 0x0b]),
+        ],
+    );
+    let mut bench = Bench::with(with_secret(Config::lns(b"gateway"), b"secret"));
+    let sent = bench.feed(&request);
+    assert_eq!(kinds(&sent), [Some(MessageType::SCCRP)]);
+    assert_eq!(crate::Header::read(&sent[0]).unwrap().0.tunnel, 0x0b0b);
+}
+
 /// Two LACs that ask each other at the same time.
 fn collide(first: Option<u64>, second: Option<u64>) -> Pair {
     let config = |on: Option<u64>| {

@@ -358,6 +358,15 @@ fn a_record_goes_on_where_it_stopped() {
 }
 
 #[test]
+fn a_restored_tunnel_without_sessions_is_closed_in_time() {
+    let mut bench = Bench::new();
+    bench.tunnel();
+    bench.lns = restored(stored(&bench.lns.record()), bench.now);
+    let sent = bench.pass(60 * SECOND);
+    assert!(kinds(&sent).contains(&Some(MessageType::STOP_CCN)), "{sent:?}");
+}
+
+#[test]
 fn a_record_keeps_what_was_not_acknowledged() {
     let mut pair = Pair::up();
     let session = pair.lns.sessions_up()[0];
@@ -436,10 +445,14 @@ fn a_hostile_record_is_cut_to_the_bounds() {
     for id in 0..100 {
         let mut tunnel = tunnel.clone();
         tunnel.local = TunnelId(id);
+        record.tunnels.push(tunnel.clone());
+        tunnel.remote = 0;
         record.tunnels.push(tunnel);
     }
     pair.lns.endpoint = restored(record, pair.now);
     assert!(pair.lns.endpoint.tunnel_count() <= TUNNELS_MAX);
+    let kept = pair.lns.endpoint.record().tunnels;
+    assert!(kept.iter().all(|t| t.local.0 != 0 && t.sessions.iter().all(|s| s.local.0 != 0)));
     assert_eq!(pair.lns.endpoint.session_count(), SESSIONS_MAX);
 }
 

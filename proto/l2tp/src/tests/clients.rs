@@ -371,6 +371,8 @@ fn a_stopccn_finds_its_tunnel_by_the_senders_id() {
         bench.feed(&sccrq());
         let avps = [must(0, &[0, 4]), must(9, &[0x0b, 0x0b]), must(1, &[0, 6])];
         let stop = control((header_id, 0), (1, 0), &avps);
+        let elsewhere = bench.lns.handle_control(PORT + 1, &stop, bench.now);
+        assert_eq!(elsewhere, Err(Rejected::UnknownTunnel(header_id)), "another client's id");
         let sent = bench.feed(&stop);
         assert_eq!(kinds(&sent), [None]);
         assert_eq!(Header::read(&sent[0]).unwrap().0.tunnel, CLIENT_TUNNEL);

@@ -422,16 +422,17 @@ fn the_number_of_parked_messages_is_bounded() {
 #[test]
 fn tunnels_are_bounded_and_refusals_keep_nothing() {
     let mut bench = Bench::new();
-    let sccrq_of = |id: u16| {
+    let named = |id: u16, name: &[u8]| {
         let avps = [
             must(0, &[0, 1]),
             must(2, &[1, 0]),
             must(3, &[0; 4]),
-            must(7, b"name"),
+            must(7, name),
             must(9, &id.to_be_bytes()),
         ];
         control((0, 0), (0, 0), &avps)
     };
+    let sccrq_of = |id: u16| named(id, b"name");
     for id in 1..=4 {
         assert_eq!(kinds(&bench.feed(&sccrq_of(id))), [Some(MessageType::SCCRP)]);
     }
@@ -440,8 +441,15 @@ fn tunnels_are_bounded_and_refusals_keep_nothing() {
     }
     assert_eq!(bench.lns.tunnel_count(), 4);
     assert_eq!(bench.done.len(), 3);
-    // A copy and a replacement are still taken.
+    // A copy and a replacement are still taken, and closing tunnels do not count.
     assert_eq!(kinds(&bench.feed(&sccrq_of(4))), [Some(MessageType::SCCRP)]);
+    let other = named(4, b"another");
+    assert_eq!(kinds(&bench.feed(&other)), [Some(MessageType::SCCRP)]);
+    assert_eq!(bench.lns.tunnel_count(), 4);
+    bench.lns.close(crate::CloseReason::Administrative, bench.now);
+    bench.drain();
+    assert_eq!(kinds(&bench.feed(&sccrq_of(6))), [Some(MessageType::SCCRP)]);
+    assert_eq!(bench.lns.tunnel_count(), 5);
 }
 
 #[test]

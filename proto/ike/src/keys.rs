@@ -285,8 +285,8 @@ mod tests {
     use super::*;
 
     fn hex(text: &str) -> Vec<u8> {
-        let digit = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-        (0..text.len()).step_by(2).map(digit).collect()
+        let digit = |b: &u8| u8::try_from(char::from(*b).to_digit(16).unwrap()).unwrap();
+        text.as_bytes().chunks(2).map(|pair| digit(&pair[0]) << 4 | digit(&pair[1])).collect()
     }
 
     /// NIST ACVP sample for IKEv1 with a pre-shared key, SHA-1, test case 100.

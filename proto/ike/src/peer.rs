@@ -158,6 +158,7 @@ impl Endpoint {
         peer.attempt = peer.attempt.filter(|attempt| *attempt != key);
         self.table.close_half_open(created, key);
         let lifetime = who.lifetime.clamp(IKE_LIFETIME_MIN, IKE_LIFETIME_MAX);
+        let ours = role == Role::Initiator || peer.connect.is_some();
         let Some(sa) = self.sas.get_mut(key) else { return Err(Rejected::UnknownCookies) };
         sa.peer = Some(peer_id);
         sa.path = who.path;
@@ -165,16 +166,13 @@ impl Endpoint {
         sa.vendors = who.vendors;
         sa.hint = None;
         sa.timers.clear_all();
-        let ends = match role {
-            Role::Initiator => {
-                let soft = soft(lifetime, &mut self.ctx.rng);
-                sa.timers.set(SaTimer::Soft, now + soft);
-                now + lifetime
-            }
-            // The peer rekeys at its own time; ours only cleans up behind it.
-            Role::Responder => now + lifetime + EXPIRY_GRACE,
-        };
-        sa.timers.set(SaTimer::Hard, ends);
+        if ours {
+            let soft = soft(lifetime, &mut self.ctx.rng);
+            sa.timers.set(SaTimer::Soft, now + soft);
+        }
+        // A peer rekeys at its own time; ours only cleans up behind it.
+        let grace = if ours { Duration::ZERO } else { EXPIRY_GRACE };
+        sa.timers.set(SaTimer::Hard, now + lifetime + grace);
         sa.state = State::Established(Box::new(Established {
             keys: who.keys,
             last_block: who.last_block,

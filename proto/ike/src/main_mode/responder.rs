@@ -10,7 +10,7 @@ use isthmus_crypto::{CryptoError, DhJob, DhOutput};
 use super::{Identification, KeyExchange};
 use crate::action::{Failure, FailureCause, Stage};
 use crate::codec::{Chain, Cookies, Message, Out, SaBody};
-use crate::config::{Psk, PskId};
+use crate::config::{PSK_CANDIDATES_MAX, Psk, PskId};
 use crate::context::{Context, Digest, Job, plain, plain_notification};
 use crate::endpoint::Endpoint;
 use crate::error::Rejected;
@@ -103,11 +103,13 @@ impl AwaitMm5 {
     fn admit(
         &self,
         ctx: &Context,
+        connected: &[Psk],
         path: Path,
         message: &Message<'_>,
     ) -> Result<AcceptedMm5, (Rejected, FailureCause)> {
         let mut error = (Rejected::Undecryptable, FailureCause::WrongPsk);
-        for psk in ctx.config.candidates(path.remote.ip()) {
+        let configured = ctx.config.candidates(path.remote.ip());
+        for psk in connected.iter().chain(configured).take(PSK_CANDIDATES_MAX) {
             match self.try_key(ctx, path, message, psk) {
                 Ok(accepted) if !psk.allows(&accepted.identity) => {
                     let cause = FailureCause::IdentityNotAllowed(accepted.identity);
@@ -363,6 +365,7 @@ impl Endpoint {
         now: Instant,
     ) -> Result<(), Rejected> {
         let digest = self.ctx.digest(message.bytes)?;
+        let connected = self.connected_psks(path);
         let Some(sa) = self.sas.get_mut(key) else { return Err(Rejected::UnknownCookies) };
         let State::AwaitMm5(state) = &mut sa.state else { return Err(Rejected::IncorrectState) };
         if !message.header.flags.is_encrypted() {
@@ -374,7 +377,7 @@ impl Endpoint {
         if state.refused.len() >= MM5_TRIES_MAX {
             return Err(Rejected::Spent);
         }
-        match state.admit(&self.ctx, path, message) {
+        match state.admit(&self.ctx, &connected, path, message) {
             Ok(accepted) => self.commit_mm5(key, accepted, digest, (path, marked), now),
             Err((rejected, cause)) => {
                 let first = state.refused.is_empty();
@@ -386,6 +389,15 @@ impl Endpoint {
                 Err(rejected)
             }
         }
+    }
+
+    /// Keys of servers that we are connected to at this address: a server may rekey its IKE SA.
+    fn connected_psks(&self, path: Path) -> Vec<Psk> {
+        let peers = self.table.peers_at(path.remote).filter_map(|id| self.peers.get(id.0));
+        let connects = peers.filter_map(|peer| peer.connect.as_ref());
+        connects
+            .map(|connect| Psk { id: PskId(0), secret: connect.psk.clone(), remote: None })
+            .collect()
     }
 
     /// Says once that authentication failed. The SA stays: the message may have been forged.

@@ -300,9 +300,6 @@ pub(crate) const NONCE_LEN: usize = 32;
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
-    use std::vec;
-
     use super::*;
 
     fn udp(port: u16) -> Vec<u8> {

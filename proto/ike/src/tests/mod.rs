@@ -2,6 +2,10 @@
 
 extern crate std;
 
+mod fake;
 mod net;
 
+mod clients;
 mod exchange;
+mod hostile;
+mod scenario;

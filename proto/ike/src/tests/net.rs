@@ -66,7 +66,8 @@ pub(super) struct Node {
     pub(super) endpoint: Endpoint,
     pub(super) ip: IpAddr,
     pub(super) inbound: BTreeMap<u32, InstallInbound>,
-    pub(super) outbound: BTreeMap<u32, InstallOutbound>,
+    /// By peer and SPI: SPIs of different peers may be equal.
+    pub(super) outbound: BTreeMap<(PeerId, u32), InstallOutbound>,
     pub(super) up: BTreeMap<PeerId, PeerUp>,
     pub(super) down: Vec<(PeerId, DownReason)>,
     pub(super) failed: Vec<Failure>,
@@ -89,6 +90,8 @@ pub(super) struct Net {
     pub(super) sent: Vec<Packet>,
     /// NAT port mappings shift by this: a rebinding.
     pub(super) rebound: u16,
+    /// What node 0 sent to addresses of no node: to fakes.
+    pub(super) taken: VecDeque<Packet>,
     /// Results of `handle_datagram`.
     pub(super) rejected: Vec<(usize, Rejected)>,
     /// Computations are kept until asked for.
@@ -113,6 +116,13 @@ pub(super) fn client_config() -> Config {
 }
 
 impl Net {
+    /// A server behind a 1:1 NAT, for fakes.
+    pub(super) fn server(config: Config) -> Self {
+        let mut net = Self::new(Nat::Both, config, client_config());
+        net.nodes.truncate(1);
+        net
+    }
+
     /// A server and one client.
     pub(super) fn new(nat: Nat, server: Config, client: Config) -> Self {
         let mut net = Self {
@@ -124,6 +134,7 @@ impl Net {
             fate: Box::new(|_, _| Fate::Deliver),
             sent: Vec::new(),
             rebound: 0,
+            taken: VecDeque::new(),
             rejected: Vec::new(),
             hold_jobs: false,
             jobs: Vec::new(),
@@ -197,7 +208,7 @@ impl Net {
 
     /// A client's address as the server sees it.
     fn outside(&self, client: usize, local: SocketAddr) -> SocketAddr {
-        if !self.nat.client() {
+        if client == 0 || !self.nat.client() {
             return local;
         }
         let base = 20_000 + u16::try_from(client).unwrap() * 10 + self.rebound;
@@ -226,9 +237,15 @@ impl Net {
         while let Some(action) = self.nodes[index].endpoint.poll_action() {
             if let Action::Transmit { path, marked, bytes } = action {
                 self.nodes[index].log.push("transmit".to_string());
-                let Some((to, path)) = self.route(index, path) else { continue };
-                let packet = Packet { from: index, to, path, marked, bytes };
-                self.launch(packet);
+                match self.route(index, path) {
+                    Some((to, path)) => {
+                        self.launch(Packet { from: index, to, path, marked, bytes });
+                    }
+                    None => {
+                        let packet = Packet { from: index, to: index, path, marked, bytes };
+                        self.taken.push_back(packet);
+                    }
+                }
             } else if let Action::Offload { id, job } = action {
                 self.nodes[index].log.push("offload".to_string());
                 self.jobs.push((index, id, job));
@@ -322,7 +339,7 @@ impl Net {
         let (c, s) = (&self.nodes[client], &self.nodes[0]);
         assert_eq!(c.inbound.len(), children, "client inbound");
         assert_eq!(c.outbound.len(), children, "client outbound");
-        for (spi, outbound) in &c.outbound {
+        for ((_, spi), outbound) in &c.outbound {
             let inbound = s.inbound.get(spi).expect("the server takes what the client sends");
             assert_eq!(inbound.suite, outbound.suite);
             assert_eq!(inbound.encap, outbound.encap);
@@ -330,9 +347,11 @@ impl Net {
             assert_eq!(inbound.keys.integrity, outbound.keys.integrity);
         }
         for (spi, inbound) in &c.inbound {
-            let outbound = s.outbound.get(spi).expect("the server sends what the client takes");
+            let same =
+                |sa: &&InstallOutbound| sa.spi == *spi && sa.keys.cipher == inbound.keys.cipher;
+            let outbound = s.outbound.values().find(same);
+            let outbound = outbound.expect("the server sends what the client takes");
             assert_eq!(inbound.suite, outbound.suite);
-            assert_eq!(inbound.keys.cipher, outbound.keys.cipher);
             assert_eq!(inbound.keys.integrity, outbound.keys.integrity);
             assert_ne!(inbound.keys.cipher, c.outbound.values().next().unwrap().keys.cipher);
         }
@@ -370,7 +389,10 @@ impl Node {
         let name = match action {
             Action::ChildUp(child) => {
                 assert!(self.inbound.contains_key(&child.inbound), "inbound missing");
-                assert!(self.outbound.contains_key(&child.outbound), "outbound missing");
+                assert!(
+                    self.outbound.contains_key(&(child.peer, child.outbound)),
+                    "outbound missing"
+                );
                 self.children.push(child);
                 "child up"
             }
@@ -384,7 +406,7 @@ impl Node {
                 "install inbound"
             }
             Action::InstallOutbound(sa) => {
-                assert!(self.outbound.insert(sa.spi, sa).is_none(), "installed twice");
+                assert!(self.outbound.insert((sa.peer, sa.spi), sa).is_none(), "installed twice");
                 "install outbound"
             }
             Action::Keepalive { .. } => {
@@ -414,8 +436,8 @@ impl Node {
                 assert!(self.inbound.remove(&spi).is_some(), "removed what was not there");
                 "remove inbound"
             }
-            Action::RemoveOutbound { spi, .. } => {
-                assert!(self.outbound.remove(&spi).is_some(), "removed what was not there");
+            Action::RemoveOutbound { peer, spi } => {
+                assert!(self.outbound.remove(&(peer, spi)).is_some(), "removed what was not there");
                 "remove outbound"
             }
             Action::Offload { .. } | Action::Transmit { .. } => return,

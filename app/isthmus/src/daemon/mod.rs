@@ -16,6 +16,7 @@
 mod notify;
 mod reload;
 
+pub use notify::Notifier;
 pub use reload::Reloader;
 
 use std::future::Future;
@@ -131,7 +132,14 @@ where
     let listener = socket.listener().map_err(RunError::Signals)?;
 
     let (control, requests) = api::control();
-    let reloader = Arc::new(Reloader::new(options, Arc::clone(&config), control.clone(), log));
+    let notifier = Notifier::start();
+    let reloader = Arc::new(Reloader::new(
+        options,
+        Arc::clone(&config),
+        control.clone(),
+        log,
+        notifier.clone(),
+    ));
     let (ready, is_ready) = oneshot::channel();
     let (stop, stopped) = oneshot::channel();
     let mut running =
@@ -143,8 +151,8 @@ where
 
     let outcome = tokio::select! {
         ended = &mut running => ended_early(ended),
-        () = supervise(&control, &reloader, is_ready, &mut signals) => {
-            notify::stopping();
+        () = supervise(&control, &reloader, &notifier, is_ready, &mut signals) => {
+            notifier.stopping();
             info!("stopping");
             let _ended = stop.send(());
             tokio::select! {
@@ -163,6 +171,7 @@ where
 async fn supervise(
     control: &ControlHandle,
     reloader: &Reloader,
+    notifier: &Notifier,
     is_ready: oneshot::Receiver<()>,
     signals: &mut Signals,
 ) {
@@ -174,7 +183,7 @@ async fn supervise(
         () = signals.end() => return,
     }
     info!(version = env!("CARGO_PKG_VERSION"), "ready");
-    notify::ready();
+    notifier.ready();
     let mut look = interval(WATCH_INTERVAL);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pulse = interval(notify::pulse_interval());
@@ -187,7 +196,7 @@ async fn supervise(
             },
             _ = look.tick() => reloader.look_at_users().await,
             _ = pulse.tick() => match control.status().await {
-                Ok(status) => notify::alive(&status),
+                Ok(status) => notifier.alive(&status),
                 Err(reason) => warn!(%reason, "no status for the service manager"),
             },
         }

@@ -1,38 +1,75 @@
 //! Tells systemd how the service is; does nothing when it was not started by systemd.
+//!
+//! Notices are sent by a thread of their own, because sending waits when the other end does not read.
 
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
 use crate::api::Status;
 
-/// Clients can connect.
-pub(crate) fn ready() {
-    send(&[NotifyState::Ready, NotifyState::Status("ready")]);
+/// Sends notices in order; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Notifier {
+    /// None when nobody wants to know.
+    notices: Option<SyncSender<String>>,
 }
 
-/// The configuration is being read again.
-pub(crate) fn reloading() {
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => send(&[NotifyState::Reloading, now]),
-        Err(_) => send(&[NotifyState::Reloading]),
+impl Notifier {
+    /// A notifier to whoever started this process.
+    pub fn start() -> Self {
+        if std::env::var_os("NOTIFY_SOCKET").is_none() {
+            return Self { notices: None };
+        }
+        let (notices, waiting) = sync_channel::<String>(NOTICES_MAX);
+        let sender = std::thread::Builder::new().name(String::from("notify"));
+        let started = sender.spawn(move || {
+            for notice in waiting {
+                if let Err(reason) = sd_notify::notify(&[NotifyState::Custom(&notice)]) {
+                    tracing::debug!(%reason, "the service manager does not listen");
+                }
+            }
+        });
+        Self { notices: started.is_ok().then_some(notices) }
     }
-}
 
-/// Reading is over, well or badly.
-pub(crate) fn reloaded() {
-    send(&[NotifyState::Ready]);
-}
+    /// Clients can connect.
+    pub(crate) fn ready(&self) {
+        self.send(&[NotifyState::Ready, NotifyState::Status("ready")]);
+    }
 
-/// The end has begun.
-pub(crate) fn stopping() {
-    send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
-}
+    /// The configuration is being read again.
+    pub(crate) fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.send(&[NotifyState::Reloading, now]),
+            Err(_) => self.send(&[NotifyState::Reloading]),
+        }
+    }
 
-/// The gateway has just answered.
-pub(crate) fn alive(status: &Status) {
-    let line = format!("{} sessions, {} peers", status.sessions, status.peers);
-    send(&[NotifyState::Watchdog, NotifyState::Status(&line)]);
+    /// Reading is over, well or badly.
+    pub(crate) fn reloaded(&self) {
+        self.send(&[NotifyState::Ready]);
+    }
+
+    /// The end has begun.
+    pub(crate) fn stopping(&self) {
+        self.send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    }
+
+    /// The gateway has just answered.
+    pub(crate) fn alive(&self, status: &Status) {
+        let line = format!("{} sessions, {} peers", status.sessions, status.peers);
+        self.send(&[NotifyState::Watchdog, NotifyState::Status(&line)]);
+    }
+
+    fn send(&self, states: &[NotifyState<'_>]) {
+        if let Some(notices) = &self.notices {
+            let lines: Vec<_> = states.iter().map(ToString::to_string).collect();
+            // A service manager that does not read misses what would have been old news anyway.
+            let _full = notices.try_send(lines.join("\n"));
+        }
+    }
 }
 
 /// How often to ask the gateway whether it is alive: twice as often as systemd wants to know.
@@ -41,11 +78,6 @@ pub(crate) fn pulse_interval() -> Duration {
     wanted.clamp(Duration::from_millis(100), PULSE)
 }
 
-/// A service manager that does not listen is no reason to stop.
-fn send(states: &[NotifyState<'_>]) {
-    if let Err(reason) = sd_notify::notify(states) {
-        tracing::debug!(%reason, "the service manager does not listen");
-    }
-}
-
 const PULSE: Duration = Duration::from_secs(10);
+/// Most notices waiting to be sent.
+const NOTICES_MAX: usize = 32;

@@ -13,7 +13,7 @@ use isthmus_telemetry::LogControl;
 use tokio::sync::Mutex;
 use tracing::{error, info};
 
-use super::{RunOptions, log_report, notify};
+use super::{Notifier, RunOptions, log_report};
 use crate::api::{ControlHandle, Refusal, Reload, ReloadOutcome};
 use crate::config::{self, Config};
 use crate::users::UsersWatch;
@@ -24,6 +24,7 @@ pub struct Reloader {
     options: RunOptions,
     control: ControlHandle,
     log: LogControl,
+    notifier: Notifier,
     state: Mutex<State>,
 }
 
@@ -40,9 +41,10 @@ impl Reloader {
         running: Arc<Config>,
         control: ControlHandle,
         log: LogControl,
+        notifier: Notifier,
     ) -> Self {
         let watch = UsersWatch::new(users_files(&running));
-        Self { options, control, log, state: Mutex::new(State { running, watch }) }
+        Self { options, control, log, notifier, state: Mutex::new(State { running, watch }) }
     }
 
     /// Reloads for a signal: the log is the only place to say what came of it.
@@ -97,9 +99,9 @@ impl Reloader {
 
     async fn reload_now(&self) -> Result<ReloadOutcome, Refusal> {
         let mut state = self.state.lock().await;
-        notify::reloading();
+        self.notifier.reloading();
         let outcome = self.replace(&mut state).await;
-        notify::reloaded();
+        self.notifier.reloaded();
         outcome
     }
 

@@ -308,7 +308,8 @@ pub enum FailureCause {
     AuthenticationFailed,
     /// The key exchange value is unacceptable.
     BadKeyExchange(CryptoError),
-    /// The peer has a key, but says it is someone whom that key is not for.
+    /// The peer has a key, but says it is someone whom that key is not for; or there is no key for
+    /// its address.
     IdentityNotAllowed(Identity),
     /// Selectors that are not one host's UDP.
     InvalidSelectors,

@@ -150,7 +150,8 @@ impl Endpoint {
     /// it is forgotten.
     ///
     /// # Errors
-    /// [`Rejected::PeerLimit`].
+    /// [`Rejected::PeerLimit`], or [`Rejected::NoProposalChosen`] when the configuration has nothing to
+    /// offer.
     pub fn connect(&mut self, params: Connect, now: Instant) -> Result<PeerId, Rejected> {
         let path = params.ike;
         let connect = Arc::new(params);

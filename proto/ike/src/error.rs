@@ -34,6 +34,8 @@ pub enum Rejected {
     MessageId,
     /// Nothing offered is acceptable.
     NoProposalChosen,
+    /// No pre-shared key could fit the source address.
+    NoPsk,
     /// Encrypted before keys exist.
     NotYetEncrypted,
     /// In clear where only encrypted messages count.
@@ -61,6 +63,7 @@ impl Rejected {
             Self::Crypto(_) => "crypto",
             Self::Decode(error) => error.fault.label(),
             Self::Duplicate => "duplicate",
+            Self::ExchangeUnsupported(ExchangeType::AGGRESSIVE) => "aggressive_mode",
             Self::ExchangeUnsupported(_) => "exchange_unsupported",
             Self::HalfOpenLimit => "half_open_limit",
             Self::HalfOpenSourceLimit => "half_open_source_limit",
@@ -68,6 +71,7 @@ impl Rejected {
             Self::IncorrectState => "incorrect_state",
             Self::MessageId => "message_id",
             Self::NoProposalChosen => "no_proposal_chosen",
+            Self::NoPsk => "no_psk",
             Self::NotYetEncrypted => "not_yet_encrypted",
             Self::Plain => "plain",
             Self::QuickModeLimit => "quick_mode_limit",
@@ -107,6 +111,7 @@ impl fmt::Display for Rejected {
             | Self::IncorrectState
             | Self::MessageId
             | Self::NoProposalChosen
+            | Self::NoPsk
             | Self::NotYetEncrypted
             | Self::Plain
             | Self::QuickModeLimit

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use isthmus_core::{Duration, Instant, Key};
 
-use crate::action::{Action, DownReason, Failure, FailureCause, PeerId};
+use crate::action::{Action, DownReason, Failure, FailureCause, PeerId, Stage};
 use crate::child::ChildState;
 use crate::config::Connect;
 use crate::endpoint::{Endpoint, Owner};
@@ -80,7 +80,9 @@ impl Endpoint {
         let Some(sa) = self.sas.get_mut(key) else { return };
         let cause = sa.hint.take().unwrap_or(cause);
         let (path, peer, initiator) = (sa.path, sa.peer, sa.role == Role::Initiator);
-        if let Some(stage) = sa.state.stage() {
+        // The state is out of its place while a computation's result is looked at.
+        let changing = matches!(sa.state, State::Changing).then_some(Stage::KeyExchange);
+        if let Some(stage) = sa.state.stage().or(changing) {
             self.ctx.fail(Failure { peer, path, stage, cause, initiator });
         }
         self.drop_sa(key);

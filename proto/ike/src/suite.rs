@@ -369,6 +369,13 @@ mod tests {
     }
 
     #[test]
+    fn an_offer_is_bounded() {
+        let suites = [EspSuite::Aes256CbcSha1; SUITES_MAX + 1];
+        let offer = offer_esp(&suites, 0x1000, Encapsulation::TRANSPORT, None, HOUR);
+        assert_eq!(offer.proposals[0].transforms.len(), SUITES_MAX);
+    }
+
+    #[test]
     fn the_encapsulation_must_be_one_that_reaches_the_peer() {
         let suites = [EspSuite::Aes256CbcSha1];
         let encap = |mode: u16, plain: bool, udp: bool| {

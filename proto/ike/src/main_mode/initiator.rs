@@ -142,6 +142,9 @@ impl Endpoint {
         let offered: Vec<_> =
             config.ike.iter().copied().filter(|p| legacy || !p.is_legacy()).collect();
         let offered: Vec<_> = offered.into_iter().take(crate::proposal::OFFERS_MAX).collect();
+        if offered.is_empty() {
+            return Err(Rejected::NoProposalChosen);
+        }
         let sa_i = IkeProposal::offer(&offered, lifetime).to_bytes();
         let cookies = Cookies { initiator: self.ctx.cookie(), responder: [0; 8] };
         let mut chain = Out::new().with(PayloadType::SA, sa_i.as_slice());
@@ -243,8 +246,9 @@ impl Endpoint {
                 // A source port that is not ours: the server takes us to be behind a NAT.
                 path.local.set_port(path.local.port().wrapping_add(1));
             }
-            if nat::announce(provider, about, &sa.cookies, path, disguise, &mut chain).is_err() {
-                return self.drop_sa(key);
+            let announced = nat::announce(provider, about, &sa.cookies, path, disguise, &mut chain);
+            if let Err(error) = announced {
+                return self.give_up(key, FailureCause::BadKeyExchange(error), now);
             }
         }
         let bytes = plain(sa.cookies, ExchangeType::IDENTITY_PROTECTION, 0, &chain);
@@ -266,7 +270,9 @@ impl Endpoint {
         let received = KeyExchange::read(message, state.chosen.proposal)?;
         let State::AwaitMm4(state) = sa.take_state() else { return Err(Rejected::IncorrectState) };
         sa.window.received = Some(digest);
+        sa.hint = None;
         sa.timers.clear(SaTimer::Retransmit);
+        sa.timers.clear(SaTimer::GiveUp);
         let job = DhJob::Agree {
             group: state.chosen.proposal.group,
             private: state.private.clone(),
@@ -289,12 +295,17 @@ impl Endpoint {
     ) {
         let shared = match result {
             Ok(DhOutput::Shared(shared)) => shared,
-            Ok(DhOutput::KeyPair(_) | DhOutput::Both(..)) => return self.drop_sa(key),
+            Ok(DhOutput::KeyPair(_) | DhOutput::Both(..)) => {
+                let error = CryptoError::Unsupported;
+                return self.give_up(key, FailureCause::BadKeyExchange(error), now);
+            }
             Err(error) => return self.bad_answer(key, state.previous, error, now),
         };
         let Some(sa) = self.sas.get_mut(key) else { return };
-        let made = message5(&self.ctx, sa, state, shared);
-        let Ok((bytes, next)) = made else { return self.drop_sa(key) };
+        let (bytes, next) = match message5(&self.ctx, sa, state, shared) {
+            Ok(made) => made,
+            Err(error) => return self.give_up(key, FailureCause::BadKeyExchange(error), now),
+        };
         if next.encap == Encap::Udp && !sa.marked {
             sa.path = next.start.connect.nat_t;
             sa.marked = true;

@@ -180,6 +180,10 @@ impl Endpoint {
         if message.header.flags.is_encrypted() {
             return Err(Rejected::NotYetEncrypted);
         }
+        if !self.has_key_for(path) {
+            self.refuse_keyless(path, initiation, now);
+            return Err(Rejected::NoPsk);
+        }
         match admit_mm1(&self.ctx, message) {
             Ok(accepted) => self.commit_mm1(accepted, (path, marked), message, now),
             Err(Mm1Refusal::Rejected(rejected)) => Err(rejected),
@@ -188,6 +192,23 @@ impl Endpoint {
                 Err(Rejected::NoProposalChosen)
             }
         }
+    }
+
+    /// Whether any key could fit a peer at this address. A client has keys for its servers only.
+    fn has_key_for(&self, path: Path) -> bool {
+        self.ctx.config.candidates(path.remote.ip()).next().is_some()
+            || !self.connected_psks(path).is_empty()
+    }
+
+    /// Reports once, and says nothing: an attempt without a key cannot come to anything.
+    fn refuse_keyless(&mut self, path: Path, initiation: Initiation, now: Instant) {
+        self.table.spend(initiation, now);
+        if self.ctx.config.psks.is_empty() {
+            return;
+        }
+        let stage = Stage::Proposal;
+        let cause = FailureCause::IdentityNotAllowed(Identity::address(path.remote.ip()));
+        self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false });
     }
 
     fn refuse_mm1(

@@ -28,8 +28,8 @@ const WINDOWS_SUITES: [(u8, Option<u16>, Option<u16>); 5] = [
     (11, None, Some(2)),
 ];
 
-fn windows_ids() -> Option<(Vec<u8>, Vec<u8>)> {
-    Some((udp("192.168.1.10", 1701), udp("198.51.100.1", 1701)))
+fn windows_ids() -> (Vec<u8>, Vec<u8>) {
+    (udp("192.168.1.10", 1701), udp("198.51.100.1", 1701))
 }
 
 /// SPIs that the server sends on.
@@ -42,7 +42,7 @@ fn sends_on(net: &Net, spi: u32) -> bool {
 }
 
 fn windows_payloads(fake: &Fake, spi: u32) -> Out {
-    fake.payloads(esp_offer(&WINDOWS_SUITES, spi, 4, None, true), windows_ids())
+    fake.payloads(esp_offer(&WINDOWS_SUITES, spi, 4, None, true), Some(windows_ids()))
         .with(PayloadType::NAT_OA, original("192.168.1.10"))
         .with(PayloadType::NAT_OA, original("198.51.100.1"))
 }
@@ -72,7 +72,7 @@ fn windows_10_connects_with_p384_and_aes256() {
     assert_eq!((child.local_port, child.remote_port), (1701, 1701));
 
     // Identities come back unchanged; the server names the address it sees, then its own.
-    let (own, servers) = windows_ids().unwrap();
+    let (own, servers) = windows_ids();
     assert_eq!(quick.all(PayloadType::ID), [own, servers]);
     let addresses = [original("203.0.113.5"), original("10.0.0.5")];
     assert_eq!(quick.all(PayloadType::NAT_OA), addresses);
@@ -109,7 +109,7 @@ fn message_2_says_nothing_that_windows_did_not_say_first() {
     let vids: Vec<&[u8]> = chain.all(PayloadType::VENDOR_ID).collect();
     assert_eq!(vids, [VendorId::Rfc3947.bytes()], "no DPD");
     let sa = codec::SaBody::read(chain.required(PayloadType::SA).unwrap()).unwrap();
-    let offered = codec::SaBody::read(&fake.profile.sa_body(28_800)).unwrap();
+    let offered = codec::SaBody::read(&fake.profile.sa_body()).unwrap();
     assert_eq!(sa.proposals[0].transforms, offered.proposals[0].transforms[..1]);
 }
 
@@ -118,7 +118,7 @@ fn null_and_des_are_never_chosen() {
     let mut net = Net::server(server_config());
     let fake = Fake::connect(fake::windows10(), 0, &mut net);
     let offer = esp_offer(&WINDOWS_SUITES[3..], 0xb100_0001, 4, None, true);
-    let refused = fake.quick_mode(&mut net, 1, fake.payloads(offer, windows_ids()));
+    let refused = fake.quick_mode(&mut net, 1, fake.payloads(offer, Some(windows_ids())));
     assert_eq!(refused.err(), Some(Rejected::NoProposalChosen));
     assert!(net.nodes[0].inbound.is_empty() && net.nodes[0].endpoint.inbound_spis() == 0);
     let told = fake.read_informational(&net.taken.pop_front().unwrap().bytes);
@@ -325,7 +325,7 @@ fn mikrotik_wants_modp1024_in_quick_mode_which_is_legacy() {
         let offer = esp_offer(&[AES256_SHA1], 0xb100_0001, 4, Some(2), false);
         let job = DhJob::Generate { group: DhGroup::Modp1024, seed: [9; 32] };
         let Ok(DhOutput::KeyPair(pair)) = isthmus_crypto_aws::provider().dh(&job) else { panic!() };
-        let payloads = fake.payloads(offer, windows_ids()).with(PayloadType::KE, pair.public);
+        let payloads = fake.payloads(offer, Some(windows_ids())).with(PayloadType::KE, pair.public);
         fake.quick_mode(&mut net, 5, payloads).map(|_| ())
     };
     assert_eq!(attempt(modern()), Err(Rejected::NoProposalChosen));
@@ -338,7 +338,7 @@ fn chrome_os_gets_its_first_choice_of_gcm() {
     let fake = Fake::connect(fake::network_manager(), 0, &mut net);
     let suites = [(20, Some(128), None), (12, Some(128), Some(5))];
     let offer = esp_offer(&suites, 0xb100_0001, 4, None, false);
-    fake.quick_mode(&mut net, 5, fake.payloads(offer, windows_ids())).unwrap();
+    fake.quick_mode(&mut net, 5, fake.payloads(offer, Some(windows_ids()))).unwrap();
     assert_eq!(net.nodes[0].children[0].suite, EspSuite::Aes128Gcm16);
 }
 

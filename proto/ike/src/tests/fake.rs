@@ -19,6 +19,8 @@ pub(super) struct Profile {
     /// Encryption, key bits, hash, group.
     pub(super) ike: Vec<(u16, Option<u16>, u16, u16)>,
     pub(super) vids: Vec<Vec<u8>>,
+    /// Life duration.
+    pub(super) seconds: u32,
     /// Life duration in four bytes, as Windows sends it.
     pub(super) long_duration: bool,
     pub(super) nat_d: PayloadType,
@@ -83,7 +85,7 @@ fn link(next: u8, body: &[u8]) -> Vec<u8> {
 
 impl Profile {
     /// The body of the SA payload, laid out by hand.
-    pub(super) fn sa_body(&self, seconds: u32) -> Vec<u8> {
+    pub(super) fn sa_body(&self) -> Vec<u8> {
         let count = self.ike.len();
         let mut transforms = Vec::new();
         for (index, (encryption, bits, hash, group)) in self.ike.iter().enumerate() {
@@ -95,9 +97,9 @@ impl Profile {
             body.extend(attribute(3, 1));
             body.extend(attribute(11, 1));
             if self.long_duration {
-                body.extend(long_attribute(12, seconds));
+                body.extend(long_attribute(12, self.seconds));
             } else {
-                body.extend(attribute(12, u16::try_from(seconds).unwrap()));
+                body.extend(attribute(12, u16::try_from(self.seconds).unwrap()));
             }
             let next = if index + 1 < count { 3 } else { 0 };
             transforms.extend(link(next, &body));
@@ -212,7 +214,7 @@ impl Fake {
     }
 
     pub(super) fn mm1(&mut self) -> Vec<u8> {
-        self.sa_i = self.profile.sa_body(28_800);
+        self.sa_i = self.profile.sa_body();
         let mut out = Out::new().with(PayloadType::SA, self.sa_i.as_slice());
         for vid in &self.profile.vids {
             out.push(PayloadType::VENDOR_ID, vid.as_slice());
@@ -477,7 +479,9 @@ impl Fake {
     pub(super) fn delete_esp(&self, id: u32, spis: &[u32]) -> Vec<u8> {
         let count = u16::try_from(spis.len()).unwrap().to_be_bytes();
         let mut body = [&[0, 0, 0, 1, 3, 4][..], &count].concat();
-        spis.iter().for_each(|spi| body.extend(spi.to_be_bytes()));
+        for spi in spis {
+            body.extend(spi.to_be_bytes());
+        }
         self.informational(id, Out::new().with(PayloadType::DELETE, body))
     }
 
@@ -539,6 +543,7 @@ pub(super) fn windows10() -> Profile {
             "26244d38eddb61b3172a36e3d0cfb819",
             "e3a5966a76379fe707228231e5ce8652",
         ]),
+        seconds: 28_800,
         long_duration: true,
         nat_d: PayloadType::NAT_D,
         initial_contact: false,
@@ -550,6 +555,7 @@ pub(super) fn windows_xp() -> Profile {
     Profile {
         ike: vec![(5, None, 2, 14), (5, None, 2, 2), (5, None, 1, 2), (1, None, 2, 1)],
         vids: vids(&["1e2b516905991c7d7c96fcbfb587e461 00000003", DRAFT02N]),
+        seconds: 28_800,
         long_duration: true,
         nat_d: PayloadType::NAT_D_DRAFT,
         initial_contact: false,
@@ -579,6 +585,7 @@ pub(super) fn apple() -> Profile {
     Profile {
         ike,
         vids: vids(&all),
+        seconds: 28_800,
         long_duration: false,
         nat_d: PayloadType::NAT_D,
         initial_contact: true,
@@ -606,6 +613,7 @@ pub(super) fn android() -> Profile {
             "4048b7d56ebce88525e7de7f00d6c2d3 80000000",
             DPD,
         ]),
+        seconds: 28_800,
         long_duration: false,
         nat_d: PayloadType::NAT_D,
         initial_contact: true,
@@ -617,6 +625,7 @@ pub(super) fn network_manager() -> Profile {
     Profile {
         ike: vec![(7, Some(256), 4, 14), (7, Some(256), 2, 14), (7, Some(256), 2, 20)],
         vids: vids(&[DPD, RFC3947, "882fe56d6fd20dbc2251613b2ebe5beb"]),
+        seconds: 28_800,
         long_duration: false,
         nat_d: PayloadType::NAT_D,
         initial_contact: true,

@@ -217,6 +217,9 @@ impl Net {
     }
 
     fn route(&self, from: usize, path: Path) -> Option<(usize, Path)> {
+        if from != 0 && path.remote.ip().to_string() != SERVER_PUBLIC {
+            return None;
+        }
         if from != 0 {
             let remote = self.outside(from, path.local);
             let local = SocketAddr::new(self.nodes[0].ip, path.remote.port());
@@ -237,14 +240,11 @@ impl Net {
         while let Some(action) = self.nodes[index].endpoint.poll_action() {
             if let Action::Transmit { path, marked, bytes } = action {
                 self.nodes[index].log.push("transmit".to_string());
-                match self.route(index, path) {
-                    Some((to, path)) => {
-                        self.launch(Packet { from: index, to, path, marked, bytes });
-                    }
-                    None => {
-                        let packet = Packet { from: index, to: index, path, marked, bytes };
-                        self.taken.push_back(packet);
-                    }
+                if let Some((to, path)) = self.route(index, path) {
+                    self.launch(Packet { from: index, to, path, marked, bytes });
+                } else {
+                    let packet = Packet { from: index, to: index, path, marked, bytes };
+                    self.taken.push_back(packet);
                 }
             } else if let Action::Offload { id, job } = action {
                 self.nodes[index].log.push("offload".to_string());

@@ -53,7 +53,10 @@ fn a_key_for_an_address_is_tried_for_that_address_only() {
     let right = Config { psks: vec![psk(1, b"k", at("203.0.113.5"))], ..server_config() };
     connect_with_secret(right, b"k").assert_agreed(1, 1);
     let wrong = Config { psks: vec![psk(1, b"k", at("203.0.113.6"))], ..server_config() };
-    assert_eq!(connect_with_secret(wrong, b"k").nodes[0].failed[0].cause, FailureCause::WrongPsk);
+    let net = connect_with_secret(wrong, b"k");
+    let nobody = Identity::parse("203.0.113.5");
+    assert_eq!(net.nodes[0].failed[0].cause, FailureCause::IdentityNotAllowed(nobody));
+    assert_eq!(net.bytes_from(0), 0, "nothing to say to an address without a key");
 }
 
 #[test]
@@ -212,11 +215,6 @@ fn the_initiator_rekeys_its_child_for_days_and_traffic_never_lacks_one() {
 
 #[test]
 fn a_responder_does_not_rekey_by_itself_and_expires_what_is_not_renewed() {
-    let mut net = Net::simple(Nat::Client);
-    net.connect(1);
-    net.run_secs(1);
-    // The client falls silent; nobody runs DPD.
-    net.fate(|_, packet| if packet.from == 1 { Fate::Drop } else { Fate::Deliver });
     let config = Config { dpd_interval: None, ..server_config() };
     let mut quiet =
         Net::new(Nat::Client, config.clone(), Config { dpd_interval: None, ..client_config() });
@@ -544,4 +542,118 @@ fn many_peers_share_one_endpoint() {
     fakes[41].tell(&mut net, &fakes[41].delete_ike(9)).unwrap();
     assert_eq!(net.nodes[0].endpoint.ike_sas(), 99);
     assert_eq!(net.nodes[0].inbound.len(), 100, "children outlive their IKE SA");
+}
+
+#[test]
+fn lifetimes_beyond_reason_are_cut() {
+    let mut net = Net::server(server_config());
+    let mut profile = fake::windows10();
+    profile.seconds = u32::MAX;
+    let fake = Fake::connect(profile, 0, &mut net);
+    let server = net.server_peer();
+    let offer = esp_offer(&[(12, Some(256), Some(2))], 0xb100_0001, 4, None, false);
+    // The duration in seconds is the first one of the transform.
+    let at = offer.windows(8).position(|w| w == [0, 2, 0, 4, 0, 0, 0x0e, 0x10]).unwrap();
+    let mut offer = offer;
+    offer[at + 4..at + 8].fill(0xff);
+    fake.quick_mode(&mut net, 1, fake.payloads(offer, None)).unwrap();
+    let inbound = net.nodes[0].inbound.values().next().unwrap();
+    assert_eq!(inbound.lifetime.time, bounds::CHILD_LIFETIME_MAX);
+    net.run(bounds::IKE_LIFETIME_MAX);
+    assert_eq!(net.nodes[0].endpoint.ike_sas(), 0, "no child for days");
+    assert_eq!(net.nodes[0].down, [(server, DownReason::Childless)]);
+}
+
+#[test]
+fn a_failed_computation_ends_the_attempt_with_a_report() {
+    let mut net = Net::simple(Nat::Client);
+    net.hold_jobs = true;
+    let peer = net.connect(1);
+    net.flow();
+    let (node, id, _) = net.jobs.pop().unwrap();
+    assert_eq!(node, 1);
+    let error = isthmus_crypto::CryptoError::Unsupported;
+    net.nodes[1].endpoint.handle_job(id, Err(error), net.now);
+    net.drain(1);
+    let failure = &net.nodes[1].failed[0];
+    assert_eq!((failure.peer, failure.stage), (Some(peer), Stage::KeyExchange));
+    assert_eq!(failure.cause, FailureCause::BadKeyExchange(error));
+    net.run_secs(31);
+    net.assert_nothing_left();
+}
+
+#[test]
+fn a_late_result_of_a_computation_finds_nobody() {
+    let mut net = Net::simple(Nat::Client);
+    net.hold_jobs = true;
+    net.connect(1);
+    net.flow();
+    net.run_secs(31);
+    net.assert_nothing_left();
+    net.work();
+    net.flow();
+    net.assert_nothing_left();
+    assert_eq!(net.nodes[1].failed.len(), 1);
+}
+
+#[test]
+fn nothing_to_offer_is_an_error_at_once() {
+    let client = Config { ike: Vec::new(), ..client_config() };
+    let mut net = Net::new(Nat::Client, server_config(), client);
+    let params = net.params(1);
+    let result = net.nodes[1].endpoint.connect(params, net.now);
+    assert_eq!(result, Err(Rejected::NoProposalChosen));
+    net.assert_nothing_left();
+}
+
+#[test]
+fn peers_are_bounded_and_so_many_cost_little_each() {
+    let mut net = Net::simple(Nat::Client);
+    let params = net.params(1);
+    let endpoint = &mut net.nodes[1].endpoint;
+    for _ in 0..bounds::PEERS_MAX {
+        endpoint.connect(params.clone(), net.now).unwrap();
+        while endpoint.poll_action().is_some() {}
+    }
+    assert_eq!(endpoint.connect(params, net.now), Err(Rejected::PeerLimit));
+    assert_eq!(endpoint.peers(), bounds::PEERS_MAX);
+    endpoint.handle_timeout(net.now + Duration::from_secs(31));
+    assert_eq!(endpoint.peers(), 0);
+}
+
+#[test]
+fn a_server_may_rekey_the_ike_sa_of_its_client_and_nobody_else_may() {
+    let mut net = Net::simple(Nat::Both);
+    let peer = net.connect(1);
+    net.run_secs(1);
+    let server = net.server_peer();
+    net.nodes[0].endpoint.rekey_ike(server, net.now);
+    net.drain(0);
+    net.run_secs(10);
+    assert_eq!((net.nodes[1].rekeyed, net.nodes[1].up.len()), (1, 1));
+    assert!(net.nodes[1].up.contains_key(&peer));
+    // The client has no configured keys, so a stranger who knows the secret gets nowhere with it.
+    let mut stranger = Fake::new(fake::network_manager(), 3);
+    stranger.path.local.set_ip(net.nodes[1].ip);
+    let say = |net: &mut Net, fake: &Fake, bytes: Vec<u8>| {
+        let packet = Packet { from: 1, to: 1, path: fake.path, marked: fake.marked, bytes };
+        let result = net.deliver(&packet);
+        (result, net.taken.pop_front().map(|packet| packet.bytes))
+    };
+    let mm1 = stranger.mm1();
+    assert_eq!(say(&mut net, &stranger, mm1), (Err(Rejected::NoPsk), None));
+    // Nor under the server's address, with another secret.
+    let mut forger = Fake::new(fake::network_manager(), 3);
+    forger.path = net.nodes[1].up[&peer].path;
+    forger.marked = true;
+    forger.psk = b"a guess".to_vec();
+    let mm1 = forger.mm1();
+    say(&mut net, &forger, mm1).0.unwrap();
+    let mm2 = net.flight.pop_front().unwrap().bytes;
+    let mm3 = forger.mm3(&mm2);
+    say(&mut net, &forger, mm3).0.unwrap();
+    let mm4 = net.flight.pop_front().unwrap().bytes;
+    let mm5 = forger.mm5(&mm4);
+    assert_eq!(say(&mut net, &forger, mm5).0, Err(Rejected::Undecryptable));
+    assert_eq!((net.nodes[1].up.len(), net.nodes[1].rekeyed), (1, 1));
 }

@@ -20,9 +20,7 @@ impl Routes {
     /// Leads a prefix to a session. A session that had it gets it back when this one is gone.
     pub(crate) fn insert(&mut self, prefix: IpNet, session: Key) {
         let prefix = prefix.trunc();
-        if let Some(before) = self.set(prefix, Some(session))
-            && before != session
-        {
+        if let Some(before) = self.set(prefix, Some(session)) {
             self.shadowed.retain(|route| *route != (prefix, session));
             self.shadowed.push((prefix, before));
         }

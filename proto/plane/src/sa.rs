@@ -58,16 +58,15 @@ impl Inbound {
         origins: &[Origin],
         results: &mut Vec<Result<u8, EspDrop>>,
     ) -> Opened {
-        let before = self.sa.window().top();
         self.sa.open_batch(run, results);
         let top = self.sa.window().top();
         let authentic =
             origins.iter().zip(results.iter()).filter(|(_, result)| is_authentic(**result));
-        let mut newest = None;
-        let mut any = false;
+        // A number is taken once, so a packet with the highest number has just raised it.
+        let (mut newest, mut any) = (None, false);
         for (origin, _) in authentic {
             any = true;
-            if top > before && u64::from(origin.sequence) == top & u64::from(u32::MAX) {
+            if u64::from(origin.sequence) == top & u64::from(u32::MAX) {
                 newest = Some((self.age, *origin));
             }
         }

@@ -133,10 +133,8 @@ impl Tables {
             }
         }
         if let Some(peer) = self.peers.get_mut(params.peer) {
-            let ids = (params.local_tunnel, params.local_session);
-            if peer.sessions.get(&ids) == Some(&session) {
-                peer.sessions.remove(&ids);
-            }
+            // Ids lead to one session at a time: opening one closes what had its ids.
+            peer.sessions.remove(&(params.local_tunnel, params.local_session));
         }
     }
 

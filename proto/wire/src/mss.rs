@@ -127,6 +127,12 @@ mod tests {
         let mut later_fragment = fixture::tcp_v4(&[2, 4, 0x05, 0xb4]);
         later_fragment[7] = 1;
         assert_eq!(clamp(&mut later_fragment, 100), Clamped::Unchanged);
+        let inside =
+            [&[6, 0, 0, 8, 0, 0, 0, 1][..], &fixture::tcp_syn(&[2, 4, 0x05, 0xb4])].concat();
+        let mut later_fragment = fixture::ipv6(44, &inside);
+        assert_eq!(clamp(&mut later_fragment, 100), Clamped::Unchanged);
+        later_fragment[43] = 1;
+        assert_eq!(clamp(&mut later_fragment, 100), Clamped::Lowered { from: 1460 });
         let mut udp = fixture::IPV4_UDP;
         assert_eq!(clamp(&mut udp, 100), Clamped::Unchanged);
     }

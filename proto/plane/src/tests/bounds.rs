@@ -88,4 +88,9 @@ fn buffers_come_back_whatever_became_of_the_packet() {
     let len = batch.len();
     gateway.net(batch);
     assert_eq!(gateway.out.tun.len() + gateway.out.free.len(), len);
+
+    client.out.free.clear();
+    let whole = super::fixture::may_fragment(udp("10.0.0.2", SERVER, 1400));
+    client.tun(&[whole]);
+    assert_eq!((client.sent().len(), client.out.free.len()), (2, 1), "the uncut packet");
 }

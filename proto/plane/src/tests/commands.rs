@@ -1,6 +1,7 @@
 //! Commands in any order, twice, and about things that are gone.
 
 use alloc::vec;
+use alloc::vec::Vec;
 
 use isthmus_crypto::EspKeys;
 
@@ -102,12 +103,64 @@ fn a_session_with_the_ids_of_another_replaces_it() {
     let (mut gateway, mut client) = connected(&link);
     let params = SessionParams { session: key(9), ..link.gateway_session() };
     gateway.apply(Command::OpenSession(params));
+    assert_eq!(gateway.counters().sessions.len(), 1);
     // Closing the one that was replaced changes nothing.
     gateway.apply(Command::CloseSession { session: link.session() });
     up(&link, &[udp("10.0.0.2", SERVER, 60)], &mut client, &mut gateway);
     let counters = gateway.counters();
     assert_eq!(counters.sessions.len(), 1);
     assert_eq!((counters.sessions[0].0, counters.sessions[0].1.received.packets), (key(9), 1));
+}
+
+#[test]
+fn a_session_in_the_slot_of_another_replaces_it() {
+    let link = Link::new(1);
+    let (mut gateway, mut client) = connected(&link);
+    let params = SessionParams {
+        session: isthmus_core::Key::from_raw(2 << 20 | 1),
+        local_session: 99,
+        destinations: vec![],
+        ..link.gateway_session()
+    };
+    gateway.apply(Command::OpenSession(params));
+    gateway.tun(&[udp(SERVER, "10.0.0.2", 60)]);
+    assert_eq!(gateway.drops(DropReason::NoRoute), 1);
+    up(&link, &[udp("10.0.0.2", SERVER, 60)], &mut client, &mut gateway);
+    assert_eq!(gateway.l2tp().len(), 1, "its ids lead nowhere");
+}
+
+#[test]
+fn a_session_that_changes_hands_begins_anew() {
+    let (one, two) = (Link::new(1), Link::new(2));
+    let (mut gateway, mut first, mut second) = (End::new(1), End::new(2), End::new(3));
+    one.connect(&mut gateway, &mut first);
+    two.install(0, &mut gateway, &mut second);
+    second.apply(Command::OpenSession(two.client_session()));
+    up(&one, &[udp("10.0.0.2", SERVER, 60)], &mut first, &mut gateway);
+    let params = SessionParams { peer: two.peer(), ..one.gateway_session() };
+    gateway.apply(Command::OpenSession(params));
+    up(&two, &[udp("10.0.0.2", SERVER, 60)], &mut second, &mut gateway);
+    gateway.reports();
+    assert_eq!(gateway.counters().sessions[0].1.received.packets, 1);
+    up(&one, &[udp("10.0.0.2", SERVER, 60)], &mut first, &mut gateway);
+    assert_eq!(gateway.delivered().len(), 2, "the first peer lost it");
+}
+
+#[test]
+fn a_peer_that_goes_takes_no_sa_of_another() {
+    let (one, two) = (Link::new(1), Link::new(2));
+    let (mut gateway, mut first, mut second) = (End::new(1), End::new(2), End::new(3));
+    one.connect(&mut gateway, &mut first);
+    two.connect(&mut gateway, &mut second);
+    // The slot of the first peer's SA serves the second, until the same SPI comes round again.
+    for spi in [2 << 20 | 1, one.spi(0)] {
+        let mut sa = two.gateway_inbound(1);
+        sa.sa.params.spi = spi;
+        gateway.apply(Command::InstallInbound(sa));
+    }
+    gateway.apply(Command::RemovePeer { peer: one.peer() });
+    let spis: Vec<u32> = gateway.counters().sas.iter().map(|sa| sa.spi).collect();
+    assert!(spis.contains(&one.spi(0)));
 }
 
 #[test]

@@ -166,6 +166,13 @@ fn bad_content_of_an_authentic_packet_is_dropped() {
         assert_eq!(fresh.drops(DropReason::BadL2tp), 1, "{content:?}");
         assert!(fresh.delivered().is_empty() && fresh.l2tp().is_empty());
     }
+    // Bytes behind the UDP length hide traffic (RFC 4303 §2.7) and are not passed on.
+    let control = [0xc8, 0x02, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0];
+    let (mut fresh, _) = connected(&link);
+    let padded = [&[6, 165, 6, 165, 0, 20, 0, 0], &control[..], &[0; 30]].concat();
+    fresh.net(vec![sealed(&link, 17, &padded)]);
+    assert_eq!(fresh.l2tp(), [(link.peer(), control.to_vec())]);
+
     gateway.net(vec![sealed(&link, 59, b"noise")]);
     assert_eq!(gateway.drops(DropReason::Dummy), 1);
 }
@@ -225,13 +232,17 @@ fn a_frame_that_is_not_the_packet_it_claims_to_be_is_dropped() {
 #[test]
 fn what_the_tun_device_gives_without_a_session_is_dropped() {
     let link = Link::new(1);
-    let (mut gateway, _) = connected(&link);
+    let (mut gateway, mut client) = connected(&link);
     let v4 = udp(SERVER, "10.0.0.2", 60);
     let junk: [&[u8]; 4] = [&[], &[0x45], &v4[..59], &[0x20; 60]];
     gateway.tun(&junk);
     assert_eq!(gateway.drops(DropReason::NotIp), 4);
     gateway.tun(&[udp(SERVER, "10.0.0.9", 60), udp("::2", "::1", 60)]);
     assert_eq!(gateway.drops(DropReason::NoRoute), 2);
+    // What follows a packet is not sent.
+    let padded = [&v4[..], &[0; 9]].concat();
+    super::fixture::down(&link, &[padded], &mut gateway, &mut client);
+    assert_eq!(client.delivered(), [&v4[..]]);
     gateway.apply(Command::RemoveOutbound { peer: link.peer(), spi: link.spi(0) });
     gateway.tun(&[v4]);
     assert_eq!(gateway.drops(DropReason::NoOutboundSa), 1);

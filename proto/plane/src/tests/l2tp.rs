@@ -111,7 +111,13 @@ fn dhcp_goes_to_control_where_wanted() {
         ..link.gateway_session()
     }));
     up(&link, core::slice::from_ref(&inform), &mut client, &mut gateway);
-    assert_eq!(gateway.delivered(), [inform]);
+    assert_eq!(gateway.delivered(), [inform.clone()]);
+    gateway.apply(Command::OpenSession(link.gateway_session()));
+    // The bytes of a later fragment are no ports.
+    let mut fragment = inform;
+    fragment[7] = 9;
+    up(&link, &[&fragment], &mut client, &mut gateway);
+    assert_eq!(gateway.delivered(), [fragment]);
     let spoofed = udp_to_port("0.0.0.0", "255.255.255.255", 67);
     up(&link, &[spoofed], &mut client, &mut gateway);
     assert_eq!(gateway.drops(DropReason::SourceNotAllowed), 1);
@@ -122,13 +128,17 @@ fn late_and_repeated_data_messages_are_dropped_where_they_are_numbered() {
     let link = Link::new(1);
     let (mut gateway, mut client) = connected(&link);
     let frame = [&[0xff, 3, 0, 0x21][..], &udp("10.0.0.2", SERVER, 60)].concat();
-    let mut send = |ns: u8| {
+    let mut send = |ns: u8, gateway: &mut End| {
         let message = [&[0x08, 2, 0, 11, 0, 12, 0, ns, 0, 0], &frame[..]].concat();
         gateway.net(l2tp_up(&link, 1701, &message, &mut client));
         gateway.delivered().len()
     };
-    assert_eq!([5, 6, 6, 8, 7, 9].map(&mut send), [1, 1, 0, 1, 0, 1]);
-    assert_eq!(gateway.drops(DropReason::LateOrTwice), 2);
+    assert_eq!([5, 6, 6, 8, 7, 9].map(|ns| send(ns, &mut gateway)), [1, 1, 0, 1, 0, 1]);
+    // A change of parameters forgets nothing.
+    let params = crate::SessionParams { mtu: 1200, ..link.gateway_session() };
+    gateway.apply(Command::OpenSession(params));
+    assert_eq!([9, 10].map(|ns| send(ns, &mut gateway)), [0, 1]);
+    assert_eq!(gateway.drops(DropReason::LateOrTwice), 3);
 }
 
 #[test]
@@ -156,6 +166,29 @@ fn data_and_frames_from_control_share_one_sequence() {
         .map(|(_, bytes)| isthmus_l2tp::data::Header::read(&bytes).unwrap().0.sequence)
         .collect();
     assert_eq!(numbers, [4, 5, 6, 7].map(|ns| Some((ns, 0))));
+}
+
+#[test]
+fn each_session_of_a_peer_has_its_own_sequence() {
+    let link = Link::new(1);
+    let (mut gateway, mut client) = connected(&link);
+    for (slot, first) in [(1, 100), (2, 200), (3, 300)] {
+        gateway.apply(Command::OpenSession(crate::SessionParams {
+            session: super::fixture::key(slot),
+            local_session: 12 + u16::try_from(slot).unwrap(),
+            remote_session: 22 + u16::try_from(slot).unwrap(),
+            sequence: Some(first),
+            ..link.gateway_session()
+        }));
+    }
+    for session in [25, 24, 23, 24] {
+        let bytes = vec![0x08, 2, 0, 21, 0, session, 0, 0, 0, 0, 0xc0, 0x21];
+        let (peer, port) = (link.peer(), 1701);
+        gateway.apply(Command::SendL2tp { peer, local_port: port, remote_port: port, bytes });
+    }
+    client.net(link.to_client(&mut gateway.sent()));
+    let numbers: Vec<u8> = client.l2tp().iter().map(|(_, bytes)| bytes[7]).collect();
+    assert_eq!(numbers, [44, 200, 100, 201], "44 is 300 without its upper byte");
 }
 
 #[test]

@@ -163,6 +163,15 @@ mod tests {
     }
 
     #[test]
+    fn the_length_of_an_authentication_header_is_in_units_of_four() {
+        // Length 4: 24 bytes, 12 of them the ICV (RFC 4302 §2.2).
+        let header = [&[17, 4][..], &[0; 22]].concat();
+        let packet = fixture::ipv6(51, &[&header[..], b"udp"].concat());
+        let upper = Ipv6::new(&packet).unwrap().upper().unwrap();
+        assert_eq!((upper.protocol, upper.payload), (17, &b"udp"[..]));
+    }
+
+    #[test]
     fn the_walk_does_not_read_the_inside_of_a_later_fragment() {
         let packet = fixture::ipv6(44, &[0, 0, 0, 8, 0, 0, 0, 9, 60, 255]);
         let upper = Ipv6::new(&packet).unwrap().upper().unwrap();

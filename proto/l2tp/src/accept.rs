@@ -55,12 +55,7 @@ impl Endpoint {
         };
         let Body::Sccrq(greeting) = body else { return Err(Rejected::UnknownTunnel(0)) };
         let same = |t: &&Tunnel| t.channel.remote() == greeting.tunnel && t.to_port == from_port;
-        let rivals: Vec<TunnelId> = self
-            .tunnels
-            .values()
-            .filter(|tunnel| !tunnel.initiator && same(tunnel))
-            .map(|tunnel| tunnel.local)
-            .collect();
+        let rivals: Vec<_> = self.tunnels.values().filter(same).map(|t| t.local).collect();
         if let Some(&copy) = rivals.iter().find(|&&id| self.is_copy(id, request, now)) {
             if let Some((tunnel, mut ctx)) = self.lend(copy, now) {
                 tunnel.request_repeated(&mut ctx);

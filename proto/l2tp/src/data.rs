@@ -22,7 +22,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Longest header [`Header::write`] makes, in bytes.
+    /// Longest header [`Header::write_into`] makes, in bytes.
     pub const LEN_MAX: usize = 10;
 
     /// A header without sequence numbers.

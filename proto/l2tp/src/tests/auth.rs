@@ -268,6 +268,30 @@ fn the_calls_of_a_losing_tunnel_go_into_the_winning_one() {
 }
 
 #[test]
+fn a_closing_tunnel_that_is_replaced_goes_down_once() {
+    let mut lac = super::pair::End::new(lac(), 3, LAC_PORT);
+    let now = Instant::from_secs(1);
+    let first = lac.endpoint.open(LNS_PORT, now).unwrap().tunnel;
+    let sccrp = [
+        must(0, &[0, 2]),
+        must(2, &[1, 0]),
+        must(3, &[0; 4]),
+        must(7, b"x"),
+        must(9, &[0x0b, 0x0b]),
+    ];
+    lac.endpoint.handle_control(LNS_PORT, &control((first.0, 0), (0, 1), &sccrp), now).unwrap();
+    lac.endpoint.close(crate::CloseReason::Ended, now);
+    lac.endpoint.open(LNS_PORT, now).unwrap();
+    assert_eq!(lac.endpoint.tunnel_count(), 2);
+    // The LNS asks too, with the id of the tunnel that is closing.
+    lac.endpoint.handle_control(LNS_PORT, &sccrq(), now).unwrap();
+    lac.drain(LNS_PORT);
+    assert_eq!(lac.endpoint.tunnel_count(), 2, "ours that is coming up and theirs");
+    let down = |a: &&Action| matches!(a, Action::TunnelDown { tunnel, .. } if *tunnel == first);
+    assert_eq!(lac.done.iter().filter(down).count(), 1);
+}
+
+#[test]
 fn a_lac_wants_no_tunnel_it_did_not_ask_for() {
     let mut bench = Bench::with(lac());
     let sent = bench.feed(&sccrq());

@@ -303,6 +303,8 @@ fn one_hello_is_under_way_at_a_time() {
     let sent = bench.pass(30 * SECOND);
     let numbers: Vec<_> = sent.iter().map(|m| Header::read(m).unwrap().0.ns).collect();
     assert_eq!(numbers, [2; 6], "the same HELLO at 3, 4, 6, 10, 18 and 26 s");
+    let tunnel = bench.up().session.tunnel.0;
+    assert!(bench.feed(&control((tunnel, 0), (4, 3), &[])).is_empty(), "no other one waits");
 }
 
 #[test]

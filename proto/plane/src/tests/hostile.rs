@@ -239,10 +239,11 @@ fn what_the_tun_device_gives_without_a_session_is_dropped() {
     assert_eq!(gateway.drops(DropReason::NotIp), 4);
     gateway.tun(&[udp(SERVER, "10.0.0.9", 60), udp("::2", "::1", 60)]);
     assert_eq!(gateway.drops(DropReason::NoRoute), 2);
-    // What follows a packet is not sent.
-    let padded = [&v4[..], &[0; 9]].concat();
+    // What follows a packet is not sent, so it fits the MTU.
+    let full = udp(SERVER, "10.0.0.2", 1300);
+    let padded = [&full[..], &[0; 9]].concat();
     super::fixture::down(&link, &[padded], &mut gateway, &mut client);
-    assert_eq!(client.delivered(), [&v4[..]]);
+    assert_eq!(client.delivered(), [full]);
     gateway.apply(Command::RemoveOutbound { peer: link.peer(), spi: link.spi(0) });
     gateway.tun(&[v4]);
     assert_eq!(gateway.drops(DropReason::NoOutboundSa), 1);

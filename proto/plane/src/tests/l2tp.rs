@@ -111,7 +111,7 @@ fn dhcp_goes_to_control_where_wanted() {
         ..link.gateway_session()
     }));
     up(&link, core::slice::from_ref(&inform), &mut client, &mut gateway);
-    assert_eq!(gateway.delivered(), [inform.clone()]);
+    assert_eq!(gateway.delivered(), core::slice::from_ref(&inform));
     gateway.apply(Command::OpenSession(link.gateway_session()));
     // The bytes of a later fragment are no ports.
     let mut fragment = inform;

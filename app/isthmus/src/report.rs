@@ -200,7 +200,14 @@ impl Report {
             .map_or_else(String::new, |place| format!("{}:{}", place.file.display(), place.line))
     }
 
-    /// One line for a log: the first error and how many more there are.
+    /// `file:line` of the first error; empty when none has a place.
+    pub fn first_error_place(&self) -> String {
+        let problems = self.problems();
+        let mut errors = problems.iter().filter(|p| p.severity == Severity::Error);
+        errors.find_map(|p| p.at).map(|at| self.place(at)).unwrap_or_default()
+    }
+
+    /// One line: the first error and how many more there are.
     pub fn summary(&self) -> String {
         let problems = self.problems();
         let Some(first) = problems.iter().find(|p| p.severity == Severity::Error) else {

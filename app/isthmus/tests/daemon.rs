@@ -169,6 +169,11 @@ fn a_changed_users_file_is_noticed() {
     daemon
         .wait_for("a complaint in the log", |daemon| daemon.log().contains("unknown key `adress`"));
     assert_eq!(daemon.users(), 2);
+    daemon.write("users.toml", "[users.zoe]\ngroup = \"x\"\n");
+    daemon.wait_for("the name in the audit trail", |daemon| daemon.log().contains("`zoe` has"));
+    let named = daemon.log();
+    let named: Vec<_> = named.lines().filter(|line| line.contains("zoe")).collect();
+    assert!(named.iter().all(|line| line.contains(" audit: ")), "{named:?}");
     daemon.write("users.toml", "[users.alice]\npassword = \"a\"\n");
     daemon.wait_for("one user", |daemon| daemon.users() == 1);
     daemon.signal(Signal::INT);

@@ -297,10 +297,10 @@ pub(crate) struct ConnectArgs {
     /// Name of the tunnel device
     #[arg(long, default_value = "isthmus0")]
     pub(crate) interface: String,
-    /// Networks to send through the tunnel, besides those the server names
+    /// Networks to send through the tunnel, besides those the server names; without any, everything
     #[arg(long, value_delimiter = ',', value_name = "NETWORK", conflicts_with = "default_route")]
     pub(crate) routes: Vec<Ipv4Net>,
-    /// Send everything through the tunnel
+    /// Send everything through the tunnel, whatever the server names
     #[arg(long)]
     pub(crate) default_route: bool,
     /// Largest inner packet in bytes

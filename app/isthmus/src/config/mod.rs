@@ -194,3 +194,14 @@ fn holds_secrets(table: &Table) -> bool {
             || entry.node.value.tables().into_iter().any(holds_secrets)
     })
 }
+
+/// A small valid configuration, for tests of what takes one.
+#[cfg(test)]
+pub(crate) fn example_for_tests() -> (Config, Report) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("isthmus.toml");
+    let text =
+        "[[tenant]]\nname = \"acme\"\npsk = \"a long enough secret\"\npool = [\"10.64.0.0/24\"]\n";
+    std::fs::write(&path, text).unwrap();
+    load(&path, &Environment::default()).unwrap()
+}

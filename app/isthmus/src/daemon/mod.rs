@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use isthmus_telemetry::{LogControl, TelemetryError};
+use isthmus_telemetry::{AUDIT, LogControl, TelemetryError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
@@ -32,7 +32,7 @@ use tracing::{error, info, warn};
 
 use crate::api::{self, ControlHandle, ControlRequest, ControlSocket, SocketError};
 use crate::config::{self, Config, Environment};
-use crate::report::{Report, Severity};
+use crate::report::{ProblemView, Report, Severity};
 use crate::users::WATCH_INTERVAL;
 
 /// What `isthmus run` is told.
@@ -107,7 +107,7 @@ where
     let (config, warnings) = config::load(&options.config, &options.environment)
         .map_err(|report| RunError::Config(Box::new(report)))?;
     let log = start_log(&options, &config)?;
-    log_report(&warnings);
+    log_problems(warnings.view());
     let outcome = run_logged(options, Arc::new(config), log, engine).await;
     match &outcome {
         Ok(()) => info!("stopped"),
@@ -223,14 +223,16 @@ fn start_log(options: &RunOptions, config: &Config) -> Result<LogControl, Teleme
 }
 
 /// One line per problem: what was shown at length by `check` must not be lost in a log.
-pub(crate) fn log_report(report: &Report) {
-    for problem in report.view() {
+///
+/// Problems may name users, so they belong to the audit trail.
+pub(crate) fn log_problems(problems: Vec<ProblemView>) {
+    for problem in problems {
         let file = problem.file.unwrap_or_default();
         let line = problem.line.unwrap_or_default();
         let (message, remedy) = (problem.message, problem.remedy);
         match problem.severity {
-            Severity::Error => error!(file, line, remedy, "{message}"),
-            Severity::Warning => warn!(file, line, remedy, "{message}"),
+            Severity::Error => error!(target: AUDIT, file, line, remedy, "{message}"),
+            Severity::Warning => warn!(target: AUDIT, file, line, remedy, "{message}"),
         }
     }
 }

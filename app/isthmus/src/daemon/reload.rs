@@ -13,7 +13,7 @@ use isthmus_telemetry::LogControl;
 use tokio::sync::Mutex;
 use tracing::{error, info};
 
-use super::{Notifier, RunOptions, log_report};
+use super::{Notifier, RunOptions, log_problems};
 use crate::api::{ControlHandle, Refusal, Reload, ReloadOutcome};
 use crate::config::{self, Config};
 use crate::users::UsersWatch;
@@ -49,13 +49,16 @@ impl Reloader {
 
     /// Reloads for a signal: the log is the only place to say what came of it.
     pub(crate) async fn reload_and_log(&self) {
-        if let Err(refusal) = self.reload_now().await {
+        let Err(refusal) = self.reload_now().await else {
+            return;
+        };
+        let mistakes = refusal.problems.len();
+        if mistakes > 0 {
+            error!(mistakes, "the configuration has mistakes; nothing was reloaded");
+        } else {
             error!(reason = refusal.error, remedy = refusal.remedy, "nothing was reloaded");
-            for problem in refusal.problems {
-                let line = problem.line.unwrap_or_default();
-                error!(file = problem.file, line, remedy = problem.remedy, "{}", problem.message);
-            }
         }
+        log_problems(refusal.problems);
     }
 
     /// Reads users files that have changed. One with mistakes leaves the users as they were.
@@ -71,16 +74,16 @@ impl Reloader {
         for tenant in config.tenants.iter_mut().filter(|tenant| changed.contains(&tenant.name)) {
             match config::reload_users(tenant, &auth) {
                 Ok((users, warnings)) => {
-                    log_report(&warnings);
+                    log_problems(warnings.view());
                     if users != tenant.users {
                         tenant.users = users;
                         read.push((tenant.name.clone(), tenant.users.len()));
                     }
                 }
                 Err(report) => {
-                    let reason = report.summary();
-                    error!(tenant = tenant.name, reason, "the users stay as they were");
-                    log_report(&report);
+                    let at = report.first_error_place();
+                    error!(tenant = tenant.name, at, "mistakes; the users stay as they were");
+                    log_problems(report.view());
                 }
             }
         }
@@ -112,7 +115,7 @@ impl Reloader {
                 remedy: String::from("correct them and reload; nothing was changed"),
                 problems: report.view(),
             })?;
-        log_report(&warnings);
+        log_problems(warnings.view());
         let changes = config::compare(&state.running, &new);
         let effective = config::effective(&state.running, &new).map_err(|error| Refusal {
             error,

@@ -50,6 +50,23 @@ impl Endpoint {
         if peer.dpd.unanswered >= DPD_TRIES_MAX {
             return self.remove_peer(peer_id, DownReason::Dead);
         }
+        peer.timers.set(PeerTimer::Dpd, now + DPD_RETRY);
+        self.touch(Owner::Peer(peer_id.0));
+        self.ask(peer_id, key);
+    }
+
+    /// Shows the peer where we are, if it listens: a NAT may have moved us unnoticed, and an IKE SA that
+    /// begins at an unknown address would not be recognised as ours.
+    pub(crate) fn show_path(&mut self, peer_id: PeerId) {
+        let newest = self.newest_sa(peer_id);
+        let listens = self.peers.get(peer_id.0).is_some_and(|p| p.marked && p.vendors.dpd);
+        if let Some(key) = newest.filter(|_| listens) {
+            self.ask(peer_id, key);
+        }
+    }
+
+    fn ask(&mut self, peer_id: PeerId, key: Key) {
+        let Some(peer) = self.peers.get_mut(peer_id.0) else { return };
         // A repeated question keeps its sequence number (RFC 3706 §6.2).
         let fresh = peer.dpd.unanswered == 0;
         let first = || self.ctx.rng.u32() >> 1;
@@ -57,8 +74,6 @@ impl Endpoint {
         let sequence = if fresh { last.wrapping_add(1) } else { last };
         peer.dpd.sequence = Some(sequence);
         peer.dpd.unanswered += 1;
-        peer.timers.set(PeerTimer::Dpd, now + DPD_RETRY);
-        self.touch(Owner::Peer(peer_id.0));
         self.send_dpd(key, NotifyType::R_U_THERE, sequence);
     }
 

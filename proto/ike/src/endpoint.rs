@@ -39,6 +39,11 @@ pub struct Endpoint {
     touched: Vec<Owner>,
 }
 
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<Endpoint>();
+};
+
 /// Who has deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {

@@ -38,14 +38,14 @@ pub enum Rejected {
     NoPsk,
     /// Encrypted before keys exist.
     NotYetEncrypted,
+    /// Too many peers.
+    PeerLimit,
     /// In clear where only encrypted messages count.
     Plain,
     /// Too many quick modes at once, or no SPI left.
     QuickModeLimit,
     /// Quick mode selectors we cannot serve.
     Selectors,
-    /// Too many peers.
-    PeerLimit,
     /// This attempt failed before, and its answer was given.
     Spent,
     /// Does not decrypt to a message.
@@ -73,10 +73,10 @@ impl Rejected {
             Self::NoProposalChosen => "no_proposal_chosen",
             Self::NoPsk => "no_psk",
             Self::NotYetEncrypted => "not_yet_encrypted",
+            Self::PeerLimit => "peer_limit",
             Self::Plain => "plain",
             Self::QuickModeLimit => "quick_mode_limit",
             Self::Selectors => "selectors",
-            Self::PeerLimit => "peer_limit",
             Self::Spent => "spent",
             Self::Undecryptable => "undecryptable",
             Self::UnknownCookies => "unknown_cookies",
@@ -113,10 +113,10 @@ impl fmt::Display for Rejected {
             | Self::NoProposalChosen
             | Self::NoPsk
             | Self::NotYetEncrypted
+            | Self::PeerLimit
             | Self::Plain
             | Self::QuickModeLimit
             | Self::Selectors
-            | Self::PeerLimit
             | Self::Spent
             | Self::Undecryptable
             | Self::UnknownCookies => f.write_str(self.label()),

@@ -64,8 +64,9 @@ pub mod bounds {
     pub use crate::config::PSK_CANDIDATES_MAX;
     pub use crate::dpd::{DPD_RETRY, DPD_TRIES_MAX};
     pub use crate::lifecycle::REKEY_RETRY;
+    pub use crate::main_mode::authentication::MM5_TRIES_MAX;
     pub use crate::main_mode::initiator::HINT_GRACE;
-    pub use crate::main_mode::responder::{BAD_SHARES_MAX, MM5_TRIES_MAX};
+    pub use crate::main_mode::responder::BAD_SHARES_MAX;
     pub use crate::peer::{
         CHILDLESS_MAX, IKE_LIFETIME_MAX, IKE_SAS_PER_PEER_MAX, KEEPALIVE_INTERVAL, PEERS_MAX,
     };

@@ -171,6 +171,7 @@ impl Endpoint {
             let Some(psk) = psk else { return };
             Arc::new(Connect::l2tp(path, path, psk.secret.clone()))
         };
+        self.show_path(id);
         if let Ok(key) = self.initiate(id, connect, (path, marked), true, now) {
             self.set_attempt(id, Some(key));
         }

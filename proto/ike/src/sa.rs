@@ -12,6 +12,7 @@ use crate::codec::Cookies;
 use crate::context::{Context, Digest};
 use crate::error::Rejected;
 use crate::keys::IkeKeys;
+use crate::main_mode::authentication::AwaitMm5;
 use crate::main_mode::{initiator, responder};
 use crate::quick_mode::Quick;
 use crate::vendor::Vendors;
@@ -28,7 +29,7 @@ pub(crate) enum State {
     // Responder.
     AwaitMm3(Box<responder::AwaitMm3>),
     AgreeingAsResponder(Box<responder::Agreeing>),
-    AwaitMm5(Box<responder::AwaitMm5>),
+    AwaitMm5(Box<AwaitMm5>),
     // Initiator.
     AwaitMm2(Box<initiator::AwaitMm2>),
     Generating(Box<initiator::Generating>),

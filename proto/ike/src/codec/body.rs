@@ -293,6 +293,14 @@ mod tests {
     }
 
     #[test]
+    fn notifications_and_deletes_may_name_the_doi_of_isakmp_but_no_other() {
+        for (doi, good) in [(0, true), (1, true), (2, false)] {
+            assert_eq!(Notification::read(&[0, 0, 0, doi, 1, 0, 0, 14]).is_ok(), good);
+            assert_eq!(Delete::read(&[0, 0, 0, doi, 3, 4, 0, 0]).is_ok(), good);
+        }
+    }
+
+    #[test]
     fn nonces_have_eight_to_256_bytes() {
         for (len, good) in [(0, false), (7, false), (8, true), (256, true), (257, false)] {
             assert_eq!(read_nonce(&vec![0; len]).is_ok(), good, "{len} bytes");

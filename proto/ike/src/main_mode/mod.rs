@@ -13,6 +13,7 @@
 //! Each file has the `admit` functions, which see state and cannot change it, and the `commit`
 //! methods on the endpoint, which are given what `admit` proved.
 
+pub(crate) mod authentication;
 pub(crate) mod initiator;
 pub(crate) mod responder;
 

@@ -1,4 +1,4 @@
-//! Main mode as responder. An attempt costs one slot of a bounded table until message 3 proves that
+//! Main mode as responder, messages 1 to 4. An attempt costs one slot of a bounded table until message 3 proves that
 //! the initiator receives what we send, and one offloaded computation after that.
 
 use alloc::boxed::Box;
@@ -7,18 +7,17 @@ use alloc::vec::Vec;
 use isthmus_core::{Duration, Encap, Instant, Key, Path, Timers};
 use isthmus_crypto::{CryptoError, DhJob, DhOutput};
 
-use super::{Identification, KeyExchange};
+use super::KeyExchange;
+use super::authentication::AwaitMm5;
 use crate::action::{Failure, FailureCause, Stage};
 use crate::codec::{Chain, Cookies, Message, Out, SaBody};
-use crate::config::{PSK_CANDIDATES_MAX, Psk, PskId};
-use crate::context::{Context, Digest, Job, plain, plain_notification};
+use crate::context::{Context, Job, plain, plain_notification};
 use crate::endpoint::Endpoint;
 use crate::error::Rejected;
 use crate::iana::{ExchangeType, NotifyType, PayloadType};
 use crate::identity::Identity;
-use crate::keys::{Author, Candidate, Exchange, IkeKeys};
+use crate::keys::Exchange;
 use crate::nat::{self, Disguise, NatStatus};
-use crate::peer::Authenticated;
 use crate::proposal::{ChosenIke, IkeProposal, OfferedIke, choose_ike};
 use crate::sa::{Budget, IkeSa, Role, SaTimer, State, Window};
 use crate::table::{HALF_OPEN_LIFETIME, Initiation};
@@ -41,20 +40,6 @@ pub(crate) struct Agreeing {
     received: KeyExchange,
 }
 
-/// Message 4 was sent.
-pub(crate) struct AwaitMm5 {
-    proposal: IkeProposal,
-    lifetime: Duration,
-    sa_i: Vec<u8>,
-    vendors: Vendors,
-    exchange: Exchange,
-    nat: NatStatus,
-    /// ESP travels in UDP.
-    encap: Encap,
-    /// Messages 5 that no key fitted.
-    refused: Vec<Digest>,
-}
-
 /// Proof that message 1 is acceptable.
 struct AcceptedMm1 {
     chosen: ChosenIke,
@@ -68,18 +53,6 @@ enum Mm1Refusal {
     NoProposal(Vec<OfferedIke>),
 }
 
-/// Proof that message 5 was made with one of our keys.
-struct AcceptedMm5 {
-    keys: IkeKeys,
-    /// IV of message 6.
-    iv: Vec<u8>,
-    psk: PskId,
-    identity: Identity,
-    initial_contact: bool,
-    own_id: Vec<u8>,
-    hash_r: Vec<u8>,
-}
-
 fn admit_mm1(ctx: &Context, message: &Message<'_>) -> Result<AcceptedMm1, Mm1Refusal> {
     let refuse = |error: isthmus_wire::DecodeError| Mm1Refusal::Rejected(error.into());
     let chain = Chain::read(message.header.first, message.body).map_err(refuse)?;
@@ -90,75 +63,6 @@ fn admit_mm1(ctx: &Context, message: &Message<'_>) -> Result<AcceptedMm1, Mm1Ref
     let chosen =
         choose_ike(&offer, &ctx.config.ike, ctx.config.legacy).map_err(Mm1Refusal::NoProposal)?;
     Ok(AcceptedMm1 { chosen, sa_i: sa_i.to_vec(), vendors })
-}
-
-impl AwaitMm5 {
-    /// Whether a message 5 was refused already, and reported.
-    pub(crate) const fn was_refused(&self) -> bool {
-        !self.refused.is_empty()
-    }
-
-    /// Tries the keys that may fit. The error tells of the last key that decrypted, or else that none
-    /// did.
-    fn admit(
-        &self,
-        ctx: &Context,
-        connected: &[Psk],
-        path: Path,
-        message: &Message<'_>,
-    ) -> Result<AcceptedMm5, (Rejected, FailureCause)> {
-        let mut error = (Rejected::Undecryptable, FailureCause::WrongPsk);
-        let configured = ctx.config.candidates(path.remote.ip());
-        for psk in connected.iter().chain(configured).take(PSK_CANDIDATES_MAX) {
-            match self.try_key(ctx, path, message, psk) {
-                Ok(accepted) if !psk.allows(&accepted.identity) => {
-                    let cause = FailureCause::IdentityNotAllowed(accepted.identity);
-                    error = (Rejected::HashMismatch, cause);
-                }
-                Ok(accepted) => return Ok(accepted),
-                Err(Rejected::HashMismatch) => {
-                    error = (Rejected::HashMismatch, FailureCause::AuthenticationFailed);
-                }
-                Err(_) => {}
-            }
-        }
-        Err(error)
-    }
-
-    fn try_key(
-        &self,
-        ctx: &Context,
-        path: Path,
-        message: &Message<'_>,
-        psk: &Psk,
-    ) -> Result<AcceptedMm5, Rejected> {
-        let provider = &*ctx.provider;
-        let candidate = Candidate::derive(provider, self.proposal, &psk.secret, &self.exchange)?;
-        let iv = candidate.first_iv(provider, &self.exchange)?;
-        let (plain, iv) = candidate.keys.open(provider, &iv, message)?;
-        let content = Identification::read(message.header.first, &plain)?;
-        let hash = |author, id: &[u8]| {
-            candidate.phase1_hash(provider, &self.exchange, author, &self.sa_i, id)
-        };
-        if !hash(Author::Initiator, &content.id_bytes)?.ct_eq(&content.hash) {
-            return Err(Rejected::HashMismatch);
-        }
-        let own_id = own_identity(ctx, path).to_body();
-        let hash_r = hash(Author::Responder, &own_id)?.expose().to_vec();
-        Ok(AcceptedMm5 {
-            keys: candidate.keys,
-            iv,
-            psk: psk.id,
-            identity: Identity::from_body(content.id),
-            initial_contact: content.initial_contact || self.vendors.microsoft_initial_contact,
-            own_id,
-            hash_r,
-        })
-    }
-}
-
-fn own_identity(ctx: &Context, path: Path) -> Identity {
-    ctx.config.local_id.clone().unwrap_or_else(|| Identity::address(path.local.ip()))
 }
 
 impl Endpoint {
@@ -192,12 +96,6 @@ impl Endpoint {
                 Err(Rejected::NoProposalChosen)
             }
         }
-    }
-
-    /// Whether any key could fit a peer at this address. A client has keys for its servers only.
-    fn has_key_for(&self, path: Path) -> bool {
-        self.ctx.config.candidates(path.remote.ip()).next().is_some()
-            || !self.connected_psks(path).is_empty()
     }
 
     /// Reports once, and says nothing: an attempt without a key cannot come to anything.
@@ -376,103 +274,6 @@ impl Endpoint {
             self.drop_sa(key);
         }
     }
-
-    /// Message 5.
-    pub(crate) fn main_mode_fifth(
-        &mut self,
-        key: Key,
-        (path, marked): (Path, bool),
-        message: &Message<'_>,
-        now: Instant,
-    ) -> Result<(), Rejected> {
-        let digest = self.ctx.digest(message.bytes)?;
-        let connected = self.connected_psks(path);
-        let Some(sa) = self.sas.get_mut(key) else { return Err(Rejected::UnknownCookies) };
-        let State::AwaitMm5(state) = &mut sa.state else { return Err(Rejected::IncorrectState) };
-        if !message.header.flags.is_encrypted() {
-            return Err(Rejected::Plain);
-        }
-        if state.refused.contains(&digest) {
-            return Err(Rejected::Duplicate);
-        }
-        if state.refused.len() >= MM5_TRIES_MAX {
-            return Err(Rejected::Spent);
-        }
-        match state.admit(&self.ctx, &connected, path, message) {
-            Ok(accepted) => self.commit_mm5(key, accepted, digest, (path, marked), now),
-            Err((rejected, cause)) => {
-                let first = state.refused.is_empty();
-                state.refused.push(digest);
-                sa.budget.earn(message.bytes.len());
-                if first {
-                    self.refuse_mm5(key, (path, marked), cause);
-                }
-                Err(rejected)
-            }
-        }
-    }
-
-    /// Keys of servers that we are connected to at this address: a server may rekey its IKE SA.
-    fn connected_psks(&self, path: Path) -> Vec<Psk> {
-        let peers = self.table.peers_at(path.remote).filter_map(|id| self.peers.get(id.0));
-        let connects = peers.filter_map(|peer| peer.connect.as_ref());
-        connects
-            .map(|connect| Psk { id: PskId(0), secret: connect.psk.clone(), remote: None })
-            .collect()
-    }
-
-    /// Says once that authentication failed. The SA stays: the message may have been forged.
-    fn refuse_mm5(&mut self, key: Key, (path, marked): (Path, bool), cause: FailureCause) {
-        let id = self.ctx.message_id();
-        let Some(sa) = self.sas.get_mut(key) else { return };
-        let kind = NotifyType::AUTHENTICATION_FAILED;
-        let bytes = plain_notification(sa.cookies, id, kind);
-        if sa.budget.spend(bytes.len()) {
-            self.ctx.transmit(path, marked, bytes);
-        }
-        let stage = Stage::Authentication;
-        self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false });
-    }
-
-    fn commit_mm5(
-        &mut self,
-        key: Key,
-        accepted: AcceptedMm5,
-        digest: Digest,
-        (path, marked): (Path, bool),
-        now: Instant,
-    ) -> Result<(), Rejected> {
-        let Some(sa) = self.sas.get(key) else { return Err(Rejected::UnknownCookies) };
-        let State::AwaitMm5(state) = &sa.state else { return Err(Rejected::IncorrectState) };
-        let reply = Out::new()
-            .with(PayloadType::ID, accepted.own_id)
-            .with(PayloadType::HASH, accepted.hash_r);
-        let about = (sa.cookies, ExchangeType::IDENTITY_PROTECTION, 0);
-        let (bytes, last_block) =
-            accepted.keys.seal(&*self.ctx.provider, &accepted.iv, about, &reply)?;
-        let who = Authenticated {
-            identity: accepted.identity,
-            psk: accepted.psk,
-            vendors: state.vendors,
-            nat: state.nat,
-            // A peer that stays on port 500 cannot be sent UDP-encapsulated ESP.
-            encap: if marked { state.encap } else { Encap::Esp },
-            proposal: state.proposal,
-            initial_contact: accepted.initial_contact,
-            keys: accepted.keys,
-            last_block,
-            lifetime: state.lifetime,
-            path,
-            marked,
-        };
-        self.establish(key, who, now)?;
-        let sent = self.with_sa(key, |sa, ctx| {
-            sa.window.received = Some(digest);
-            sa.send(ctx, bytes)
-        });
-        self.announce_peer(key, now);
-        sent
-    }
 }
 
 fn message4(
@@ -504,7 +305,5 @@ fn message4(
 /// Length of our nonce, or the peer's when that is shorter.
 const NONCE_LEN: usize = 32;
 const NONCE_LEN_MIN: usize = 16;
-/// Most messages 5 tried in one attempt.
-pub const MM5_TRIES_MAX: usize = 3;
 /// Most unusable key exchange values in one attempt.
 pub const BAD_SHARES_MAX: u32 = 2;

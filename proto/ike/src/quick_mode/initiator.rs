@@ -410,3 +410,39 @@ fn message1(
     let iv = keys.phase2_iv(provider, &established.last_block, id)?;
     Ok(keys.seal(provider, &iv, (sa.cookies, ExchangeType::QUICK_MODE, id), &chain)?)
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec;
+
+    use super::*;
+    use crate::iana::ProtocolId;
+
+    fn told(data: Vec<u8>) -> Lifetime {
+        let body = Notification {
+            protocol: ProtocolId::ESP,
+            kind: NotifyType::RESPONDER_LIFETIME,
+            spi: vec![1, 2, 3, 4],
+            data,
+        };
+        let chain = Out::new()
+            .with(PayloadType::HASH, vec![0; 20])
+            .with(PayloadType::NOTIFICATION, body.to_bytes())
+            .to_bytes();
+        told_lifetime(&Chain::read(PayloadType::HASH, &chain).unwrap())
+    }
+
+    #[test]
+    fn a_responder_may_shorten_a_lifetime_by_notification() {
+        let hour = Lifetime { time: Duration::from_hours(1), kilobytes: Some(1000) };
+        let seconds = told(vec![0x80, 1, 0, 1, 0x80, 2, 0x07, 0x08]);
+        let shorter = Lifetime { time: Duration::from_mins(30), ..hour };
+        assert_eq!(hour.shorter(seconds), shorter);
+        let kilobytes = told(vec![0x80, 1, 0, 2, 0, 2, 0, 4, 0, 0, 0, 100]);
+        assert_eq!(hour.shorter(kilobytes), Lifetime { kilobytes: Some(100), ..hour });
+        let longer = told(vec![0x80, 1, 0, 1, 0, 2, 0, 4, 0, 1, 0, 0]);
+        assert_eq!(hour.shorter(longer), hour);
+        assert_eq!(hour.shorter(told(vec![0x80, 1, 0])), hour, "a stump says nothing");
+    }
+}

@@ -198,7 +198,8 @@ impl Endpoint {
             self.release_spi(spi);
         }
         if let (Some(peer), Some(spi)) = (peer, quick.half_child()) {
-            self.remove_child(peer, spi);
+            // The peer may have installed its side, and must not send into the void.
+            self.delete_children(peer, &[spi]);
         }
         let (stage, initiator) = (Stage::QuickMode, quick.ours);
         self.ctx.fail(Failure { peer, path, stage, cause, initiator });

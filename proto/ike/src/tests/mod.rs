@@ -9,3 +9,4 @@ mod clients;
 mod exchange;
 mod hostile;
 mod scenario;
+mod swarm;

@@ -207,7 +207,7 @@ impl Net {
     }
 
     /// A client's address as the server sees it.
-    fn outside(&self, client: usize, local: SocketAddr) -> SocketAddr {
+    pub(super) fn outside(&self, client: usize, local: SocketAddr) -> SocketAddr {
         if client == 0 || !self.nat.client() {
             return local;
         }

@@ -617,7 +617,7 @@ fn peers_are_bounded_whoever_begins() {
     let connect = alloc::sync::Arc::new(params.clone());
     let endpoint = &mut net.nodes[0].endpoint;
     for _ in 0..bounds::PEERS_MAX {
-        let peer = crate::peer::Peer::outgoing(alloc::sync::Arc::clone(&connect));
+        let peer = peer::Peer::outgoing(alloc::sync::Arc::clone(&connect));
         endpoint.peers.insert(alloc::boxed::Box::new(peer)).map_err(|_| "full").unwrap();
     }
     assert_eq!(endpoint.connect(params, net.now), Err(Rejected::PeerLimit));

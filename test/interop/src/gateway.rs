@@ -38,17 +38,18 @@ impl Gateway {
     pub fn start_binary(lab: &Lab, binary: &Path, configuration: &Path) -> Result<Self, LabError> {
         let folder = lab.evidence().subfolder("gateway")?;
         copy_private(configuration, &folder)?;
-        let state = lab.evidence().subfolder("gateway/var-lib")?;
-        lab.evidence().note(&format!("gateway: {} run", binary.display()));
-        let mut command = lab.gateway().command("sh");
-        command.args(["-c", PRIVATE_FOLDERS]).arg(state).arg(binary);
-        command.args(["run", "--config", "gateway.toml"]);
-        command.current_dir(&folder).env("RUST_BACKTRACE", "1");
-        let mut daemon = Daemon::start("isthmus run", &command, &folder.join("daemon.log"))?;
-        for port in IKE_PORTS {
-            lab.gateway().wait_bound("udp", port, START_LIMIT, || daemon.alive())?;
-        }
+        let daemon = launch(lab, binary, &folder)?;
         Ok(Self { daemon, binary: binary.to_owned(), folder })
+    }
+
+    /// Ends the daemon with SIGKILL and starts it again as it was, with what it left behind.
+    pub fn kill_and_start(&mut self, lab: &Lab) -> Result<(), LabError> {
+        lab.evidence().note("gateway: SIGKILL");
+        self.daemon.stop(Signal::KILL, STOP_LIMIT)?;
+        let (log, kept) = (self.folder.join(LOG), self.folder.join("killed.log"));
+        fs::rename(&log, kept).map_err(|source| LabError::io(&log, source))?;
+        self.daemon = launch(lab, &self.binary, &self.folder)?;
+        Ok(())
     }
 
     /// The binary under test.
@@ -116,7 +117,24 @@ impl Gateway {
     }
 }
 
-fn binary() -> Result<PathBuf, LabError> {
+/// Starts the daemon in `folder` and waits until it listens.
+fn launch(lab: &Lab, binary: &Path, folder: &Path) -> Result<Daemon, LabError> {
+    let state = lab.evidence().subfolder("gateway/var-lib")?;
+    lab.evidence().note(&format!("gateway: {} run", binary.display()));
+    let mut command = lab.gateway().command("sh");
+    command.args(["-c", PRIVATE_FOLDERS]).arg(state).arg(binary);
+    command.args(["run", "--config", "gateway.toml"]);
+    command.current_dir(folder).env("RUST_BACKTRACE", "1");
+    let mut daemon = Daemon::start("isthmus run", &command, &folder.join(LOG))?;
+    for port in IKE_PORTS {
+        lab.gateway().wait_bound("udp", port, START_LIMIT, || daemon.alive())?;
+    }
+    Ok(daemon)
+}
+
+/// The binary under test: `ISTHMUS_BIN`, else the one beside this test's own build, else that of the
+/// other profile.
+pub fn binary() -> Result<PathBuf, LabError> {
     let what = "the path of the test itself";
     let test =
         std::env::current_exe().map_err(|source| LabError::Io { what: what.to_owned(), source })?;
@@ -166,6 +184,8 @@ umount -l /var/lib/netns
 rmdir /var/lib/netns
 exec "$@"
 "#;
+/// The daemon's log in its folder.
+const LOG: &str = "daemon.log";
 /// RFC 2408 §2.5.1 and RFC 3948 §1.
 const IKE_PORTS: [u16; 2] = [500, 4500];
 /// How long the daemon may take to listen on a busy machine.

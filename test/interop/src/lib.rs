@@ -39,7 +39,7 @@ pub use crate::command::{run, wait_for};
 pub use crate::daemon::Daemon;
 pub use crate::error::LabError;
 pub use crate::evidence::Evidence;
-pub use crate::gateway::Gateway;
+pub use crate::gateway::{Gateway, binary};
 pub use crate::lab::{
     Access, CLOUD_HOST, CLOUD_ROUTER, DIRECT_PEER, GATEWAY, INTERNET_ROUTER, LAN_PEER, LAN_ROUTER,
     Lab, NAT,

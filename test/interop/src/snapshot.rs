@@ -1,6 +1,6 @@
 //! The state a gateway leaves in the kernel, as text that two moments can be compared by.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use crate::command::run;
 use crate::error::LabError;
@@ -39,6 +39,12 @@ impl KernelState {
         }
         let text = differences.join("\n");
         Err(LabError::unexpected(format!("the gateway left traces in the kernel:\n{text}")))
+    }
+}
+
+impl fmt::Display for KernelState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.sections.iter().try_for_each(|(command, text)| writeln!(f, "{command}:\n{text}"))
     }
 }
 

@@ -1,1 +1,24 @@
-//! Placeholder replaced by the crate manual.
+//! The built binary at both ends, on the real kernel, in throw-away network namespaces.
+//!
+//! `isthmus run` serves in the gateway's namespace of a [`Lab`](isthmus_interop::Lab), `isthmus client
+//! connect` dials it from namespaces on the peers' segment. What the tests look at is the kernel, the
+//! wire and what the binary says of itself; the product's code is not linked.
+//!
+//! ```text
+//!   client -- lan -- nat -- internet -- gateway -- cloud (HTTP server, answers pings)
+//!                               `- every packet is captured here
+//! ```
+//!
+//! A test reads as: open a [`Site`], make hosts, start [`Client`]s there, look, hang up, and
+//! [`Site::close`], which demands what every test demands: nobody left on the gateway, nothing left
+//! in its kernel, no complaint in its log, no L2TP in the clear.
+
+mod client;
+mod config;
+mod look;
+mod site;
+
+pub use client::{Client, Dial, Down, Up};
+pub use config::{Config, PASSWORD, PSK, USER};
+pub use look::{Datagrams, RunningPing, download, fetch, ping, start_fetch, start_ping};
+pub use site::{Closed, Site, Stopped};

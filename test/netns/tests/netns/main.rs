@@ -1,0 +1,17 @@
+//! End to end, in namespaces, with our binary as gateway and as client.
+//!
+//! One program, so that several labs are up at once. The library's manual says what each test is
+//! made of; `ISTHMUS_LAB_KEEP=1` keeps the evidence of tests that pass, too.
+
+mod crowd;
+mod egress;
+mod login;
+mod mtu;
+mod places;
+mod refusals;
+mod rekey;
+mod roaming;
+mod shutdown;
+mod spoofing;
+mod suites;
+mod users;

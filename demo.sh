@@ -18,7 +18,7 @@ scripts/packages.sh gcc g++ iproute2 iputils-ping nftables curl python3-minimal 
 
 say "building (the first time takes some minutes)"
 cargo build --release -p isthmus
-bin="${CARGO_TARGET_DIR:-target}/release/isthmus"
+bin="$(realpath "${CARGO_TARGET_DIR:-target}")/release/isthmus"
 
 run=$(mktemp -d)
 id="isd$$"
@@ -76,12 +76,15 @@ table ip demo {
 NFT
 
 say "isthmus quickstart"
-"$bin" quickstart --dir "$run/etc" --user alice >"$run/quickstart.log"
+in_ns gw "$bin" quickstart --dir "$run/etc" --user alice --address 203.0.113.1 >"$run/quickstart.log"
+# A socket of this run's own, so that a gateway that runs on this machine is left alone.
+sed -i "s|^\[gateway\]|&\ncontrol_socket = \"$run/control.sock\"|" "$run/etc/isthmus.toml"
+sed -n 's/^password = "\(.*\)"/\1/p' "$run/etc/users.toml" >"$run/password"
+chmod 600 "$run/password"
 say "gateway: isthmus run"
-in_ns gw "$bin" run --config "$run/etc/isthmus.toml" --control-socket "$run/control.sock" \
-    >"$run/gateway.log" 2>&1 &
+in_ns gw "$bin" run --config "$run/etc/isthmus.toml" >"$run/gateway.log" 2>&1 &
 pids+=($!)
-wait_for 20 "the gateway" "$bin" status --control-socket "$run/control.sock"
+wait_for 20 "the gateway" "$bin" status --socket "$run/control.sock"
 
 say "outside capture: nothing may cross UDP 1701 in the clear"
 in_ns nat tcpdump -q -n -U -i to-gw -w "$run/clear.pcap" udp port 1701 >"$run/tcpdump.log" 2>&1 &
@@ -90,7 +93,7 @@ wait_for 10 "the capture" grep -q "listening on" "$run/tcpdump.log"
 
 say "client: isthmus client connect, through the NAT"
 in_ns client "$bin" client connect --server 203.0.113.1 --psk-file "$run/etc/psk" \
-    --user alice --password-file "$run/etc/alice.password" --routes 172.20.0.0/24 \
+    --user alice --password-file "$run/password" --routes 172.20.0.0/24 \
     >"$run/client.log" 2>&1 &
 pids+=($!)
 tunnel_up() { in_ns client ip -4 -o route get 172.20.0.2 | grep -qv "via 192.168.77.1"; }
@@ -112,7 +115,7 @@ in_ns client curl -sS --max-time 60 -o "$run/got" -w '%{size_download} bytes in 
 cmp "$run/www/file" "$run/got"
 say "the file arrived whole"
 
-"$bin" sessions --control-socket "$run/control.sock"
+"$bin" sessions --socket "$run/control.sock"
 clear=$(tcpdump -n -r "$run/clear.pcap" 2>/dev/null | wc -l)
 [ "$clear" -eq 0 ] || { echo "demo: $clear packets crossed in the clear" >&2; exit 1; }
 say "done: connected through a NAT, ping and download passed, nothing in the clear"

@@ -125,12 +125,5 @@ pub struct ClientSide {
 /// # Errors
 /// Why it could not connect, or was cut off.
 pub async fn connect(settings: ClientSettings, side: ClientSide) -> Result<(), ClientFailure> {
-    // TODO(the client engine is joined here): translate `settings`, start the driver, make the device when the
-    // server has given an address, tell `side.events`.
-    let _ = (settings, side);
-    Err(ClientFailure {
-        stage: "network",
-        reason: String::from("this build has no client engine"),
-        remedy: String::from("use a complete build"),
-    })
+    crate::connection::run(settings, side).await
 }

@@ -134,6 +134,7 @@ fn network(config: &Config, index: u16, tenant: &Tenant) -> TenantNetwork {
             name: tenant.interface.clone(),
             mtu: config.ppp.mru.max(TUN_MTU_MIN),
             namespace: tenant.netns.as_deref().map(Namespace::new),
+            ..TunConfig::default()
         },
         gateway_address: tenant.gateway_address,
         pool: tenant.pool.clone(),

@@ -18,11 +18,7 @@ pub(crate) fn ike(ipsec: &Ipsec) -> isthmus_ike::Config {
 
 /// One proposal.
 pub(crate) fn proposal(proposal: IkeProposal) -> isthmus_ike::IkeProposal {
-    isthmus_ike::IkeProposal {
-        cipher: proposal.cipher,
-        hash: proposal.hash,
-        group: proposal.group,
-    }
+    isthmus_ike::IkeProposal { cipher: proposal.cipher, hash: proposal.hash, group: proposal.group }
 }
 
 /// One authentication protocol.

@@ -73,26 +73,30 @@ fn session(snapshot: &Snapshot, info: &SessionInfo) -> Session {
         suite: info.suite.map(str::to_owned),
         identity: info.identity.clone(),
         host: info.host.clone(),
-        rx_bytes: counters.bytes_in,
-        rx_packets: counters.packets_in,
-        tx_bytes: counters.bytes_out,
-        tx_packets: counters.packets_out,
+        rx_bytes: counters.received.bytes,
+        rx_packets: counters.received.packets,
+        tx_bytes: counters.sent.bytes,
+        tx_packets: counters.sent.packets,
     }
 }
 
 fn tenants(config: &Config, snapshot: &Snapshot) -> Vec<TenantStatus> {
     let machine = snapshot.status.tenants.iter();
-    config.tenants.iter().zip(machine).map(|(tenant, state)| TenantStatus {
-        name: tenant.name.clone(),
-        interface: tenant.interface.clone(),
-        netns: tenant.netns.clone(),
-        pool: tenant.pool.clone(),
-        pool_size: state.capacity,
-        pool_used: state.leased as u64,
-        users: state.users as u64,
-        sessions: snapshot.sessions.iter().filter(|s| s.tenant == tenant.name).count() as u64,
-    })
-    .collect()
+    config
+        .tenants
+        .iter()
+        .zip(machine)
+        .map(|(tenant, state)| TenantStatus {
+            name: tenant.name.clone(),
+            interface: tenant.interface.clone(),
+            netns: tenant.netns.clone(),
+            pool: tenant.pool.clone(),
+            pool_size: state.capacity,
+            pool_used: state.leased as u64,
+            users: state.users as u64,
+            sessions: snapshot.sessions.iter().filter(|s| s.tenant == tenant.name).count() as u64,
+        })
+        .collect()
 }
 
 /// Counters that are not zero, layer by layer.
@@ -102,7 +106,7 @@ fn drops(snapshot: &Snapshot) -> Vec<DropCount> {
     let machine = layers.into_iter().flat_map(|(layer, rejections)| {
         rejections.iter().map(move |(reason, count)| (layer, reason, count))
     });
-    let plane = snapshot.counters.iter().flat_map(|c| c.total.drops());
+    let plane = snapshot.counters.iter().flat_map(|c| c.total.drops.iter());
     let plane = plane.map(|(reason, count)| ("plane", reason.label(), count));
     let io = snapshot.io.counts().into_iter().map(|(reason, count)| ("io", reason, count));
     let all = machine.chain(plane).chain(io).filter(|(_, _, count)| *count > 0);

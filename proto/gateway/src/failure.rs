@@ -25,6 +25,20 @@ pub enum Stage {
     PppNetwork,
 }
 
+impl Stage {
+    /// The metric label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::IkeMainMode => "ike_main_mode",
+            Self::IkeQuickMode => "ike_quick_mode",
+            Self::L2tp => "l2tp",
+            Self::PppLink => "ppp_link",
+            Self::PppAuth => "ppp_auth",
+            Self::PppNetwork => "ppp_network",
+        }
+    }
+}
+
 /// The cause of a failure: a closed set, fit for a metric label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]

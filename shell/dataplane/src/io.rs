@@ -16,3 +16,17 @@ pub struct IoStats {
     /// Reports dropped because control was busy; only IKE datagrams are.
     pub reports_dropped: u64,
 }
+
+impl IoStats {
+    /// Every counter with its name, for showing.
+    pub fn counts(&self) -> [(&'static str, u64); 6] {
+        [
+            ("recv_errors", self.recv_errors),
+            ("send_full", self.send_full),
+            ("send_errors", self.send_errors),
+            ("send_no_socket", self.send_no_socket),
+            ("tun_full", self.tun_full),
+            ("reports_dropped", self.reports_dropped),
+        ]
+    }
+}

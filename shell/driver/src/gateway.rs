@@ -152,8 +152,10 @@ impl GatewayDriver {
             Report::Counters(counters) => self.answer(*counters),
             other @ (Report::Alive { .. }
             | Report::Ike { .. }
+            | Report::InstallFailed { .. }
             | Report::L2tp { .. }
             | Report::PathMoved { .. }
+            | Report::ReserveLow { .. }
             | Report::SaUsed { .. }
             | Report::SoftLimit { .. }) => self.machine.handle_report(other, self.clock.now()),
         }

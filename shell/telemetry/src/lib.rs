@@ -5,6 +5,10 @@
 //! their type prints nothing. Names of users are recorded at debug level or under the target
 //! [`AUDIT`], which is on at every level, so that an operator can send the audit trail elsewhere.
 
+mod event;
+
+pub use event::event;
+
 use std::io::IsTerminal;
 
 use tracing_subscriber::filter::{EnvFilter, ParseError};

@@ -1,16 +1,17 @@
 //! What must hold at every moment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::network::Packet;
 
 /// Looks at every packet that leaves a host.
 #[derive(Default)]
 pub struct Wire {
-    /// (sender, SPI) to the sequence numbers used.
-    sequences: BTreeMap<(IpAddr, u32), BTreeSet<u32>>,
-    /// Bytes each way between two addresses before anything was authenticated, by (from, to).
+    /// (sender, receiver, SPI) to the sequence numbers used; the SPI alone names an SA only to its
+    /// receiver.
+    sequences: BTreeMap<(IpAddr, SocketAddr, u32), BTreeSet<u32>>,
+    /// Packets seen.
     pub packets: u64,
 }
 
@@ -22,7 +23,7 @@ impl Wire {
     pub fn look(&mut self, packet: &Packet) {
         self.packets += 1;
         let Some(esp) = esp_header(packet) else { return };
-        let used = self.sequences.entry((packet.from.ip(), esp.0)).or_default();
+        let used = self.sequences.entry((packet.from.ip(), packet.to, esp.0)).or_default();
         assert!(used.insert(esp.1), "ESP sequence number {} used twice under {:08x}", esp.1, esp.0);
     }
 }

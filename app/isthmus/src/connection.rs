@@ -1,0 +1,292 @@
+//! Joins the client command to the client machine and its driver.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use ipnet::{IpNet, Ipv4Net};
+use isthmus_client::{Config, Event, Stage, Up};
+use isthmus_core::{Encap, Path};
+use isthmus_dataplane::PortsConfig;
+use isthmus_driver::{ClientDriver, ClientRequest, ClientSettings as DriverSettings};
+use isthmus_kernel::{
+    Address, Desired, IpVersion, MAIN_TABLE, NextHop, Options, Owner, Reconciler, Route, Rule,
+    RuleAction,
+};
+use isthmus_net::{Namespace, SocketOptions};
+use isthmus_plane::TunId;
+use isthmus_tun::{TunConfig, TunDevice};
+use tokio::sync::mpsc;
+
+use crate::client::{
+    ClientEvent, ClientFailure, ClientRoutes, ClientSettings, ClientSide, ClientUp,
+};
+use crate::translate;
+
+/// Connects, keeps the connection and hangs up.
+pub(crate) async fn run(settings: ClientSettings, side: ClientSide) -> Result<(), ClientFailure> {
+    let local = local_address(settings.server).map_err(|error| {
+        network_failure(&format!("no way to {}: {error}", settings.server), "check the routes")
+    })?;
+    let mut driver = ClientDriver::start(driver_settings(&settings, local), provider())
+        .map_err(|error| network_failure(&error.to_string(), ""))?;
+    let (wishes, mut requests) = mpsc::channel(1);
+    let ClientSide { events, stop } = side;
+    let stopping = tokio::spawn(async move {
+        let _dropped = stop.await;
+        let _over = wishes.send(ClientRequest::Stop).await;
+        // Kept, because a closed queue means "stop" as well.
+        wishes
+    });
+    let mut connection = Connection { settings, kernel: None, tun: None };
+    let outcome = loop {
+        let event = match driver.next_event(&mut requests).await {
+            Ok(event) => event,
+            Err(error) => break Err(network_failure(&error.to_string(), "")),
+        };
+        match connection.handle(event, &driver).await {
+            // Nobody may be listening any more; the connection goes on.
+            Step::Tell(event) => drop(events.send(event).await),
+            Step::Silent => {}
+            Step::End(outcome) => break outcome,
+        }
+    };
+    stopping.abort();
+    driver.finish();
+    connection.clean_up().await;
+    outcome
+}
+
+/// What the connection has made here.
+struct Connection {
+    settings: ClientSettings,
+    kernel: Option<Reconciler>,
+    /// The device's name.
+    tun: Option<String>,
+}
+
+enum Step {
+    Tell(ClientEvent),
+    Silent,
+    End(Result<(), ClientFailure>),
+}
+
+impl Connection {
+    async fn handle(&mut self, event: Event, driver: &ClientDriver) -> Step {
+        match event {
+            Event::Secured { suite, encap } => Step::Tell(ClientEvent::Secured {
+                suite: suite.to_owned(),
+                encapsulated: encap == Encap::Udp,
+            }),
+            Event::PathMoved { path } => Step::Tell(ClientEvent::Moved { server: path.remote }),
+            Event::Up(up) => match self.up(&up, driver).await {
+                Ok(event) => Step::Tell(event),
+                Err(failure) => Step::End(Err(failure)),
+            },
+            Event::Down(down) if down.requested => Step::End(Ok(())),
+            Event::Down(down) => {
+                let remedy = down.remedy.to_owned();
+                let stage = stage(down.stage);
+                Step::End(Err(ClientFailure { stage, reason: down.reason, remedy }))
+            }
+        }
+    }
+
+    /// Packets flow: makes the device, its address and its routes. A second time only the addresses
+    /// can be others.
+    async fn up(&mut self, up: &Up, driver: &ClientDriver) -> Result<ClientEvent, ClientFailure> {
+        let refused = |error: &dyn std::fmt::Display| network_failure(&error.to_string(), "");
+        if self.tun.is_none() {
+            let device = TunDevice::create(&TunConfig {
+                name: self.settings.interface.clone(),
+                mtu: up.mtu.max(TUN_MTU_MIN),
+                namespace: self.inner(),
+                ..TunConfig::default()
+            })
+            .map_err(|error| refused(&error))?;
+            self.tun = Some(device.name().to_owned());
+            driver.add_tun(TUN, device);
+        }
+        let interface = self.tun.clone().unwrap_or_default();
+        let routes = self.routes(up);
+        let mut kernel = match self.kernel.take() {
+            Some(kernel) => kernel,
+            None => Reconciler::new(self.options(&interface)).map_err(|error| refused(&error))?,
+        };
+        let applied = kernel.apply(&self.desired(up, &interface, &routes)).await;
+        self.kernel = Some(kernel);
+        applied.map_err(|error| refused(&error))?;
+        Ok(ClientEvent::Up(ClientUp {
+            interface,
+            address: up.address,
+            gateway: up.gateway,
+            dns: up.dns.clone(),
+            routes,
+            mtu: up.mtu,
+        }))
+    }
+
+    /// Asked-for routes and those the server pushed; everything when there are none of either, as the
+    /// clients of Windows and Apple have it.
+    fn routes(&self, up: &Up) -> Vec<Ipv4Net> {
+        let wanted = match &self.settings.routes {
+            ClientRoutes::Everything => Vec::new(),
+            ClientRoutes::These(these) => {
+                let mut all = [&these[..], &up.routes].concat();
+                all.sort_unstable();
+                all.dedup();
+                all
+            }
+        };
+        if wanted.is_empty() { vec![Ipv4Net::default()] } else { wanted }
+    }
+
+    fn desired(&self, up: &Up, interface: &str, routes: &[Ipv4Net]) -> Desired {
+        let route = |destination: Ipv4Net, table| Route {
+            destination: destination.into(),
+            table,
+            metric: None,
+            next: NextHop::Link(interface.to_owned()),
+            source: Some(up.address.into()),
+        };
+        let everything = routes.contains(&Ipv4Net::default());
+        let mut desired = Desired {
+            addresses: vec![Address {
+                link: interface.to_owned(),
+                address: IpNet::from(IpAddr::V4(up.address)),
+                peer: Some(up.gateway.into()),
+            }],
+            ..Desired::default()
+        };
+        if everything && self.settings.inner_netns.is_none() {
+            // The tunnel's own packets keep the way they have; all others get the tunnel's table.
+            desired.routes = vec![route(Ipv4Net::default(), TABLE)];
+            desired.rules = vec![
+                rule(FIRST_PRIORITY, Some(self.settings.server.into()), MAIN_TABLE),
+                rule(FIRST_PRIORITY + 1, None, TABLE),
+            ];
+        } else {
+            desired.routes = routes.iter().map(|net| route(*net, MAIN_TABLE)).collect();
+        }
+        desired
+    }
+
+    fn options(&self, interface: &str) -> Options {
+        Options { namespace: self.inner(), owner: owner(interface), ..Options::named("client") }
+    }
+
+    fn inner(&self) -> Option<Namespace> {
+        self.settings.inner_netns.as_deref().map(Namespace::new)
+    }
+
+    async fn clean_up(&mut self) {
+        if let Some(mut kernel) = self.kernel.take()
+            && let Err(error) = kernel.remove_all().await
+        {
+            tracing::warn!(%error, "could not remove everything");
+        }
+    }
+}
+
+/// Several clients may run on one machine: each has the tags of its device.
+fn owner(interface: &str) -> Owner {
+    Owner { protocol: CLIENT_PROTOCOL, ..Owner::named(&format!("client-{interface}")) }
+}
+
+fn rule(priority: u32, to: Option<IpNet>, table: u32) -> Rule {
+    Rule {
+        priority,
+        version: IpVersion::V4,
+        from: None,
+        to,
+        input: None,
+        output: None,
+        mark: None,
+        action: RuleAction::Lookup(table),
+    }
+}
+
+fn driver_settings(settings: &ClientSettings, local: IpAddr) -> DriverSettings {
+    let (ike_port, nat_t_port) = settings.server_ports;
+    let path = |source, server| {
+        Path::new(SocketAddr::new(local, source), SocketAddr::new(settings.server, server))
+    };
+    let ike = isthmus_ike::Config {
+        ike: settings.ike.iter().copied().map(translate::proposal).collect(),
+        esp: settings.esp.clone(),
+        legacy: settings.legacy,
+        force_encap: settings.force_encap,
+        ..isthmus_ike::Config::default()
+    };
+    let name = host_name();
+    let dialect = isthmus_l2tp::Dialect::isthmus(name.as_bytes());
+    DriverSettings {
+        machine: Config {
+            ike_path: path(settings.source_ports.0, ike_port),
+            nat_t_path: path(settings.source_ports.1, nat_t_port),
+            psk: settings.psk.clone(),
+            ike: Arc::new(ike),
+            l2tp: Arc::new(isthmus_l2tp::Config::lac(name.as_bytes(), dialect)),
+            user: settings.user.clone().into_bytes(),
+            password: settings.password.clone(),
+            auth: settings.auth.iter().copied().map(translate::auth).collect(),
+            mru: settings.mtu,
+            destinations: vec![IpNet::V4(Ipv4Net::default())],
+            tun: TUN,
+            l2tp_port: settings.local_port,
+        },
+        ports: PortsConfig {
+            addresses: vec![local],
+            ike: settings.source_ports.0,
+            nat_t: settings.source_ports.1,
+            esp: true,
+            options: SocketOptions::default(),
+        },
+    }
+}
+
+fn provider() -> Arc<dyn isthmus_crypto::Provider> {
+    isthmus_crypto_aws::provider()
+}
+
+/// The address this machine would send from.
+fn local_address(server: IpAddr) -> std::io::Result<IpAddr> {
+    let any: SocketAddr = if server.is_ipv4() {
+        SocketAddr::from(([0; 4], 0))
+    } else {
+        SocketAddr::from(([0; 16], 0))
+    };
+    let socket = UdpSocket::bind(any)?;
+    // Sends nothing: connecting a datagram socket only asks for the route.
+    socket.connect(SocketAddr::new(server, IKE_PORT))?;
+    Ok(socket.local_addr()?.ip())
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn network_failure(reason: &str, remedy: &str) -> ClientFailure {
+    ClientFailure { stage: "network", reason: reason.to_owned(), remedy: remedy.to_owned() }
+}
+
+const fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Ipsec => "ipsec",
+        Stage::L2tp => "l2tp",
+        Stage::Login => "login",
+        Stage::Up => "up",
+    }
+}
+
+/// The only device of a client.
+const TUN: TunId = TunId(0);
+/// The kernel switches IPv6 off on a device with less.
+const TUN_MTU_MIN: u16 = 1280;
+/// RFC 2408 §2.5.1.
+const IKE_PORT: u16 = 500;
+/// Routing table of a client that sends everything through the tunnel.
+const TABLE: u32 = 17_390;
+/// Priorities of its two rules.
+const FIRST_PRIORITY: u32 = 17_390;
+/// Route protocol number of clients, so that a gateway on the same machine leaves their routes alone.
+const CLIENT_PROTOCOL: u8 = 174;

@@ -1,0 +1,43 @@
+//! The text of every event, written once.
+//!
+//! What concerns a person (names, addresses) goes to the audit target; what concerns the machine goes
+//! to the ordinary one.
+
+use isthmus_gateway::{Event, Failure};
+use tracing::{info, warn};
+
+use crate::AUDIT;
+
+/// Writes one event to the log.
+pub fn event(event: &Event) {
+    match event {
+        Event::AttemptFailed(failure) => failed(failure),
+        Event::ChildUp { peer, suite } => info!(peer = peer.raw(), suite, "IPsec SA up"),
+        Event::PeerDown { peer, reason } => info!(peer = peer.raw(), reason, "peer gone"),
+        Event::PeerUp { peer, from, encap, identity, tenant } => {
+            let udp = matches!(encap, isthmus_core::Encap::Udp);
+            info!(peer = peer.raw(), tenant, udp, "peer authenticated");
+            info!(target: AUDIT, peer = peer.raw(), %from, identity, tenant, "peer authenticated");
+        }
+        Event::PathMoved { peer, path } => {
+            info!(target: AUDIT, peer = peer.raw(), from = %path.remote, "peer moved");
+        }
+        Event::SessionDown { session, user, address, reason } => {
+            info!(session = session.raw(), reason, "session down");
+            info!(target: AUDIT, session = session.raw(), user, %address, reason, "session down");
+        }
+        Event::SessionUp { session, peer, user, tenant, address } => {
+            info!(session = session.raw(), peer = peer.raw(), tenant, "session up");
+            info!(target: AUDIT, session = session.raw(), user, tenant, %address, "session up");
+        }
+        Event::UsersReloaded { tenant, count } => info!(tenant, count, "users read again"),
+    }
+}
+
+fn failed(failure: &Failure) {
+    let (stage, cause) = (failure.stage.label(), failure.cause.label());
+    let remedy = failure.cause.remedy();
+    warn!(stage, cause, detail = failure.detail, remedy, "a client could not connect");
+    let user = failure.user.as_deref().unwrap_or("-");
+    info!(target: AUDIT, from = %failure.from, user, stage, cause, "login refused");
+}

@@ -82,8 +82,8 @@ const FENCE: &str = "end of capture";
 const DISCARD_PORT: u16 = 9;
 /// How far from its end the capture file is searched for the last packet.
 const RECENT_OCTETS: usize = 1 << 20;
-/// Octets kept of each packet: every header and a whole IKE message.
-const SNAP_OCTETS: &str = "2048";
+/// Octets kept of each packet: all, because a segmentation super-packet that is cut cannot be read.
+const SNAP_OCTETS: &str = "262144";
 /// Kernel buffer of the capture, so that a busy machine loses nothing.
 const BUFFER_KIB: &str = "32768";
 /// How long tcpdump may take to start or to end.

@@ -117,6 +117,8 @@ impl Endpoint {
                 self.handle_dpd(key, notification);
             }
             NotifyType::INITIAL_CONTACT => self.handle_initial_contact(key, now),
+            // About ESP packets and other SAs; nothing here can act on them.
+            NotifyType::INVALID_COOKIE | NotifyType::INVALID_SPI => {}
             kind if kind.is_error() => self.quick_mode_refused(key, notification),
             _ => {}
         }
@@ -197,12 +199,12 @@ impl Endpoint {
         self.send_informational(key, chain);
     }
 
-    /// The peer refused a quick mode of ours: the one it names, or the only one.
+    /// The peer refused a quick mode: the one whose SPI of ours it names, or the only one under way.
     fn quick_mode_refused(&mut self, key: Key, notification: &Notification) {
         let Some(established) = self.sas.get(key).and_then(|sa| sa.established()) else { return };
         let spi = <[u8; 4]>::try_from(notification.spi.as_slice()).map(u32::from_be_bytes).ok();
         let waiting =
-            || established.quick.iter().filter_map(|(id, q)| Some((*id, q.offered_spi()?)));
+            || established.quick.iter().filter_map(|(id, q)| Some((*id, q.pending_spi()?)));
         let named = waiting().find(|(_, offered)| Some(*offered) == spi);
         let only = || waiting().next().filter(|_| waiting().count() == 1);
         let Some((id, _)) = named.or_else(only) else { return };

@@ -77,6 +77,11 @@ impl Quick {
         }
     }
 
+    /// Our SPI in a quick mode that is not over.
+    pub(crate) fn pending_spi(&self) -> Option<u32> {
+        self.offered_spi().or_else(|| self.half_child())
+    }
+
     /// The half-installed child of a quick mode of the peer.
     pub(crate) fn half_child(&self) -> Option<u32> {
         match &self.state {

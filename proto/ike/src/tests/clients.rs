@@ -175,6 +175,22 @@ fn a_lost_message_3_is_made_good_by_the_first_packet() {
 }
 
 #[test]
+fn a_peer_that_cannot_install_its_side_says_so_and_ours_goes_too() {
+    let mut net = Net::server(modern());
+    let fake = Fake::connect(fake::network_manager(), 0, &mut net);
+    let (qm1, _) = fake.qm1(1, &fake.nonce_i, windows_payloads(&fake, 0xb100_0001));
+    fake.ask(&mut net, &qm1).unwrap();
+    assert_eq!(net.nodes[0].inbound.len(), 1);
+    // strongSwan answers message 2 with NO-PROPOSAL-CHOSEN when its kernel refuses.
+    let body = vec![0, 0, 0, 1, 3, 4, 0, 14, 0xb1, 0, 0, 1];
+    let chain = Out::new().with(PayloadType::NOTIFICATION, body);
+    fake.tell(&mut net, &fake.informational(7, chain)).unwrap();
+    assert!(net.nodes[0].inbound.is_empty());
+    let told = FailureCause::PeerNotify(NotifyType::NO_PROPOSAL_CHOSEN);
+    assert_eq!((&net.nodes[0].failed[0].cause, net.nodes[0].up.len()), (&told, 1));
+}
+
+#[test]
 fn windows_may_redo_quick_mode_on_every_retransmission() {
     let mut net = Net::server(modern());
     let fake = Fake::connect(fake::windows10(), 0, &mut net);

@@ -229,7 +229,6 @@ impl Client {
             acfc: false,
             pfc: false,
             gateway_v4: Some(network.local),
-            gateway_v6: None,
             dhcp: false,
         };
         self.timers.clear(Timer::Setup);

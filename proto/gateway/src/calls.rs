@@ -300,7 +300,6 @@ impl Gateway {
             acfc: false,
             pfc: false,
             gateway_v4: Some(tenant.gateway_address),
-            gateway_v6: None,
             dhcp: false,
         };
         self.plane(Command::OpenSession(params));

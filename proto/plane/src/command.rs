@@ -1,7 +1,7 @@
 //! What control tells the pipeline.
 
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::Ipv4Addr;
 
 use ipnet::IpNet;
 use isthmus_core::{Encap, Key, Path};
@@ -178,10 +178,8 @@ pub struct SessionParams {
     pub acfc: bool,
     /// Whether the protocol field of data frames takes one byte (RFC 1661 §6.5).
     pub pfc: bool,
-    /// Who says "too big" to senders of IPv4 packets; nobody when absent.
+    /// Our address on the link, which a DHCP client that has a lease asks (RFC 2131 §4.3.6).
     pub gateway_v4: Option<Ipv4Addr>,
-    /// Who says "too big" to senders of IPv6 packets; nobody when absent.
-    pub gateway_v6: Option<Ipv6Addr>,
     /// Whether IPv4 datagrams for a DHCP server (RFC 2131) go to control instead of the TUN device.
     pub dhcp: bool,
 }

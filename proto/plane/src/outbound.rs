@@ -1,6 +1,7 @@
 //! From the TUN device: inner packet, PPP, L2TP, UDP, ESP, datagram.
 
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 use isthmus_core::{Buf, Instant, Key, Path};
 use isthmus_ppp::IpVersion;
@@ -101,7 +102,7 @@ impl Plane {
             out.free.push(buf);
             return;
         }
-        if let Some(answer) = self.answer(route, &buf, mtu, now) {
+        if let Some(answer) = self.answer(&buf, mtu, now) {
             self.stats.too_big_answered = self.stats.too_big_answered.saturating_add(1);
             let answer = out.copy(&answer);
             out.tun.push((tun, answer));
@@ -109,13 +110,17 @@ impl Plane {
         self.drop_in_session(route.session, DropReason::TooBig, buf, out);
     }
 
-    /// The "too big" answer, where one is allowed and the session has an address to give it.
-    fn answer(&mut self, route: Route, buf: &[u8], mtu: usize, now: Instant) -> Option<Vec<u8>> {
-        let params = &self.tables.sessions.get(route.session)?.params;
+    /// The "too big" answer, where one is allowed.
+    ///
+    /// It comes from where the packet was to go: out of a TUN device a kernel takes no packet from an
+    /// address of its own, which that of the gateway is.
+    fn answer(&mut self, buf: &[u8], mtu: usize, now: Instant) -> Option<Vec<u8>> {
         let mtu = u16::try_from(mtu).ok()?;
-        let answer = match route.version {
-            IpVersion::V4 => icmp::fragmentation_needed(buf, mtu, params.gateway_v4?),
-            IpVersion::V6 => icmp::packet_too_big(buf, u32::from(mtu), params.gateway_v6?),
+        let answer = match Ip::new(buf).ok()?.destination() {
+            // A multicast address says nothing (RFC 1122 §3.2.1.3, RFC 4291 §2.7).
+            from if from.is_multicast() => None,
+            IpAddr::V4(from) => icmp::fragmentation_needed(buf, mtu, from),
+            IpAddr::V6(from) => icmp::packet_too_big(buf, u32::from(mtu), from),
         };
         answer.filter(|_| self.too_big.take(now))
     }

@@ -201,7 +201,6 @@ impl Link {
             acfc: false,
             pfc: false,
             gateway_v4: Some(GATEWAY),
-            gateway_v6: Some("2001:db8:7::1".parse().unwrap()),
             dhcp: true,
         }
     }
@@ -217,7 +216,6 @@ impl Link {
             sources: all.clone(),
             destinations: all,
             gateway_v4: None,
-            gateway_v6: None,
             dhcp: false,
             ..self.gateway_session()
         }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use isthmus_wire::ip::{Icmp, Ipv4, Ipv6};
 
-use super::fixture::{GATEWAY, Link, SERVER, connected, down, may_fragment, mss_of, syn, udp, up};
+use super::fixture::{Link, SERVER, connected, down, may_fragment, mss_of, syn, udp, up};
 use crate::{Command, DropReason, SessionParams, TOO_BIG_PER_SECOND_MAX};
 
 #[test]
@@ -30,7 +30,7 @@ fn the_mss_is_lowered_in_both_directions_and_versions() {
 }
 
 #[test]
-fn a_packet_that_may_not_be_cut_is_answered_from_the_gateway() {
+fn a_packet_that_may_not_be_cut_is_answered_from_where_it_was_to_go() {
     let link = Link::new(1);
     let (mut gateway, _) = connected(&link);
     let offending = udp(SERVER, "10.0.0.2", 1301);
@@ -38,7 +38,7 @@ fn a_packet_that_may_not_be_cut_is_answered_from_the_gateway() {
     assert!(gateway.sent().is_empty());
     let [answer] = &gateway.delivered()[..] else { panic!("one answer") };
     let ip = Ipv4::new(answer).unwrap();
-    assert_eq!((ip.source(), ip.destination().octets()), (GATEWAY, [172, 16, 0, 9]));
+    assert_eq!((ip.source(), ip.destination().octets()), ([10, 0, 0, 2].into(), [172, 16, 0, 9]));
     let icmp = Icmp::new(ip.payload()).unwrap();
     assert_eq!((icmp.kind(), icmp.code(), icmp.rest()), (3, 4, 1300));
     assert!(offending.starts_with(icmp.body()));
@@ -58,7 +58,7 @@ fn ipv6_is_answered_with_packet_too_big_and_never_below_1280() {
     gateway.tun(&[udp("2001:db8::9", "2001:db8:7::2", 1281)]);
     let [answer] = &gateway.delivered()[..] else { panic!("one answer") };
     let ip = Ipv6::new(answer).unwrap();
-    assert_eq!(ip.source(), "2001:db8:7::1".parse::<core::net::Ipv6Addr>().unwrap());
+    assert_eq!(ip.source(), "2001:db8:7::2".parse::<core::net::Ipv6Addr>().unwrap());
     let icmp = Icmp::new(ip.payload()).unwrap();
     assert_eq!((icmp.kind(), icmp.rest()), (2, 1280));
 }
@@ -85,15 +85,17 @@ fn a_packet_that_may_be_cut_arrives_in_fragments() {
 }
 
 #[test]
-fn nobody_answers_where_the_session_has_no_address_for_it_or_answers_are_forbidden() {
+fn nobody_answers_for_a_multicast_group_or_where_answers_are_forbidden() {
     let link = Link::new(1);
     let (mut gateway, _) = connected(&link);
     gateway.tun(&[udp("224.0.0.1", "10.0.0.2", 1400)]);
-    let params = SessionParams { gateway_v4: None, ..link.gateway_session() };
+    let group = ["224.0.0.0/4", "ff00::/8"].map(|net| net.parse().unwrap());
+    let params = SessionParams { destinations: group.into(), ..link.gateway_session() };
     gateway.apply(Command::OpenSession(params));
-    gateway.tun(&[udp(SERVER, "10.0.0.2", 1400)]);
+    gateway.tun(&[udp(SERVER, "224.0.0.9", 1400)]);
+    gateway.tun(&[udp("2001:db8::9", "ff0e::9", 1400)]);
     assert!(gateway.delivered().is_empty() && gateway.sent().is_empty());
-    assert_eq!(gateway.drops(DropReason::TooBig), 2);
+    assert_eq!(gateway.drops(DropReason::TooBig), 3);
 }
 
 #[test]

@@ -54,7 +54,6 @@ impl End {
             acfc: false,
             pfc: false,
             gateway_v4: None,
-            gateway_v6: None,
             dhcp: false,
         };
         plane.apply(Command::OpenSession(session), &mut out, NOW);

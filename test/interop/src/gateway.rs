@@ -29,7 +29,7 @@ impl Gateway {
     ///
     /// The daemon works in a copy of the folder and sees a `/run` and a `/var/lib` of its own, so
     /// that gateways of parallel tests cannot meet. A second start in the same lab finds what the
-    /// first one left in `/var/lib`, as after a restart of the service.
+    /// first one left there, as after a restart of the service.
     pub fn start(lab: &Lab, configuration: &Path) -> Result<Self, LabError> {
         Self::start_binary(lab, &binary()?, configuration)
     }
@@ -119,7 +119,7 @@ impl Gateway {
 
 /// Starts the daemon in `folder` and waits until it listens.
 fn launch(lab: &Lab, binary: &Path, folder: &Path) -> Result<Daemon, LabError> {
-    let state = lab.evidence().subfolder("gateway/var-lib")?;
+    let state = lab.evidence().subfolder("gateway/state")?;
     lab.evidence().note(&format!("gateway: {} run", binary.display()));
     let mut command = lab.gateway().command("sh");
     command.args(["-c", PRIVATE_FOLDERS]).arg(state).arg(binary);
@@ -170,18 +170,16 @@ fn copy_private(from: &Path, to: &Path) -> Result<(), LabError> {
     Ok(())
 }
 
-/// `sh -c` text: $0 becomes /var/lib, /run is empty but for the names of namespaces, the arguments
-/// become the process. `ip netns exec` has already given it a mount namespace of its own.
+/// `sh -c` text: the folders `run` and `lib` of $0 become /run and /var/lib, /run has the names of
+/// namespaces, the arguments become the process. `ip netns exec` has already given it a mount
+/// namespace of its own.
 const PRIVATE_FOLDERS: &str = r#"
 set -e
-mount --bind "$0" /var/lib
-mkdir -p /var/lib/netns
-mount --rbind /run/netns /var/lib/netns
-mount -t tmpfs tmpfs /run
-mkdir /run/netns
-mount --rbind /var/lib/netns /run/netns
-umount -l /var/lib/netns
-rmdir /var/lib/netns
+mkdir -p "$0/lib" "$0/run/netns"
+mount --bind "$0/lib" /var/lib
+mount --bind "$0/run" "$0/run"
+mount --rbind /run/netns "$0/run/netns"
+mount --rbind "$0/run" /run
 exec "$@"
 "#;
 /// The daemon's log in its folder.

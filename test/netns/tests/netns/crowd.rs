@@ -69,9 +69,12 @@ impl Home {
         cable(&router, "lan", &pc, "eth0")?;
         router.ip("address add 192.168.1.1/24 dev lan")?;
         router.nft(
-            "table ip nat { chain out {
-                type nat hook postrouting priority srcnat; oifname wan masquerade
-            } }",
+            "table ip nat {
+                chain out {
+                    type nat hook postrouting priority srcnat;
+                    oifname wan masquerade
+                }
+            }",
         )?;
         router.sysctl("net/ipv4/ip_forward", "1")?;
         pc.ip("address add 192.168.1.2/24 dev eth0")?;

@@ -40,9 +40,10 @@ fn an_added_user_logs_in_within_seconds_and_a_broken_file_changes_nothing() -> R
     wait_for("the repaired file", RELOAD_LIMIT, || {
         let erin = Dial::new().user("erin", "open sesame");
         let mut client = Client::start(&site, &host, &erin)?;
-        let up = client.wait_up().is_ok();
-        drop(client);
-        Ok(up.then_some(()))
+        match client.wait_up() {
+            Ok(_) => client.hang_up().map(Some),
+            Err(_) => Ok(None),
+        }
     })?;
     site.close()?.passed();
     Ok(())

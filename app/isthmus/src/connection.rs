@@ -46,7 +46,6 @@ pub(crate) async fn run(settings: ClientSettings, side: ClientSide) -> Result<()
         match connection.handle(event, &driver).await {
             // Nobody may be listening any more; the connection goes on.
             Step::Tell(event) => drop(events.send(event).await),
-            Step::Silent => {}
             Step::End(outcome) => break outcome,
         }
     };
@@ -66,7 +65,6 @@ struct Connection {
 
 enum Step {
     Tell(ClientEvent),
-    Silent,
     End(Result<(), ClientFailure>),
 }
 
@@ -161,8 +159,10 @@ impl Connection {
             // The tunnel's own packets keep the way they have; all others get the tunnel's table.
             desired.routes = vec![route(Ipv4Net::default(), TABLE)];
             desired.rules = vec![
-                rule(FIRST_PRIORITY, Some(self.settings.server.into()), MAIN_TABLE),
-                rule(FIRST_PRIORITY + 1, None, TABLE),
+                rule(0, Some(self.settings.server.into()), RuleAction::Lookup(MAIN_TABLE)),
+                // Networks this machine is itself part of stay where they are.
+                rule(1, None, RuleAction::LookupSpecific(MAIN_TABLE)),
+                rule(2, None, RuleAction::Lookup(TABLE)),
             ];
         } else {
             desired.routes = routes.iter().map(|net| route(*net, MAIN_TABLE)).collect();
@@ -192,16 +192,16 @@ fn owner(interface: &str) -> Owner {
     Owner { protocol: CLIENT_PROTOCOL, ..Owner::named(&format!("client-{interface}")) }
 }
 
-fn rule(priority: u32, to: Option<IpNet>, table: u32) -> Rule {
+fn rule(order: u32, to: Option<IpNet>, action: RuleAction) -> Rule {
     Rule {
-        priority,
+        priority: FIRST_PRIORITY + order,
         version: IpVersion::V4,
         from: None,
         to,
         input: None,
         output: None,
         mark: None,
-        action: RuleAction::Lookup(table),
+        action,
     }
 }
 
@@ -286,7 +286,7 @@ const TUN_MTU_MIN: u16 = 1280;
 const IKE_PORT: u16 = 500;
 /// Routing table of a client that sends everything through the tunnel.
 const TABLE: u32 = 17_390;
-/// Priorities of its two rules.
+/// Priority of the first of its rules.
 const FIRST_PRIORITY: u32 = 17_390;
 /// Route protocol number of clients, so that a gateway on the same machine leaves their routes alone.
 const CLIENT_PROTOCOL: u8 = 174;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net};
 use isthmus_dataplane::WorkerError;
 use isthmus_kernel::{
-    Address, Desired, IpVersion, KernelError, Nat, NextHop, Options, Reconciler, Route, Rule,
+    Address, Desired, IpVersion, KernelError, MAIN_TABLE, Nat, NextHop, Options, Reconciler, Route, Rule,
     RuleAction, Translation,
 };
 use isthmus_net::{Namespace, SocketError};
@@ -117,13 +117,7 @@ fn want(state: &mut Desired, tenant: &TenantNetwork, device: &str, index: u32) {
         address: IpNet::V4(tenant.gateway_address.into()),
         peer: None,
     });
-    state.routes.extend(tenant.pool.iter().map(|prefix| Route {
-        destination: (*prefix).into(),
-        table: isthmus_kernel::MAIN_TABLE,
-        metric: None,
-        next: NextHop::Link(device.to_owned()),
-        source: Some(IpAddr::V4(tenant.gateway_address)),
-    }));
+    state.routes.extend(tenant.pool.iter().map(|prefix| pool_route(tenant, *prefix, device)));
     state.sysctls.insert("net/ipv4/ip_forward".into(), "1".into());
     for egress in &tenant.egress {
         if let Some(gateway) = egress.gateway {
@@ -139,7 +133,22 @@ fn want(state: &mut Desired, tenant: &TenantNetwork, device: &str, index: u32) {
         }
     }
     if tenant.egress.iter().any(|egress| egress.gateway.is_some()) {
-        state.rules.push(egress_rule(device, index));
+        // The pool stays reachable from within, however wide an egress is.
+        state.routes.extend(tenant.pool.iter().map(|prefix| Route {
+            table: FIRST_TABLE + index,
+            ..pool_route(tenant, *prefix, device)
+        }));
+        state.rules.extend(egress_rules(device, index));
+    }
+}
+
+fn pool_route(tenant: &TenantNetwork, prefix: Ipv4Net, device: &str) -> Route {
+    Route {
+        destination: prefix.into(),
+        table: MAIN_TABLE,
+        metric: None,
+        next: NextHop::Link(device.to_owned()),
+        source: Some(IpAddr::V4(tenant.gateway_address)),
     }
 }
 
@@ -157,23 +166,33 @@ fn egress_route(egress: &EgressNetwork, to: Ipv4Net, gateway: Ipv4Addr, index: u
     }
 }
 
-/// Packets out of the tenant's device look at its own table first; the machine's own never do.
-fn egress_rule(device: &str, index: u32) -> Rule {
-    Rule {
-        priority: FIRST_PRIORITY + index,
+/// How packets out of the tenant's device find their way: the tenant's own destinations first, then what
+/// the machine knows better than "everything else", then the tenant's default. The machine's own
+/// packets never look there.
+fn egress_rules(device: &str, index: u32) -> impl Iterator<Item = Rule> {
+    let table = FIRST_TABLE + index;
+    let actions = [
+        RuleAction::LookupSpecific(table),
+        RuleAction::LookupSpecific(MAIN_TABLE),
+        RuleAction::Lookup(table),
+    ];
+    let first = FIRST_PRIORITY + index * 3;
+    (first..).zip(actions).map(|(priority, action)| Rule {
+        priority,
         version: IpVersion::V4,
         from: None,
         to: None,
         input: Some(device.to_owned()),
         output: None,
         mark: None,
-        action: RuleAction::Lookup(FIRST_TABLE + index),
-    }
+        action,
+    })
 }
 
 /// Routing table of the first tenant.
 const FIRST_TABLE: u32 = 17_300;
-/// Rule priority of the first tenant; the reconciler's owner allows a hundred from here.
+/// First rule priority of the first tenant; the reconciler's owner allows a hundred from here, which is
+/// 33 tenants with a next hop of their own.
 const FIRST_PRIORITY: u32 = 17_300;
 
 #[cfg(test)]
@@ -199,10 +218,19 @@ mod tests {
     fn a_next_hop_makes_a_table_and_a_rule_of_the_tenants_own() {
         let mut state = Desired::default();
         want(&mut state, &tenant(Some([192, 0, 2, 1].into())), "acme", 3);
-        assert_eq!(state.rules.len(), 1);
-        assert_eq!(state.rules[0].input.as_deref(), Some("acme"));
-        assert_eq!(state.rules[0].action, RuleAction::Lookup(FIRST_TABLE + 3));
-        assert!(state.routes.iter().any(|route| route.table == FIRST_TABLE + 3));
+        let actions: Vec<_> = state.rules.iter().map(|rule| rule.action).collect();
+        let table = FIRST_TABLE + 3;
+        assert_eq!(
+            actions,
+            [
+                RuleAction::LookupSpecific(table),
+                RuleAction::LookupSpecific(MAIN_TABLE),
+                RuleAction::Lookup(table)
+            ]
+        );
+        assert!(state.rules.iter().all(|rule| rule.input.as_deref() == Some("acme")));
+        let own: Vec<_> = state.routes.iter().filter(|route| route.table == table).collect();
+        assert_eq!(own.len(), 2, "the egress and the pool");
     }
 
     #[test]

@@ -121,6 +121,8 @@ pub enum RuleAction {
     Blackhole,
     /// Looks them up in this routing table, and goes on when nothing is found.
     Lookup(u32),
+    /// The same, but a default route found there does not count: only what the table knows better.
+    LookupSpecific(u32),
     /// Refuses them with an ICMP "administratively prohibited".
     Prohibit,
     /// Refuses them with an ICMP "network unreachable".
@@ -321,6 +323,7 @@ impl fmt::Display for Rule {
             RuleAction::Altered => f.write_str(" altered by somebody else"),
             RuleAction::Blackhole => f.write_str(" blackhole"),
             RuleAction::Lookup(table) => write!(f, " lookup {table}"),
+            RuleAction::LookupSpecific(table) => write!(f, " lookup {table} without its default"),
             RuleAction::Prohibit => f.write_str(" prohibit"),
             RuleAction::Unreachable => f.write_str(" unreachable"),
         }

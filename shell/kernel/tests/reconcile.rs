@@ -181,6 +181,10 @@ fn rules() -> Vec<Rule> {
             ..rule(IpVersion::V4, 17_302, RuleAction::Unreachable)
         },
         Rule {
+            input: Some("eth1".to_owned()),
+            ..rule(IpVersion::V4, 17_305, RuleAction::LookupSpecific(254))
+        },
+        Rule {
             from: Some("fd64::/48".parse().unwrap()),
             output: Some("eth0".to_owned()),
             ..rule(IpVersion::V6, 17_300, RuleAction::Lookup(120))

@@ -25,6 +25,9 @@ pub struct WireSummary {
     pub esp_in_udp: usize,
     /// ESP as IP protocol 50.
     pub esp_plain: usize,
+    /// Octets of ESP of either kind. With segmentation offload one frame holds many packets, so this, and
+    /// not the number of frames, tells how much was carried.
+    pub esp_octets: u64,
     /// The SPIs of the ESP packets.
     pub esp_spis: BTreeSet<u32>,
     /// The initiator cookies of the IKE messages: one for each IKE SA that was tried.
@@ -81,6 +84,7 @@ impl WireSummary {
         let Some(ip) = packet.net.as_ref().and_then(IpPacket::read) else { return };
         if ip.protocol == IpNumber::ENCAPSULATING_SECURITY_PAYLOAD {
             self.esp_plain = self.esp_plain.saturating_add(1);
+            self.count_esp(ip.payload);
             self.esp_spis.extend(spi(ip.payload).filter(|_| ip.is_first_fragment));
         }
         if ip.is_fragment {
@@ -89,6 +93,11 @@ impl WireSummary {
         if ip.protocol == IpNumber::UDP && ip.is_first_fragment {
             self.count_udp(time, &ip);
         }
+    }
+
+    fn count_esp(&mut self, content: &[u8]) {
+        let octets = u64::try_from(content.len()).unwrap_or(u64::MAX);
+        self.esp_octets = self.esp_octets.saturating_add(octets);
     }
 
     fn count_udp(&mut self, time: Duration, ip: &IpPacket<'_>) {
@@ -109,6 +118,7 @@ impl WireSummary {
             self.ike_cookies.extend(cookie(ike));
         } else if used(NAT_T_PORT) && content.len() > NON_ESP_MARKER.len() {
             self.esp_in_udp = self.esp_in_udp.saturating_add(1);
+            self.count_esp(content);
             self.esp_spis.extend(spi(content));
         }
     }

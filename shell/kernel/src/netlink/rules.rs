@@ -37,6 +37,11 @@ impl Netlink {
     }
 }
 
+/// The length of a default route's prefix.
+const DEFAULT_ROUTE_LEN: u32 = 0;
+/// What the kernel tells of a rule that suppresses nothing: -1.
+const NOTHING_SUPPRESSED: u32 = u32::MAX;
+
 fn write(rule: &Rule, tag: u8) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = family(rule.version == IpVersion::V4);
@@ -64,6 +69,11 @@ fn write(rule: &Rule, tag: u8) -> RuleMessage {
             attributes.push(RuleAttribute::Table(table));
             rule::RuleAction::ToTable
         }
+        RuleAction::LookupSpecific(table) => {
+            attributes.push(RuleAttribute::Table(table));
+            attributes.push(RuleAttribute::SuppressPrefixLen(DEFAULT_ROUTE_LEN));
+            rule::RuleAction::ToTable
+        }
         RuleAction::Prohibit => rule::RuleAction::Prohibit,
         RuleAction::Unreachable => rule::RuleAction::Unreachable,
     };
@@ -76,6 +86,7 @@ fn read(message: RouteNetlinkMessage, version: IpVersion, tag: u8) -> Option<Rul
     let (mut protocol, mut source, mut destination) = (None, None::<IpAddr>, None::<IpAddr>);
     let (mut mark, mut under, mut table) = (None, u32::MAX, u32::from(header.table));
     let (mut priority, mut input, mut output) = (0, None, None);
+    let mut suppressed = None;
     for attribute in message.attributes {
         if let RuleAttribute::Protocol(number) = attribute {
             protocol = Some(u8::from(number));
@@ -95,13 +106,20 @@ fn read(message: RouteNetlinkMessage, version: IpVersion, tag: u8) -> Option<Rul
             under = number;
         } else if let RuleAttribute::Table(number) = attribute {
             table = number;
+        } else if let RuleAttribute::SuppressPrefixLen(length) = attribute {
+            suppressed = Some(length);
         }
     }
     if protocol != Some(tag) {
         return None;
     }
     let action = if header.action == rule::RuleAction::ToTable {
-        RuleAction::Lookup(table)
+        match suppressed {
+            // The kernel always answers with a length; this one stands for none.
+            None | Some(u32::MAX) => RuleAction::Lookup(table),
+            Some(DEFAULT_ROUTE_LEN) => RuleAction::LookupSpecific(table),
+            Some(_) => RuleAction::Altered,
+        }
     } else if header.action == rule::RuleAction::Blackhole {
         RuleAction::Blackhole
     } else if header.action == rule::RuleAction::Prohibit {

@@ -84,7 +84,9 @@ impl Stage {
             Self::Login => {
                 "check user name and password, and that the server allows the authentication protocol"
             }
-            Self::Up => "connect again; if it happens often, look for a lossy path or a NAT that forgets",
+            Self::Up => {
+                "connect again; if it happens often, look for a lossy path or a NAT that forgets"
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use isthmus_ppp as ppp;
 
 use crate::event::{Event, Up};
 use crate::machine::{Action, Client, Linked, SESSION, Secured, State, Timer};
+use crate::reason::Reason;
 
 /// The server's L2TP port (RFC 2661 §8.1).
 const L2TP_PORT: u16 = 1701;
@@ -33,7 +34,9 @@ impl Client {
             Report::Alive { peer } => self.alive(PeerId(peer), now),
             Report::SaUsed { spi, .. } => self.ike.inbound_used(spi, now),
             Report::SoftLimit { peer, spi } => self.ike.soft_limit(PeerId(peer), spi, now),
-            Report::InstallFailed { .. } => self.end("the ESP suite cannot be used here", now),
+            Report::InstallFailed { .. } => {
+                self.end(Reason::plain("the ESP suite cannot be used here"), now);
+            }
             Report::Counters { .. } | Report::ReserveLow { .. } => {}
         }
         self.drain(now);
@@ -103,8 +106,7 @@ impl Client {
             ike::Action::Keepalive { path } => self.plane(Command::SendKeepalive { path }),
             ike::Action::Offload { id, job } => self.outbox.push(Action::Offload { id, job }),
             // The peer matters only once it has an SA pair: see `secured`.
-            ike::Action::PeerUp(_) => {}
-            ike::Action::PeerRekeyed { .. } => {}
+            ike::Action::PeerUp(_) | ike::Action::PeerRekeyed { .. } => {}
             ike::Action::InstallInbound(sa) => self.install_inbound(sa),
             ike::Action::InstallOutbound(sa) => self.install_outbound(sa),
             ike::Action::ChildUp(up) => {
@@ -121,13 +123,13 @@ impl Client {
             }
             ike::Action::PeerDown { peer, reason } => {
                 if self.peer().is_none_or(|ours| ours == peer) {
-                    self.end(reason.label(), now);
+                    self.end(Reason::of_peer(reason), now);
                 }
             }
             // A rekey that fails leaves the SAs that are there; they last until they expire.
             ike::Action::Failed(failure) => {
                 if matches!(self.state, State::Securing) {
-                    self.end(&failure.cause.to_string(), now);
+                    self.end(Reason::of_ike(&failure), now);
                 }
             }
         }
@@ -157,8 +159,11 @@ impl Client {
             self.rng.seed(),
             now,
         );
-        endpoint.open(L2TP_PORT, now);
+        let opened = endpoint.open(L2TP_PORT, now);
         self.state = State::Calling(Secured { peer, l2tp: endpoint });
+        if let Err(refused) = opened {
+            self.end(Reason::plain(refused.to_string()), now);
+        }
     }
 
     fn handle_l2tp_action(&mut self, action: l2tp::Action, now: Instant) {
@@ -167,11 +172,12 @@ impl Client {
             // A server that moves its port in mid-call is none we know; its next message tells.
             l2tp::Action::TunnelUp(_) | l2tp::Action::PortMoved { .. } => {}
             l2tp::Action::Refused(refused) => {
-                self.reason.get_or_insert_with(|| refused.error.to_string());
+                self.reason.get_or_insert_with(|| Reason::plain(refused.error.to_string()));
             }
             l2tp::Action::SessionUp(call) => self.call_up(call, now),
-            l2tp::Action::SessionDown { reason, .. } => self.end(&reason.to_string(), now),
-            l2tp::Action::TunnelDown { reason, .. } => self.end(&reason.to_string(), now),
+            l2tp::Action::SessionDown { reason, .. } | l2tp::Action::TunnelDown { reason, .. } => {
+                self.end(Reason::of_l2tp(&reason), now);
+            }
         }
     }
 
@@ -185,10 +191,13 @@ impl Client {
             request_dns: true,
         });
         let config = ppp::LinkConfig { mru: self.config.mru, ..ppp::LinkConfig::new(role) };
-        let mut link = ppp::Link::new(Arc::new(config), self.provider.clone(), self.rng.seed(), now);
+        let mut link =
+            ppp::Link::new(Arc::new(config), self.provider.clone(), self.rng.seed(), now);
         link.open(now);
         self.state = match core::mem::replace(&mut self.state, State::Over) {
-            State::Calling(secured) => State::Linked(secured, Linked { call, link, up: false }),
+            State::Calling(secured) => {
+                State::Linked(secured, Box::new(Linked { call, link, up: false }))
+            }
             other @ (State::Securing | State::Linked(..) | State::Over) => other,
         };
     }
@@ -201,8 +210,7 @@ impl Client {
             ppp::Action::NetworkDown => self.plane(Command::CloseSession { session: SESSION }),
             ppp::Action::Up(network) => self.network_up(&network),
             ppp::Action::Down(reason) => {
-                self.reason.get_or_insert_with(|| reason.to_string());
-                self.close(now);
+                self.end(Reason::of_ppp(reason), now);
             }
         }
     }
@@ -259,8 +267,8 @@ impl Client {
     }
 
     /// A layer ended by itself or by the server's word: the rest goes too.
-    fn end(&mut self, reason: &str, now: Instant) {
-        self.reason.get_or_insert_with(|| reason.to_string());
+    fn end(&mut self, reason: Reason, now: Instant) {
+        self.reason.get_or_insert(reason);
         self.close(now);
     }
 

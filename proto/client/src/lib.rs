@@ -16,6 +16,7 @@ mod config;
 mod event;
 mod inputs;
 mod machine;
+mod reason;
 
 pub use config::Config;
 pub use event::{Down, Event, Stage, Up};

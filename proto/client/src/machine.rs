@@ -1,7 +1,7 @@
 //! The client machine.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::sync::Arc;
 
 use isthmus_core::{Deadline, Instant, Key, Outbox, Rng, Seed, Timers};
@@ -13,6 +13,7 @@ use isthmus_ppp as ppp;
 
 use crate::config::Config;
 use crate::event::{Down, Event, Stage};
+use crate::reason::Reason;
 
 /// Something the shell must do, in this order.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ pub struct Client {
     /// We were asked to stop.
     pub(crate) stopping: bool,
     /// Why the connection is ending, from the layer that knew first.
-    pub(crate) reason: Option<String>,
+    pub(crate) reason: Option<Reason>,
 }
 
 /// What the client waits for; each state has what the one before had.
@@ -52,7 +53,7 @@ pub(crate) enum State {
     /// An L2TP call.
     Calling(Secured),
     /// PPP: negotiating, and later up.
-    Linked(Secured, Linked),
+    Linked(Secured, Box<Linked>),
     /// Nothing more happens.
     Over,
 }
@@ -80,7 +81,7 @@ pub(crate) enum Timer {
 /// The name of the only session in the pipeline.
 pub(crate) const SESSION: Key = Key::from_raw(1 << 20);
 /// How long a connection may take to come up.
-const SETUP_MAX: isthmus_core::Duration = isthmus_core::Duration::from_secs(60);
+const SETUP_MAX: isthmus_core::Duration = isthmus_core::Duration::from_mins(1);
 
 impl Client {
     /// Starts to connect.
@@ -106,7 +107,7 @@ impl Client {
             reason: None,
         };
         if let Some(refused) = refused {
-            client.reason = Some(refused.to_string());
+            client.reason = Some(Reason::plain(refused.to_string()));
             client.over(Stage::Ipsec, now);
         }
         client.drain(now);
@@ -131,13 +132,14 @@ impl Client {
             State::Securing | State::Over => {}
         }
         if let Some(Timer::Setup) = self.timers.expired(now) {
-            self.reason.get_or_insert_with(|| "the connection did not come up in time".to_string());
+            self.reason
+                .get_or_insert_with(|| Reason::plain("the connection did not come up in time"));
             self.close(now);
         }
         self.drain(now);
     }
 
-    /// Hangs up: LCP Terminate-Request, CDN, StopCCN, IKE DELETE.
+    /// Hangs up: LCP Terminate-Request, CDN, `StopCCN`, IKE DELETE.
     pub fn stop(&mut self, now: Instant) {
         self.stopping = true;
         self.close(now);
@@ -232,9 +234,10 @@ impl Client {
         }
         self.state = State::Over;
         self.timers.clear_all();
-        let reason = self.reason.take().unwrap_or_else(|| "stopped".to_string());
-        let remedy = if self.stopping { "" } else { stage.remedy() };
-        let down = Down { stage, requested: self.stopping, reason, remedy };
+        let reason = self.reason.take().unwrap_or_else(|| Reason::plain("stopped"));
+        let remedy = reason.remedy.unwrap_or_else(|| stage.remedy());
+        let remedy = if self.stopping { "" } else { remedy };
+        let down = Down { stage, requested: self.stopping, reason: reason.text, remedy };
         self.outbox.push(Action::Event(Event::Down(down)));
     }
 }

@@ -158,14 +158,17 @@ impl Refusal {
         }
     }
 
-    /// The MS-CHAPv2 error code (RFC 2759 §6), which is also the number Windows shows.
+    /// The MS-CHAPv2 error code, which is also the number Windows shows. Those of RFC 2759 §6 are part of
+    /// the list of Windows; 738, "the server did not assign an address", is from the same list, so that
+    /// nobody looks for a wrong password.
     pub const fn code(self) -> u32 {
         match self {
             Self::RestrictedHours => 646,
             Self::AccountDisabled => 647,
             Self::PasswordExpired => 648,
             Self::NoDialIn => 649,
-            Self::BadCredentials | Self::NoResources | Self::Unavailable => 691,
+            Self::BadCredentials | Self::Unavailable => 691,
+            Self::NoResources => 738,
         }
     }
 

@@ -26,6 +26,7 @@ mod authenticatee;
 mod authenticator;
 mod automaton;
 mod config;
+pub mod dhcp;
 mod error;
 mod frame;
 pub mod iana;

@@ -3,6 +3,7 @@
 //! [`connect`] joins these to the client machine and its driver.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use isthmus_core::SecretBytes;
@@ -47,6 +48,10 @@ pub struct ClientSettings {
     pub local_port: u16,
     /// ESP in UDP even without NAT.
     pub force_encap: bool,
+    /// Longest life of an IKE SA.
+    pub ike_lifetime: Duration,
+    /// Longest life of an ESP SA pair.
+    pub child_lifetime: Duration,
 }
 
 /// What a client sends through the tunnel.

@@ -215,6 +215,8 @@ fn driver_settings(settings: &ClientSettings, local: IpAddr) -> DriverSettings {
         esp: settings.esp.clone(),
         legacy: settings.legacy,
         force_encap: settings.force_encap,
+        ike_lifetime: settings.ike_lifetime,
+        child_lifetime: settings.child_lifetime,
         ..isthmus_ike::Config::default()
     };
     let name = host_name();

@@ -1,12 +1,15 @@
 //! Every command and option, with the help a person reads.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use ipnet::Ipv4Net;
 use isthmus_crypto::EspSuite;
 
+use crate::config::value::{parse_duration, show_duration};
 use crate::config::{AuthProtocol, DEFAULT_PATH, IkeProposal};
 
 /// L2TP/IPsec gateway for every cloud: one daemon, and the client your systems already have.
@@ -318,6 +321,12 @@ pub(crate) struct ConnectArgs {
     /// Put ESP into UDP even where no NAT is seen
     #[arg(long)]
     pub(crate) force_encap: bool,
+    /// Replace the IKE SA before it is this old, 1m to 7d
+    #[arg(long, default_value = "8h", value_name = "DURATION", value_parser = ike_lifetime)]
+    pub(crate) ike_lifetime: Duration,
+    /// Replace the ESP SAs before they are this old, 30s to 2d
+    #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = child_lifetime)]
+    pub(crate) child_lifetime: Duration,
     /// Print one line of JSON per event
     #[arg(long)]
     pub(crate) json: bool,
@@ -341,6 +350,23 @@ fn esp_suite(written: &str) -> Result<EspSuite, String> {
 fn auth_protocol(written: &str) -> Result<AuthProtocol, String> {
     let found = AuthProtocol::NAMES.iter().find(|(name, _)| *name == written);
     found.map(|(_, protocol)| *protocol).ok_or_else(|| String::from("known: mschapv2, chap, pap"))
+}
+
+fn ike_lifetime(written: &str) -> Result<Duration, String> {
+    lifetime(written, Duration::from_mins(1)..=Duration::from_hours(7 * 24))
+}
+
+fn child_lifetime(written: &str) -> Result<Duration, String> {
+    lifetime(written, Duration::from_secs(30)..=Duration::from_hours(48))
+}
+
+fn lifetime(written: &str, range: RangeInclusive<Duration>) -> Result<Duration, String> {
+    let value = parse_duration(written).ok_or("write a number and a unit, like 30s or 8h")?;
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    let (least, most) = (show_duration(*range.start()), show_duration(*range.end()));
+    Err(format!("write {least} to {most}"))
 }
 
 fn ports(written: &str) -> Result<(u16, u16), String> {

@@ -145,6 +145,8 @@ fn settings(args: ConnectArgs) -> Result<ClientSettings, CliError> {
         mtu: args.mtu,
         local_port: args.local_port,
         force_encap: args.force_encap,
+        ike_lifetime: args.ike_lifetime,
+        child_lifetime: args.child_lifetime,
     })
 }
 

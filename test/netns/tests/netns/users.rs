@@ -27,6 +27,7 @@ fn an_added_user_logs_in_within_seconds_and_a_broken_file_changes_nothing() -> R
 
     let good = fs::read_to_string(&users).expect("the file");
     fs::write(&users, "[users.dave\npassword = ").expect("the file");
+    site.expect_complaint("acme.users");
     wait_for("a complaint about the broken file", RELOAD_LIMIT, || {
         Ok(site.gateway().log().contains("acme.users").then_some(()))
     })?;

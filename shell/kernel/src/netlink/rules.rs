@@ -116,7 +116,7 @@ fn read(message: RouteNetlinkMessage, version: IpVersion, tag: u8) -> Option<Rul
     let action = if header.action == rule::RuleAction::ToTable {
         match suppressed {
             // The kernel always answers with a length; this one stands for none.
-            None | Some(u32::MAX) => RuleAction::Lookup(table),
+            None | Some(NOTHING_SUPPRESSED) => RuleAction::Lookup(table),
             Some(DEFAULT_ROUTE_LEN) => RuleAction::LookupSpecific(table),
             Some(_) => RuleAction::Altered,
         }

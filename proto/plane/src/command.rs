@@ -178,8 +178,10 @@ pub struct SessionParams {
     pub acfc: bool,
     /// Whether the protocol field of data frames takes one byte (RFC 1661 §6.5).
     pub pfc: bool,
-    /// Our address on the link, which a DHCP client that has a lease asks (RFC 2131 §4.3.6).
+    /// Our address on the link: a DHCP client that has a lease asks it (RFC 2131 §4.3.6), a DHCP server
+    /// answers to it.
     pub gateway_v4: Option<Ipv4Addr>,
-    /// Whether IPv4 datagrams for a DHCP server (RFC 2131) go to control instead of the TUN device.
+    /// Whether IPv4 datagrams for a DHCP server or client (RFC 2131) that are broadcast or for our own
+    /// address go to control instead of the TUN device.
     pub dhcp: bool,
 }

@@ -79,7 +79,7 @@ impl Session {
         if !self.may_send_from(ip.source()) {
             return Err(DropReason::SourceNotAllowed);
         }
-        if self.params.dhcp && is_for_dhcp_server(&ip, self.params.gateway_v4) {
+        if self.params.dhcp && is_dhcp(&ip, self.params.gateway_v4) {
             return Ok(Data::Control);
         }
         // The frame ends with the packet, which may be followed by padding (RFC 1661 §2).
@@ -156,14 +156,14 @@ fn read_ip(version: IpVersion, packet: &[u8]) -> Option<Ip<'_>> {
     }
 }
 
-/// Whether a packet is a DHCP message to whatever server there is, or to the gateway.
-fn is_for_dhcp_server(ip: &Ip<'_>, gateway: Option<Ipv4Addr>) -> bool {
+/// Whether a packet is a DHCP message to whoever there is, or to our own address.
+fn is_dhcp(ip: &Ip<'_>, own: Option<Ipv4Addr>) -> bool {
     let Ip::V4(ip) = ip else { return false };
-    let to_server = ip.destination().is_broadcast() || gateway == Some(ip.destination());
-    to_server
+    let to_us = ip.destination().is_broadcast() || own == Some(ip.destination());
+    to_us
         && ip.protocol() == protocol::UDP
         && ip.fragment_offset() == 0
-        && Udp::new(ip.payload()).is_ok_and(|udp| udp.destination_port() == DHCP_SERVER_PORT)
+        && Udp::new(ip.payload()).is_ok_and(|udp| DHCP_PORTS.contains(&udp.destination_port()))
 }
 
 /// Puts a UDP header in front of a payload. IPv4 carries no checksum, since ESP protects the packet
@@ -182,7 +182,8 @@ pub(crate) fn push_udp(buf: &mut Buf, local_port: u16, remote_port: u16, path: &
     true
 }
 
-const DHCP_SERVER_PORT: u16 = 67;
+/// Server and client (RFC 2131 §4.1).
+const DHCP_PORTS: [u16; 2] = [67, 68];
 /// Every IPv6 link carries packets of this length (RFC 8200 §5).
 const IPV6_MTU_MIN: u16 = 1280;
 

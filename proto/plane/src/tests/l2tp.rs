@@ -1,5 +1,6 @@
 //! What goes to control, what comes from it, and sequence numbers of data messages.
 
+use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -121,6 +122,27 @@ fn dhcp_goes_to_control_where_wanted() {
     let spoofed = udp_to_port("0.0.0.0", "255.255.255.255", 67);
     up(&link, &[spoofed], &mut client, &mut gateway);
     assert_eq!(gateway.drops(DropReason::SourceNotAllowed), 1);
+}
+
+#[test]
+fn answers_of_a_dhcp_server_go_to_control_where_wanted() {
+    let link = Link::new(1);
+    let (mut gateway, mut client) = connected(&link);
+    let own = link.inner_v4.to_string();
+    let answer = udp_to_port("10.0.0.1", &own, 68);
+    down(&link, core::slice::from_ref(&answer), &mut gateway, &mut client);
+    assert_eq!(client.delivered(), core::slice::from_ref(&answer), "not unless asked for");
+    client.apply(Command::OpenSession(crate::SessionParams {
+        gateway_v4: Some(link.inner_v4),
+        dhcp: true,
+        ..link.client_session()
+    }));
+    let other = udp_to_port("10.0.0.1", &own, 69);
+    down(&link, &[answer.clone(), other.clone()], &mut gateway, &mut client);
+    let reported: Vec<_> =
+        client.l2tp().into_iter().map(|(_, bytes)| bytes[10..].to_vec()).collect();
+    assert_eq!(reported, [answer]);
+    assert_eq!(client.delivered(), [other]);
 }
 
 #[test]

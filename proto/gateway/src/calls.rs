@@ -17,6 +17,7 @@ use isthmus_ppp as ppp;
 use crate::config::Config;
 use crate::event::Event;
 use crate::failure::{Cause, Failure, Stage, printable};
+use crate::inform::dhcp_packet;
 use crate::login;
 use crate::machine::Gateway;
 use crate::peer::Peer;
@@ -67,7 +68,9 @@ impl Gateway {
             self.stats.l2tp.count("unknown_session");
             return;
         };
-        if let Err(rejected) = session.link.handle_frame(frame, now) {
+        if let Some(packet) = dhcp_packet(frame) {
+            self.handle_dhcp(peer, at, packet);
+        } else if let Err(rejected) = session.link.handle_frame(frame, now) {
             self.stats.ppp.count(rejected.label());
         }
     }
@@ -185,7 +188,7 @@ impl Gateway {
         }
     }
 
-    fn send_frame(&mut self, peer: PeerId, at: SessionRef, frame: &[u8]) {
+    pub(crate) fn send_frame(&mut self, peer: PeerId, at: SessionRef, frame: &[u8]) {
         let Some(session) = self.peers.get_mut(&peer).and_then(|p| p.sessions.get_mut(&at)) else {
             return;
         };
@@ -300,7 +303,7 @@ impl Gateway {
             acfc: false,
             pfc: false,
             gateway_v4: Some(tenant.gateway_address),
-            dhcp: false,
+            dhcp: true,
         };
         self.plane(Command::OpenSession(params));
     }

@@ -21,6 +21,7 @@ mod calls;
 mod config;
 mod event;
 mod failure;
+mod inform;
 mod login;
 mod machine;
 mod peer;

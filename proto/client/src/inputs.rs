@@ -15,6 +15,7 @@ use isthmus_plane::{self as plane, Command, Report, SessionParams};
 use isthmus_ppp as ppp;
 
 use crate::event::{Event, Up};
+use crate::inform::Asking;
 use crate::machine::{Action, Client, Linked, SESSION, Secured, State, Timer};
 use crate::reason::Reason;
 
@@ -62,10 +63,15 @@ impl Client {
         let State::Linked(_, linked) = &mut self.state else { return };
         let Ok((header, payload)) = l2tp::data::Header::read(bytes) else { return };
         let ours = linked.call.session;
-        if let Some(frame) = bytes.get(payload)
-            && (header.tunnel, header.session) == (ours.tunnel.0, ours.session.0)
-        {
-            let _refused = linked.link.handle_frame(frame, now);
+        let Some(frame) = bytes.get(payload) else { return };
+        if (header.tunnel, header.session) != (ours.tunnel.0, ours.session.0) {
+            return;
+        }
+        match linked.asking.as_ref().and_then(|asking| asking.read(frame)) {
+            Some(answer) => self.answered(Some(answer)),
+            None => {
+                let _refused = linked.link.handle_frame(frame, now);
+            }
         }
     }
 
@@ -196,7 +202,7 @@ impl Client {
         link.open(now);
         self.state = match core::mem::replace(&mut self.state, State::Over) {
             State::Calling(secured) => {
-                State::Linked(secured, Box::new(Linked { call, link, up: false }))
+                State::Linked(secured, Box::new(Linked { call, link, asking: None, up: false }))
             }
             other @ (State::Securing | State::Linked(..) | State::Over) => other,
         };
@@ -207,18 +213,19 @@ impl Client {
             ppp::Action::Transmit(frame) => self.send_frame(&frame),
             // Only servers ask.
             ppp::Action::Authenticate(_) => {}
-            ppp::Action::NetworkDown => self.plane(Command::CloseSession { session: SESSION }),
-            ppp::Action::Up(network) => self.network_up(&network),
+            ppp::Action::NetworkDown => self.network_down(),
+            ppp::Action::Up(network) => self.network_up(&network, now),
             ppp::Action::Down(reason) => {
                 self.end(Reason::of_ppp(reason), now);
             }
         }
     }
 
-    fn network_up(&mut self, network: &ppp::NetworkUp) {
+    /// Lets packets pass and asks for routes; the connection is up when that is settled.
+    fn network_up(&mut self, network: &ppp::NetworkUp, now: Instant) {
         let mtu = network.peer_mru.min(self.config.mru);
+        let xid = self.rng.u32();
         let State::Linked(secured, linked) = &mut self.state else { return };
-        linked.up = true;
         let params = SessionParams {
             session: SESSION,
             peer: secured.peer.0,
@@ -237,20 +244,30 @@ impl Client {
             acfc: false,
             pfc: false,
             gateway_v4: Some(network.local),
-            dhcp: false,
+            dhcp: true,
         };
-        self.timers.clear(Timer::Setup);
-        self.plane(Command::OpenSession(params));
-        self.event(Event::Up(Up {
+        let up = Up {
             address: network.local,
             gateway: network.remote,
             dns: network.dns.clone(),
             routes: Vec::new(),
             mtu,
-        }));
+        };
+        linked.asking = Some(Box::new(Asking::new(params.clone(), up, xid)));
+        self.timers.clear(Timer::Setup);
+        self.plane(Command::OpenSession(params));
+        self.ask(now);
     }
 
-    fn send_frame(&mut self, frame: &[u8]) {
+    fn network_down(&mut self) {
+        if let State::Linked(_, linked) = &mut self.state {
+            linked.asking = None;
+        }
+        self.timers.clear(Timer::Inform);
+        self.plane(Command::CloseSession { session: SESSION });
+    }
+
+    pub(crate) fn send_frame(&mut self, frame: &[u8]) {
         let State::Linked(_, linked) = &self.state else { return };
         let header = l2tp::data::Header::new(linked.call.remote_tunnel, linked.call.remote_session);
         let to_port = linked.call.to_port;
@@ -267,16 +284,16 @@ impl Client {
     }
 
     /// A layer ended by itself or by the server's word: the rest goes too.
-    fn end(&mut self, reason: Reason, now: Instant) {
+    pub(crate) fn end(&mut self, reason: Reason, now: Instant) {
         self.reason.get_or_insert(reason);
         self.close(now);
     }
 
-    fn event(&mut self, event: Event) {
+    pub(crate) fn event(&mut self, event: Event) {
         self.outbox.push(Action::Event(event));
     }
 
-    fn plane(&mut self, command: Command) {
+    pub(crate) fn plane(&mut self, command: Command) {
         self.outbox.push(Action::Plane(command));
     }
 }

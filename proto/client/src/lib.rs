@@ -1,7 +1,7 @@
 //! The L2TP/IPsec client: the same machines as the gateway's in the other role.
 //!
 //! ```text
-//! connect -> ike (initiator) -> ChildUp -> l2tp (LAC) -> SessionUp -> ppp (client) -> Up
+//! connect -> ike (initiator) -> ChildUp -> l2tp (LAC) -> SessionUp -> ppp (client) -> DHCPINFORM -> Up
 //! ```
 //!
 //! It is the engine of `isthmus client`, of the tests and of the load generator. One [`Client`] is one
@@ -14,6 +14,7 @@ extern crate alloc;
 
 mod config;
 mod event;
+mod inform;
 mod inputs;
 mod machine;
 mod reason;

@@ -13,6 +13,7 @@ use isthmus_ppp as ppp;
 
 use crate::config::Config;
 use crate::event::{Down, Event, Stage};
+use crate::inform::Asking;
 use crate::reason::Reason;
 
 /// Something the shell must do, in this order.
@@ -68,6 +69,8 @@ pub(crate) struct Secured {
 pub(crate) struct Linked {
     pub(crate) call: Box<SessionUp>,
     pub(crate) link: ppp::Link,
+    /// The question for routes that must be answered, or given up, before the connection is up.
+    pub(crate) asking: Option<Box<Asking>>,
     pub(crate) up: bool,
 }
 
@@ -76,6 +79,17 @@ pub(crate) struct Linked {
 pub(crate) enum Timer {
     /// The connection takes too long.
     Setup,
+    /// The server has not answered our question for routes.
+    Inform,
+}
+
+impl Timer {
+    const fn why(self) -> &'static str {
+        match self {
+            Self::Setup => "client setup",
+            Self::Inform => "client inform",
+        }
+    }
 }
 
 /// The name of the only session in the pipeline.
@@ -131,10 +145,13 @@ impl Client {
             }
             State::Securing | State::Over => {}
         }
-        if let Some(Timer::Setup) = self.timers.expired(now) {
-            self.reason
-                .get_or_insert_with(|| Reason::plain("the connection did not come up in time"));
-            self.close(now);
+        while let Some(timer) = self.timers.expired(now) {
+            match timer {
+                Timer::Setup => {
+                    self.end(Reason::plain("the connection did not come up in time"), now);
+                }
+                Timer::Inform => self.ask(now),
+            }
         }
         self.drain(now);
     }
@@ -168,7 +185,7 @@ impl Client {
 
     /// When to call [`Client::handle_timeout`] next.
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        let own = self.timers.next().map(|(at, _)| Deadline { at, why: "client setup" });
+        let own = self.timers.next().map(|(at, timer)| Deadline { at, why: timer.why() });
         let mut next = Deadline::earlier(own, self.ike.poll_timeout());
         match &self.state {
             State::Calling(secured) => next = Deadline::earlier(next, secured.l2tp.poll_timeout()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use isthmus_client::Event;
 use isthmus_core::{Duration, SecretBytes};
 use isthmus_gateway::{Config, User, UserSecret, Users};
+use isthmus_ppp::dhcp::Inform;
 use isthmus_sim::settings::{self, GATEWAY};
 use isthmus_sim::{ClientHost, GatewayHost, Impairment, NodeId, World, seeds};
 
@@ -126,4 +127,40 @@ fn a_gateway_whose_answer_does_not_fit_costs_three_seconds() {
     assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(4), "{took:?}");
     assert_eq!(routes(&mut world, client), [""; 0]);
     assert_eq!(refused(&mut world, gateway, "dhcp_answer_too_long"), 3);
+}
+
+/// A packet with other bytes from `at` on, and right checksums.
+fn altered(mut packet: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
+    packet[at..at + bytes.len()].copy_from_slice(bytes);
+    packet[10..12].fill(0);
+    let words = packet[..20].chunks(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])));
+    let sum = words.fold(0, |sum, word| (sum + word) % 0xffff);
+    packet[10..12].copy_from_slice(&(0xffff - u16::try_from(sum).unwrap()).to_be_bytes());
+    // None (RFC 768).
+    packet[26..28].fill(0);
+    packet
+}
+
+#[test]
+fn only_a_question_for_the_own_address_is_answered() {
+    let (mut world, gateway) = world(5, config());
+    let client = connect(&mut world, "user1");
+    let own = world.client(client).up().unwrap().address;
+    let inform = Inform::new(own, 77);
+    let send = |world: &mut World, packet: Vec<u8>| {
+        world.with_client(client, |c, now| c.pipeline.send_inner(&packet, now));
+        world.run_for(Duration::from_millis(200));
+        world.client(client).echoes.len()
+    };
+    let foreign = altered(inform.write(), 28 + 12, &[10, 64, 0, 250]);
+    assert_eq!(send(&mut world, foreign), 0);
+    assert_eq!(refused(&mut world, gateway, "dhcp_foreign_address"), 1);
+    let discover = altered(inform.write(), 28 + 242, &[1]);
+    assert_eq!(send(&mut world, discover), 0);
+    assert_eq!(refused(&mut world, gateway, "dhcp_not_inform"), 1);
+    // The connection is up, so an answer is for the host that asked.
+    assert_eq!(send(&mut world, altered(inform.write(), 0, &[])), 1);
+    let udp = &world.client(client).echoes[0];
+    assert_eq!(udp[..4], [0, 67, 0, 68]);
+    assert_eq!(ups(&mut world, client), 1);
 }

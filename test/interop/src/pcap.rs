@@ -28,8 +28,8 @@ pub struct WireSummary {
     /// Octets of ESP of either kind. With segmentation offload one frame holds many packets, so this, and
     /// not the number of frames, tells how much was carried.
     pub esp_octets: u64,
-    /// The SPIs of the ESP packets.
-    pub esp_spis: BTreeSet<u32>,
+    /// The SAs of the ESP packets: destination and SPI, which is only unique together (RFC 4301 §4.1).
+    pub esp_sas: BTreeSet<(IpAddr, u32)>,
     /// The initiator cookies of the IKE messages: one for each IKE SA that was tried.
     pub ike_cookies: BTreeSet<u64>,
     /// Fragments of IP packets, the first ones included.
@@ -85,7 +85,8 @@ impl WireSummary {
         if ip.protocol == IpNumber::ENCAPSULATING_SECURITY_PAYLOAD {
             self.esp_plain = self.esp_plain.saturating_add(1);
             self.count_esp(ip.payload);
-            self.esp_spis.extend(spi(ip.payload).filter(|_| ip.is_first_fragment));
+            let spi = spi(ip.payload).filter(|_| ip.is_first_fragment);
+            self.esp_sas.extend(spi.map(|spi| (ip.destination, spi)));
         }
         if ip.is_fragment {
             self.fragments = self.fragments.saturating_add(1);
@@ -119,7 +120,7 @@ impl WireSummary {
         } else if used(NAT_T_PORT) && content.len() > NON_ESP_MARKER.len() {
             self.esp_in_udp = self.esp_in_udp.saturating_add(1);
             self.count_esp(content);
-            self.esp_spis.extend(spi(content));
+            self.esp_sas.extend(spi(content).map(|spi| (ip.destination, spi)));
         }
     }
 }
@@ -279,7 +280,10 @@ mod tests {
         let summary = read(&capture(&frames)[..]).expect("a capture");
         assert_eq!((summary.frames, summary.ike), (10, 2));
         assert_eq!((summary.esp_in_udp, summary.esp_plain), (1, 1));
-        assert_eq!(Vec::from_iter(summary.esp_spis.clone()), [9, 0x06a5_06a5]);
+        assert_eq!(
+            Vec::from_iter(summary.esp_sas.clone()),
+            [(B.into(), 9), (B.into(), 0x06a5_06a5)]
+        );
         assert_eq!(Vec::from_iter(summary.ike_cookies.clone()), [0x0707_0707_0707_0707]);
         assert_eq!(
             summary.clear_l2tp,

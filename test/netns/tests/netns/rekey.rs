@@ -14,10 +14,10 @@ fn child_and_ike_rekeys_cost_at_most_one_ping() -> Result<(), LabError> {
     let up_ping = start_ping(&site, &host, CLOUD_HOST, INTERVAL)?;
     let down_ping = start_ping(&site, site.lab().cloud().host(), up.address, INTERVAL)?;
 
-    // An SPI for each direction of the first child and of the two that follow it.
+    // An SA for each direction of the first child and of the two that follow it.
     wait_for("two child rekeys and one IKE rekey", LIFETIMES_LIMIT, || {
         let wire = site.lab().peek_capture();
-        Ok(wire.filter(|wire| wire.esp_spis.len() >= 6 && wire.ike_cookies.len() >= 2))
+        Ok(wire.filter(|wire| wire.esp_sas.len() >= 6 && wire.ike_cookies.len() >= 2))
     })?;
     let answers = up_ping.answers();
     wait_for("pings over the last SAs", Duration::from_secs(10), || {

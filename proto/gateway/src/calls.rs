@@ -11,7 +11,7 @@ use ipnet::{IpNet, Ipv4Net};
 use isthmus_core::Instant;
 use isthmus_ike::PeerId;
 use isthmus_l2tp::{self as l2tp, SessionId, SessionRef, SessionUp, TunnelId};
-use isthmus_plane::{Command, SessionParams};
+use isthmus_plane::{Command, SessionCounters, SessionParams};
 use isthmus_ppp as ppp;
 
 use crate::config::Config;
@@ -167,6 +167,7 @@ impl Gateway {
             refused: None,
             network: None,
             since: now,
+            carried: SessionCounters::default(),
         };
         state.had_session = true;
         state.sessions.insert(at, session);
@@ -260,7 +261,7 @@ impl Gateway {
         self.fail(failure);
     }
 
-    fn network_up(&mut self, peer: PeerId, at: SessionRef, network: ppp::NetworkUp) {
+    pub(crate) fn network_up(&mut self, peer: PeerId, at: SessionRef, network: ppp::NetworkUp) {
         self.publish(peer, at, &network);
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let tenant = self.config.tenants.get(state.tenant);
@@ -426,7 +427,7 @@ impl Gateway {
     }
 }
 
-fn link_config(config: &Config, local_address: Ipv4Addr) -> ppp::LinkConfig {
+pub(crate) fn link_config(config: &Config, local_address: Ipv4Addr) -> ppp::LinkConfig {
     let role = ppp::Role::Server(ppp::ServerConfig {
         auth: config.auth.clone(),
         name: config.l2tp.host_name.as_bytes().to_vec(),

@@ -27,6 +27,8 @@ mod machine;
 mod peer;
 mod peers;
 mod pool;
+mod record;
+mod restore;
 mod session;
 mod stats;
 mod status;
@@ -34,9 +36,14 @@ mod users;
 
 pub use config::{Config, Tenant};
 pub use event::Event;
-pub use failure::{Cause, DETAIL_BYTES_MAX, FAILURES_MAX, Failure, FailureLog, Stage, printable};
+pub use failure::{Cause, DETAIL_BYTES_MAX, FAILURES_MAX, Failure, FailureLog, NAME_BYTES_MAX, Stage, printable};
 pub use machine::{Action, Gateway};
-pub use pool::Pool;
+pub use pool::{Holder, Pool};
+pub use record::{
+    InboundNumbers, OutboundNumbers, PeerRecord, RECORD_BYTES_MAX, RECORD_VERSION, RESERVE_BLOCK,
+    RecordError, SessionRecord,
+};
+pub use restore::RestoreError;
 pub use stats::{Rejections, Stats};
 pub use status::{SessionInfo, Status, TenantStatus};
 pub use users::{User, UserSecret, Users};

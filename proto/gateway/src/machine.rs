@@ -54,6 +54,8 @@ pub struct Gateway {
     pub(crate) stats: Stats,
     pub(crate) outbox: Outbox<Action>,
     pub(crate) closing: bool,
+    /// Whether sequence numbers are reserved by stored records.
+    pub(crate) keeps_records: bool,
 }
 
 impl Gateway {
@@ -81,6 +83,7 @@ impl Gateway {
             stats: Stats::default(),
             outbox: Outbox::new(),
             closing: false,
+            keeps_records: false,
         }
     }
 
@@ -104,7 +107,7 @@ impl Gateway {
             Report::SoftLimit { peer, spi } => self.ike.soft_limit(PeerId(peer), spi, now),
             // An SA that the provider cannot work with is an SA the peer must not believe in.
             Report::InstallFailed { peer, .. } => self.close_peer(PeerId(peer), now),
-            // Counters answer the shell's own question; reservations are the journal's business.
+            // Counters answer the shell's own question; numbers are reserved by whoever stores records.
             Report::Counters { .. } | Report::ReserveLow { .. } => {}
         }
         self.drain_ike(now);
@@ -152,7 +155,7 @@ impl Gateway {
         true
     }
 
-    /// Ends everything, telling every peer: LCP Terminate-Request, CDN, StopCCN, IKE DELETE. New
+    /// Ends everything, telling every peer: LCP Terminate-Request, CDN, `StopCCN`, IKE DELETE. New
     /// attempts are ignored from here on. Done when [`Gateway::is_idle`].
     pub fn shutdown(&mut self, now: Instant) {
         self.closing = true;

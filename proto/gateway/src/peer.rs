@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
-use isthmus_core::{Deadline, Encap, Instant, Path, Timers};
+use isthmus_core::{Deadline, Encap, Path, Timers};
 use isthmus_ike::PeerId;
 use isthmus_l2tp::{self as l2tp, SessionRef};
 
@@ -22,7 +22,6 @@ pub(crate) struct Peer {
     pub(crate) identity: String,
     /// The ESP suite in use, once there is one.
     pub(crate) suite: Option<&'static str>,
-    pub(crate) since: Instant,
     pub(crate) l2tp: l2tp::Endpoint,
     pub(crate) sessions: BTreeMap<SessionRef, Session>,
     pub(crate) timers: Timers<PeerTimer>,
@@ -30,6 +29,9 @@ pub(crate) struct Peer {
     pub(crate) spoke_l2tp: bool,
     /// Whether any call came up.
     pub(crate) had_session: bool,
+    /// By SPI of the peer: the numbers below may be used, and no record names one below. Empty when no
+    /// records are kept.
+    pub(crate) reserved: BTreeMap<u32, u64>,
 }
 
 /// Why a peer wants to be looked at.

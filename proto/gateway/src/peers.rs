@@ -16,6 +16,7 @@ use crate::event::Event;
 use crate::failure::{Cause, Failure, Stage};
 use crate::machine::{Action, Gateway};
 use crate::peer::{Peer, PeerTimer};
+use crate::record::RESERVE_BLOCK;
 
 /// How long a peer may stay silent on L2TP once its IPsec SA is up.
 const NO_L2TP_AFTER: Duration = Duration::from_secs(20);
@@ -30,21 +31,26 @@ impl Gateway {
         }
     }
 
-    fn handle_ike_action(&mut self, action: ike::Action, now: Instant) {
+    pub(crate) fn handle_ike_action(&mut self, action: ike::Action, now: Instant) {
         match action {
             ike::Action::Transmit { path, marked, bytes } => {
                 self.plane(Command::SendIke { path, marked, bytes });
             }
             ike::Action::Keepalive { path } => self.plane(Command::SendKeepalive { path }),
             ike::Action::Offload { id, job } => self.outbox.push(Action::Offload { id, job }),
-            ike::Action::PeerUp(up) => self.peer_up(up, now),
-            ike::Action::InstallInbound(sa) => self.plane(install_inbound(sa)),
-            ike::Action::InstallOutbound(sa) => self.plane(install_outbound(sa)),
+            ike::Action::PeerUp(up) => self.peer_up(&up, now),
+            ike::Action::InstallInbound(sa) => {
+                self.plane(Command::InstallInbound(install_inbound(sa)));
+            }
+            ike::Action::InstallOutbound(sa) => self.install_fresh(install_outbound(sa)),
             ike::Action::ChildUp(up) => self.child_up(up.peer, up.suite.name()),
             // The peer stays; only its IKE SA is another.
             ike::Action::PeerRekeyed { .. } => {}
             ike::Action::RemoveInbound { spi, .. } => self.plane(Command::RemoveInbound { spi }),
             ike::Action::RemoveOutbound { peer, spi } => {
+                if let Some(state) = self.peers.get_mut(&peer) {
+                    state.reserved.remove(&spi);
+                }
                 self.plane(Command::RemoveOutbound { peer: peer.0, spi });
             }
             ike::Action::PathMoved { peer, path, encap } => {
@@ -58,16 +64,8 @@ impl Gateway {
         }
     }
 
-    fn peer_up(&mut self, up: ike::PeerUp, now: Instant) {
+    fn peer_up(&mut self, up: &ike::PeerUp, now: Instant) {
         let tenant = self.config.tenants.iter().position(|t| t.psks.contains(&up.psk)).unwrap_or(0);
-        let identity = up.identity.to_string();
-        self.event(Event::PeerUp {
-            peer: up.peer.0,
-            from: up.path.remote,
-            encap: up.encap,
-            identity: identity.clone(),
-            tenant: self.config.tenants.get(tenant).map(|t| t.name.clone()).unwrap_or_default(),
-        });
         let endpoint = l2tp::Endpoint::new(
             self.config.l2tp.clone(),
             self.provider.clone(),
@@ -81,20 +79,44 @@ impl Gateway {
             tenant,
             path: up.path,
             encap: up.encap,
-            identity,
+            identity: up.identity.to_string(),
             suite: None,
-            since: now,
             l2tp: endpoint,
             sessions: alloc::collections::BTreeMap::new(),
             timers,
             spoke_l2tp: false,
             had_session: false,
+            reserved: alloc::collections::BTreeMap::new(),
         };
-        self.agenda.set(up.peer, peer.deadline().map(|d| d.at));
-        self.peers.insert(up.peer, peer);
+        self.announce_peer(up, peer);
         if self.closing {
             self.close_peer(up.peer, now);
         }
+    }
+
+    /// Takes a peer in and says so.
+    pub(crate) fn announce_peer(&mut self, up: &ike::PeerUp, peer: Peer) {
+        let tenant = self.config.tenants.get(peer.tenant);
+        self.event(Event::PeerUp {
+            peer: up.peer.0,
+            from: up.path.remote,
+            encap: up.encap,
+            identity: peer.identity.clone(),
+            tenant: tenant.map(|t| t.name.clone()).unwrap_or_default(),
+        });
+        self.agenda.set(up.peer, peer.deadline().map(|d| d.at));
+        self.peers.insert(up.peer, peer);
+    }
+
+    /// Sends with a new SA. Where records are kept, the first block is its own: no record names less.
+    fn install_fresh(&mut self, mut install: plane::InstallOutbound) {
+        let keeps = self.keeps_records;
+        if let Some(state) = self.peers.get_mut(&PeerId(install.peer)).filter(|_| keeps) {
+            let reserved = state.reserved.entry(install.sa.params.spi).or_insert(RESERVE_BLOCK);
+            *reserved = (*reserved).max(RESERVE_BLOCK);
+            install.reserved_until = Some(RESERVE_BLOCK);
+        }
+        self.plane(Command::InstallOutbound(install));
     }
 
     fn child_up(&mut self, peer: PeerId, suite: &'static str) {
@@ -209,16 +231,16 @@ impl Gateway {
     }
 }
 
-fn install_inbound(sa: ike::InstallInbound) -> Command {
+pub(crate) fn install_inbound(sa: ike::InstallInbound) -> plane::InstallInbound {
     let params = sa_params(sa.spi, sa.suite, sa.keys, sa.lifetime);
     let mut install = plane::InstallInbound::fresh(sa.peer.0, params, sa.path, sa.encap);
     install.local_port = L2TP_PORT;
-    Command::InstallInbound(install)
+    install
 }
 
-fn install_outbound(sa: ike::InstallOutbound) -> Command {
+pub(crate) fn install_outbound(sa: ike::InstallOutbound) -> plane::InstallOutbound {
     let params = sa_params(sa.spi, sa.suite, sa.keys, sa.lifetime);
-    Command::InstallOutbound(plane::InstallOutbound::fresh(sa.peer.0, params, sa.path, sa.encap))
+    plane::InstallOutbound::fresh(sa.peer.0, params, sa.path, sa.encap)
 }
 
 /// What the pipeline needs of a negotiated SA.

@@ -8,6 +8,7 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use isthmus_core::{Instant, Key};
 use isthmus_l2tp::SessionUp;
+use isthmus_plane::SessionCounters;
 use isthmus_ppp as ppp;
 
 use crate::failure::{Cause, Stage};
@@ -29,6 +30,8 @@ pub(crate) struct Session {
     pub(crate) network: Option<ppp::NetworkUp>,
     /// When the call began.
     pub(crate) since: Instant,
+    /// What it carried under earlier processes.
+    pub(crate) carried: SessionCounters,
 }
 
 /// What a session holds until it ends.

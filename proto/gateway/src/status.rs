@@ -6,6 +6,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 
 use ipnet::Ipv4Net;
 use isthmus_core::{Encap, Instant, Key};
+use isthmus_plane::SessionCounters;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -59,6 +60,8 @@ pub struct SessionInfo {
     pub dns: Vec<Ipv4Addr>,
     /// Routes pushed.
     pub routes: Vec<Ipv4Net>,
+    /// What it carried before the gateway was restarted; the pipeline's counters come on top.
+    pub carried: SessionCounters,
     /// Whether packets flow.
     pub up: bool,
     /// When the call began.
@@ -112,6 +115,7 @@ impl Gateway {
             address: lease.map(|l| l.address),
             dns: lease.map(|l| l.dns.clone()).unwrap_or_default(),
             routes: lease.map(|l| l.routes.clone()).unwrap_or_default(),
+            carried: session.carried,
             up: session.network.is_some(),
             since: session.since,
             from: peer.path.remote,

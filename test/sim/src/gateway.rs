@@ -1,9 +1,11 @@
 //! A gateway in the world, with a cloud behind it that returns every packet to its sender.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use isthmus_core::{Instant, Rng};
-use isthmus_gateway::{Action, Config, Event, Gateway};
+use isthmus_core::{Instant, Rng, SecretBytes};
+use isthmus_gateway::{Action, Config, Event, Gateway, PeerRecord};
+use isthmus_plane::{Command, Counters, Report};
 
 use crate::network::Packet;
 use crate::node::{Node, Pipeline};
@@ -24,6 +26,55 @@ impl GatewayHost {
         let provider = isthmus_crypto_aws::provider();
         let machine = Gateway::new(config, provider, rng.seed(), now);
         Self { machine, pipeline: Pipeline::new(rng.seed()), events: Vec::new() }
+    }
+
+    /// A gateway that goes on with what an earlier one left behind, and stores that anew.
+    ///
+    /// # Panics
+    /// When a record cannot be read or restored.
+    pub fn restored(config: Arc<Config>, records: &[SecretBytes], rng: &mut Rng, now: Instant) -> Self {
+        let mut host = Self::new(config, rng, now);
+        for bytes in records {
+            let record = PeerRecord::decode(bytes.expose()).expect("a record");
+            host.machine.restore(&record, now).expect("room for the record");
+        }
+        host.settle(now);
+        host.records(now);
+        host
+    }
+
+    /// Records every peer with a session and says that the records are stored.
+    ///
+    /// # Panics
+    /// When a record is too long.
+    pub fn records(&mut self, now: Instant) -> Vec<SecretBytes> {
+        let counters = self.counters(now);
+        let peers: BTreeSet<_> = self.machine.sessions().iter().map(|s| s.peer).collect();
+        let record = |peer| {
+            let record = self.machine.record(peer, now, &counters)?;
+            self.machine.stored(&record);
+            Some(record.encode().expect("a short record"))
+        };
+        let records = peers.into_iter().filter_map(record).collect();
+        self.settle(now);
+        records
+    }
+
+    /// What the pipeline has counted.
+    ///
+    /// # Panics
+    /// When the pipeline does not answer.
+    pub fn counters(&mut self, now: Instant) -> Counters {
+        self.pipeline.apply(Command::ReadCounters { token: 0 }, now);
+        let mut answer = None;
+        for report in self.pipeline.reports() {
+            if let Report::Counters(counters) = report {
+                answer = Some(*counters);
+            } else {
+                self.machine.handle_report(report, now);
+            }
+        }
+        answer.expect("counters")
     }
 
     /// Ends everything, telling peers.

@@ -77,6 +77,12 @@ impl World {
         id
     }
 
+    /// Another node takes the place of one: what the old one knew is lost.
+    pub fn replace(&mut self, id: NodeId, node: impl Node + 'static) {
+        self.nodes[id.0] = Box::new(node);
+        self.pick_up(id);
+    }
+
     /// A gateway, to look inside.
     ///
     /// # Panics
@@ -192,7 +198,7 @@ impl World {
             self.fly(host, packet, Duration::ZERO);
             return;
         }
-        if !matches!(self.nodes[from.0].as_any().downcast_ref::<Nat>(), Some(_)) {
+        if self.nodes[from.0].as_any().downcast_ref::<Nat>().is_none() {
             self.wire.look(&packet);
         }
         let Some(to) = self.public.get(&packet.to.ip()).copied() else { return };

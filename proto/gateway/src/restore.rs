@@ -1,0 +1,273 @@
+//! A recorded peer comes back: what of the record is free is claimed, then every layer is rebuilt.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use core::fmt;
+
+use isthmus_core::{Instant, Timers};
+use isthmus_ike::{self as ike, PeerId};
+use isthmus_l2tp::{self as l2tp, SessionRef, SessionUp};
+use isthmus_plane::{self as plane, Command};
+use isthmus_ppp as ppp;
+
+use crate::calls::link_config;
+use crate::machine::Gateway;
+use crate::peer::Peer;
+use crate::peers::{install_inbound, install_outbound};
+use crate::pool::Holder;
+use crate::record::{PeerRecord, SessionRecord};
+use crate::session::{Lease, Session};
+
+/// Why a record cannot be restored; nothing was changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestoreError {
+    /// The address of a session is held by another one.
+    AddressInUse,
+    /// The gateway is shutting down.
+    Closing,
+    /// The IKE part does not fit in.
+    Ike(ike::RestoreError),
+    /// No session, or one without its call.
+    Inconsistent,
+    /// The key of a session is in use, or no key.
+    SessionKey,
+    /// The configuration has no tenant of that name.
+    UnknownTenant,
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AddressInUse => "the address is held by another session",
+            Self::Closing => "the gateway is shutting down",
+            Self::Ike(ike::RestoreError::Conflict) => "cookies or an SPI are in use",
+            Self::Ike(ike::RestoreError::PeerId) => "the peer's id is in use",
+            Self::Inconsistent => "the record contradicts itself",
+            Self::SessionKey => "a session's key is in use",
+            Self::UnknownTenant => "there is no such tenant",
+        })
+    }
+}
+
+impl core::error::Error for RestoreError {}
+
+impl Gateway {
+    /// Goes on with a recorded peer: its SAs, sessions and addresses are as they were, and the events say
+    /// that they are up. The gateway keeps records from here on, and sends nothing under the restored SAs
+    /// before [`Gateway::record`] was stored anew and [`Gateway::stored`] was called.
+    ///
+    /// # Errors
+    /// Something of the record is in use or unknown here.
+    pub fn restore(&mut self, record: &PeerRecord, now: Instant) -> Result<(), RestoreError> {
+        if self.closing {
+            return Err(RestoreError::Closing);
+        }
+        if record.sessions.is_empty() || record.sessions.iter().any(|s| call(record, s).is_none()) {
+            return Err(RestoreError::Inconsistent);
+        }
+        let named = |tenant: &crate::config::Tenant| tenant.name == record.tenant;
+        let tenant = self.config.tenants.iter().position(named);
+        let tenant = tenant.ok_or(RestoreError::UnknownTenant)?;
+        self.drain_ike(now);
+        self.claim(record, tenant)?;
+        if let Err(error) = self.ike.restore(&record.ike, now) {
+            self.give_back(&record.sessions, record.peer(), tenant);
+            return Err(RestoreError::Ike(error));
+        }
+        self.keeps_records = true;
+        while let Some(action) = self.ike.poll_action() {
+            self.handle_restored(action, record, tenant, now);
+        }
+        for session in &record.sessions {
+            self.network_up(record.peer(), session.at, session.link.network.clone());
+        }
+        self.drain_peer(record.peer(), now);
+        Ok(())
+    }
+
+    /// Takes keys and addresses of all sessions, or none.
+    fn claim(&mut self, record: &PeerRecord, tenant: usize) -> Result<(), RestoreError> {
+        for (index, session) in record.sessions.iter().enumerate() {
+            if let Err(error) = self.claim_one(record.peer(), session, tenant) {
+                let before = record.sessions.get(..index).unwrap_or_default();
+                self.give_back(before, record.peer(), tenant);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn claim_one(
+        &mut self,
+        peer: PeerId,
+        session: &SessionRecord,
+        tenant: usize,
+    ) -> Result<(), RestoreError> {
+        let key = session.session;
+        self.sessions.put_back(key, (peer, session.at)).map_err(|_| RestoreError::SessionKey)?;
+        let holder = Holder::from(key.raw());
+        let pool = self.pools.get_mut(tenant);
+        // The address may lie outside the pool by now; it was given, so it is kept.
+        if pool.and_then(|pool| pool.lease_fixed(session.address, holder)).is_none() {
+            self.sessions.remove(key);
+            return Err(RestoreError::AddressInUse);
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self, sessions: &[SessionRecord], peer: PeerId, tenant: usize) {
+        for session in sessions {
+            debug_assert_eq!(self.sessions.get(session.session).map(|s| s.0), Some(peer));
+            self.sessions.remove(session.session);
+            if let Some(pool) = self.pools.get_mut(tenant) {
+                pool.release(session.address, Holder::from(session.session.raw()));
+            }
+        }
+    }
+
+    /// What IKE says about a restored peer, with what IKE does not know filled in from the record.
+    fn handle_restored(
+        &mut self,
+        action: ike::Action,
+        record: &PeerRecord,
+        tenant: usize,
+        now: Instant,
+    ) {
+        match action {
+            ike::Action::PeerUp(up) => {
+                let peer = self.restored_peer(&up, record, tenant, now);
+                self.announce_peer(&up, peer);
+            }
+            ike::Action::InstallInbound(sa) => {
+                let mut install = install_inbound(sa);
+                let spi = install.sa.params.spi;
+                if let Some(numbers) = record.inbound.iter().find(|n| n.spi == spi) {
+                    install.sa.top = numbers.top;
+                    install.sa.counters = numbers.counters;
+                }
+                self.plane(Command::InstallInbound(install));
+            }
+            ike::Action::InstallOutbound(sa) => self.restore_outbound(install_outbound(sa), record),
+            ike::Action::ChildUp(_)
+            | ike::Action::Failed(_)
+            | ike::Action::Keepalive { .. }
+            | ike::Action::Offload { .. }
+            | ike::Action::PathMoved { .. }
+            | ike::Action::PeerDown { .. }
+            | ike::Action::PeerRekeyed { .. }
+            | ike::Action::RemoveInbound { .. }
+            | ike::Action::RemoveOutbound { .. }
+            | ike::Action::Transmit { .. } => self.handle_ike_action(action, now),
+        }
+    }
+
+    /// An SA whose numbers are unknown must never send.
+    fn restore_outbound(&mut self, mut install: plane::InstallOutbound, record: &PeerRecord) {
+        let spi = install.sa.params.spi;
+        let Some(numbers) = record.outbound.iter().find(|n| n.spi == spi) else { return };
+        install.sa.resume_at = numbers.resume_at;
+        install.sa.counters = numbers.counters;
+        install.reserved_until = Some(numbers.resume_at);
+        if let Some(peer) = self.peers.get_mut(&record.peer()) {
+            peer.reserved.insert(spi, numbers.resume_at);
+        }
+        self.plane(Command::InstallOutbound(install));
+    }
+
+    fn restored_peer(
+        &mut self,
+        up: &ike::PeerUp,
+        record: &PeerRecord,
+        tenant: usize,
+        now: Instant,
+    ) -> Peer {
+        let endpoint = l2tp::Endpoint::restore(
+            self.config.l2tp.clone(),
+            self.provider.clone(),
+            self.rng.seed(),
+            record.l2tp.clone(),
+            now,
+        );
+        let mut sessions = BTreeMap::new();
+        for saved in &record.sessions {
+            if let Some(call) = call(record, saved) {
+                sessions.insert(saved.at, self.restored_session(saved, call, tenant, now));
+            }
+        }
+        Peer {
+            id: up.peer,
+            tenant,
+            path: up.path,
+            encap: up.encap,
+            identity: up.identity.to_string(),
+            suite: None,
+            l2tp: endpoint,
+            sessions,
+            timers: Timers::new(),
+            spoke_l2tp: true,
+            had_session: true,
+            reserved: BTreeMap::new(),
+        }
+    }
+
+    fn restored_session(
+        &mut self,
+        saved: &SessionRecord,
+        call: SessionUp,
+        tenant: usize,
+        now: Instant,
+    ) -> Session {
+        let local = self.config.tenants.get(tenant).map(|tenant| tenant.gateway_address);
+        let config = link_config(&self.config, local.unwrap_or(saved.link.network.local));
+        let link = ppp::Link::restore(
+            &saved.link,
+            Arc::new(config),
+            self.provider.clone(),
+            self.rng.seed(),
+            now,
+        );
+        Session {
+            key: saved.session,
+            call: Box::new(call),
+            link,
+            lease: Some(Lease {
+                user: saved.user.clone(),
+                address: saved.address,
+                dns: saved.dns.clone(),
+                routes: saved.routes.clone(),
+                networks: saved.networks.clone(),
+            }),
+            claimed_user: Some(saved.user.clone()),
+            refused: None,
+            network: None,
+            since: now - saved.age,
+            carried: saved.carried,
+        }
+    }
+}
+
+/// The call of a session, as far as anything still wants to know.
+fn call(record: &PeerRecord, session: &SessionRecord) -> Option<SessionUp> {
+    let SessionRef { tunnel, session } = session.at;
+    let tunnel = record.l2tp.tunnels.iter().find(|t| t.local == tunnel)?;
+    let call = tunnel.sessions.iter().find(|call| call.local == session)?;
+    Some(SessionUp {
+        session: SessionRef { tunnel: tunnel.local, session },
+        remote_tunnel: tunnel.remote,
+        remote_session: call.remote,
+        to_port: tunnel.to_port,
+        send_sequence: call.send_sequence,
+        peer_host: tunnel.peer_host.clone(),
+        serial: call.serial,
+        calling: l2tp::avp::Bounded::default(),
+        called: l2tp::avp::Bounded::default(),
+        framing: None,
+        tx_speed: 0,
+        rx_speed: None,
+        group: None,
+        proxy_lcp: None,
+        proxy_auth: None,
+    })
+}

@@ -23,8 +23,20 @@ const ARROWS: [(&str, &[&str]); 17] = [
     (
         "shell/driver",
         &[
-            "core", "crypto", "crypto-aws", "ike", "l2tp", "ppp", "plane", "gateway", "client",
-            "dataplane", "net", "tun", "kernel", "telemetry",
+            "core",
+            "crypto",
+            "crypto-aws",
+            "ike",
+            "l2tp",
+            "ppp",
+            "plane",
+            "gateway",
+            "client",
+            "dataplane",
+            "net",
+            "tun",
+            "kernel",
+            "telemetry",
         ],
     ),
 ];

@@ -24,7 +24,8 @@ fn check_text(name: &str, text: &str) -> Vec<String> {
     let production = production_lines(text);
     let is_test = name.contains("/tests") || name.starts_with("test/");
     if production > LINES_MAX && !is_test {
-        findings.push(format!("{name}: {production} production lines; split it (at most {LINES_MAX})"));
+        findings
+            .push(format!("{name}: {production} production lines; split it (at most {LINES_MAX})"));
     }
     for (number, line) in text.lines().enumerate() {
         findings.extend(check_line(name, number + 1, line));
@@ -47,7 +48,8 @@ fn check_line(name: &str, number: usize, line: &str) -> Option<String> {
         }
     }
     let code = line.split("//").next().unwrap_or_default();
-    let has_unsafe = code.contains(concat!("unsafe", " {")) || code.contains(concat!("unsafe", " fn"));
+    let has_unsafe =
+        code.contains(concat!("unsafe", " {")) || code.contains(concat!("unsafe", " fn"));
     if has_unsafe && !UNSAFE_ALLOWED.iter().any(|dir| name.starts_with(dir)) {
         let allowed = UNSAFE_ALLOWED.join(", ");
         return Some(format!("{name}:{number}: unsafe code belongs in {allowed}"));

@@ -36,6 +36,9 @@ mod tests {
         let clock = Clock::start();
         let (a, b) = (clock.now(), clock.now());
         assert!(a <= b);
-        assert_eq!(clock.to_std(Instant::from_secs(1)), clock.origin + std::time::Duration::from_secs(1));
+        assert_eq!(
+            clock.to_std(Instant::from_secs(1)),
+            clock.origin + std::time::Duration::from_secs(1)
+        );
     }
 }

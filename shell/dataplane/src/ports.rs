@@ -55,10 +55,9 @@ impl Ports {
             }
         }
         if config.esp {
-            for (family, bound) in [
-                (EspFamily::V4, IpAddr::from([0; 4])),
-                (EspFamily::V6, IpAddr::from([0; 16])),
-            ] {
+            for (family, bound) in
+                [(EspFamily::V4, IpAddr::from([0; 4])), (EspFamily::V6, IpAddr::from([0; 16]))]
+            {
                 if config.addresses.iter().any(|a| a.is_ipv4() == bound.is_ipv4()) {
                     let esp = EspSocket::open(family, &config.options)?;
                     sockets.push(Socket { port: Port::Esp, bound, kind: Kind::Esp(esp) });

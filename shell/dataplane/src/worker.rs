@@ -75,8 +75,8 @@ impl Worker {
         clock: Clock,
         report: Box<dyn FnMut(Report) -> bool + Send>,
     ) -> Result<WorkerHandle, WorkerError> {
-        let wake = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)
-            .map_err(io::Error::from)?;
+        let wake =
+            eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(io::Error::from)?;
         let wake = Arc::new(wake);
         let (sender, messages) = channel();
         let worker = Self {
@@ -160,8 +160,7 @@ impl Worker {
             }
             let pool = &mut self.pool;
             let mut alloc = || pool.pop().unwrap_or_else(|| Buf::with_capacity(BUF_BYTES));
-            let port =
-                self.ports.recv(index, &mut alloc, &mut self.received, &mut self.stats);
+            let port = self.ports.recv(index, &mut alloc, &mut self.received, &mut self.stats);
             if let Some(port) = port {
                 let packets = self.received.drain(..);
                 self.rx.extend(packets.map(|(path, buf)| Rx { path, port, buf }));

@@ -140,8 +140,8 @@ impl ClientDriver {
 
     fn timer(&self) -> TokioInstant {
         let far = TokioInstant::now() + IDLE_WAKE_UP;
-        self.machine.poll_timeout().map_or(far, |deadline| {
-            TokioInstant::from_std(self.clock.to_std(deadline.at)).min(far)
-        })
+        self.machine
+            .poll_timeout()
+            .map_or(far, |deadline| TokioInstant::from_std(self.clock.to_std(deadline.at)).min(far))
     }
 }

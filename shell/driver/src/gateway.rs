@@ -212,14 +212,14 @@ impl GatewayDriver {
 
     fn timer(&self) -> TokioInstant {
         let far = TokioInstant::now() + IDLE_WAKE_UP;
-        self.machine.poll_timeout().map_or(far, |deadline| {
-            TokioInstant::from_std(self.clock.to_std(deadline.at)).min(far)
-        })
+        self.machine
+            .poll_timeout()
+            .map_or(far, |deadline| TokioInstant::from_std(self.clock.to_std(deadline.at)).min(far))
     }
 }
 
 /// The loop wakes up at least this often.
-pub(crate) const IDLE_WAKE_UP: Duration = Duration::from_secs(60);
+pub(crate) const IDLE_WAKE_UP: Duration = Duration::from_mins(1);
 
 impl From<io::Error> for NetworkError {
     fn from(error: io::Error) -> Self {

@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{IpNet, Ipv4Net};
 use isthmus_dataplane::WorkerError;
 use isthmus_kernel::{
-    Address, Desired, IpVersion, KernelError, MAIN_TABLE, Nat, NextHop, Options, Reconciler, Route, Rule,
-    RuleAction, Translation,
+    Address, Desired, IpVersion, KernelError, MAIN_TABLE, Nat, NextHop, Options, Reconciler, Route,
+    Rule, RuleAction, Translation,
 };
 use isthmus_net::{Namespace, SocketError};
 use isthmus_plane::TunId;
@@ -121,7 +121,9 @@ fn want(state: &mut Desired, tenant: &TenantNetwork, device: &str, index: u32) {
     state.sysctls.insert("net/ipv4/ip_forward".into(), "1".into());
     for egress in &tenant.egress {
         if let Some(gateway) = egress.gateway {
-            state.routes.extend(egress.to.iter().map(|to| egress_route(egress, *to, gateway, index)));
+            state
+                .routes
+                .extend(egress.to.iter().map(|to| egress_route(egress, *to, gateway, index)));
         }
         if egress.masquerade {
             state.nat.extend(tenant.pool.iter().map(|prefix| Nat {

@@ -130,7 +130,7 @@ impl Client {
     /// Waits until packets flow.
     ///
     /// # Errors
-    /// The client ends, or takes longer than [`CONNECT_LIMIT`].
+    /// The client ends, or takes longer than `CONNECT_LIMIT`.
     pub fn wait_up(&mut self) -> Result<Up, LabError> {
         let up = wait_for("a connection", CONNECT_LIMIT, || {
             let up = self.event("up").map(|event| read_up(&event)).transpose()?;
@@ -149,7 +149,7 @@ impl Client {
     /// Asks the client to end, as a service manager or Ctrl-C does.
     ///
     /// # Errors
-    /// It does not end well within [`HANG_UP_LIMIT`].
+    /// It does not end well within `HANG_UP_LIMIT`.
     pub fn hang_up(mut self) -> Result<(), LabError> {
         let exit = self.daemon.stop(Signal::TERM, HANG_UP_LIMIT)?;
         let down = self.read_down(exit.code())?;

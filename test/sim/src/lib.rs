@@ -6,6 +6,12 @@
 //!
 //! After every step the [`checks`] hold: no ESP sequence number is used twice under one SPI, no packet
 //! that is neither IKE nor ESP leaves a host, no inner address belongs to two sessions.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a library for tests: what is wrong fails the test by panicking"
+)]
 
 pub mod checks;
 mod client;
@@ -20,5 +26,5 @@ pub use client::ClientHost;
 pub use gateway::GatewayHost;
 pub use nat::Nat;
 pub use network::{Impairment, Packet};
-pub use node::{Node, Pipeline};
+pub use node::{JOB_TIME, Node, Pipeline};
 pub use world::{NodeId, World, seeds};

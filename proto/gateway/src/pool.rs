@@ -110,7 +110,7 @@ impl Pool {
     }
 
     fn host_count(&self) -> u64 {
-        self.prefixes.iter().filter_map(|p| hosts(*p)).map(|h| h.count()).sum()
+        self.prefixes.iter().filter_map(|p| hosts(*p)).map(Hosts::count).sum()
     }
 
     /// The `index`-th usable address over all prefixes.

@@ -44,12 +44,7 @@ pub struct Impairment {
 
 impl Default for Impairment {
     fn default() -> Self {
-        Self {
-            loss: 0,
-            duplicate: 0,
-            delay: Duration::from_millis(10),
-            jitter: Duration::ZERO,
-        }
+        Self { loss: 0, duplicate: 0, delay: Duration::from_millis(10), jitter: Duration::ZERO }
     }
 }
 

@@ -67,7 +67,10 @@ pub fn client(address: &str, user: &str) -> isthmus_client::Config {
             esp: vec![EspSuite::Aes256CbcSha1],
             ..isthmus_ike::Config::default()
         }),
-        l2tp: Arc::new(isthmus_l2tp::Config::lac(b"client", isthmus_l2tp::Dialect::isthmus(b"client"))),
+        l2tp: Arc::new(isthmus_l2tp::Config::lac(
+            b"client",
+            isthmus_l2tp::Dialect::isthmus(b"client"),
+        )),
         user: user.into(),
         password: SecretBytes::copy_of(user.as_bytes()),
         auth: vec![AuthProtocol::MsChapV2],

@@ -59,10 +59,7 @@ impl Gateway {
             self.stats.l2tp.count("bad_data_header");
             return;
         };
-        let at = SessionRef {
-            tunnel: TunnelId(header.tunnel),
-            session: SessionId(header.session),
-        };
+        let at = SessionRef { tunnel: TunnelId(header.tunnel), session: SessionId(header.session) };
         let session = self.peers.get_mut(&peer).and_then(|p| p.sessions.get_mut(&at));
         let (Some(session), Some(frame)) = (session, bytes.get(payload)) else {
             self.stats.l2tp.count("unknown_session");
@@ -156,7 +153,8 @@ impl Gateway {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let Some(tenant) = self.config.tenants.get(state.tenant) else { return };
         let config = link_config(&self.config, tenant.gateway_address);
-        let mut link = ppp::Link::new(Arc::new(config), self.provider.clone(), self.rng.seed(), now);
+        let mut link =
+            ppp::Link::new(Arc::new(config), self.provider.clone(), self.rng.seed(), now);
         link.open(now);
         let session = Session {
             key,
@@ -363,13 +361,7 @@ impl Gateway {
     }
 
     /// The link is down: the call has no purpose any more.
-    fn link_down(
-        &mut self,
-        peer: PeerId,
-        at: SessionRef,
-        reason: ppp::DownReason,
-        now: Instant,
-    ) {
+    fn link_down(&mut self, peer: PeerId, at: SessionRef, reason: ppp::DownReason, now: Instant) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         state.l2tp.close_session(at, close_reason(reason), now);
         self.call_down(peer, at, &reason.to_string(), now);
@@ -469,7 +461,7 @@ fn refusal(cause: Cause) -> ppp::Refusal {
         Cause::AccountDisabled => ppp::Refusal::AccountDisabled,
         Cause::AddressInUse | Cause::PoolExhausted | Cause::TooMany => ppp::Refusal::NoResources,
         Cause::AuthProtocolUnusable => ppp::Refusal::Unavailable,
- Cause::LinkNegotiation
+        Cause::LinkNegotiation
         | Cause::NoL2tp
         | Cause::NoProposalEsp
         | Cause::NoProposalIke

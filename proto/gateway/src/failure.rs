@@ -128,7 +128,9 @@ impl Cause {
             }
             Self::PoolExhausted => "enlarge `pool` of the tenant, or end unused sessions",
             Self::TooMany => "raise the limit, or find out who opens so many",
-            Self::UnknownUser => "add the user with `isthmus user add`, or correct the name in the client",
+            Self::UnknownUser => {
+                "add the user with `isthmus user add`, or correct the name in the client"
+            }
             Self::WrongPassword => {
                 "correct the password in the client, or set it with `isthmus user add --replace`; \
                  `isthmus user test` tells whether it fits"

@@ -36,7 +36,9 @@ mod users;
 
 pub use config::{Config, Tenant};
 pub use event::Event;
-pub use failure::{Cause, DETAIL_BYTES_MAX, FAILURES_MAX, Failure, FailureLog, NAME_BYTES_MAX, Stage, printable};
+pub use failure::{
+    Cause, DETAIL_BYTES_MAX, FAILURES_MAX, Failure, FailureLog, NAME_BYTES_MAX, Stage, printable,
+};
 pub use machine::{Action, Gateway};
 pub use pool::{Holder, Pool};
 pub use record::{

@@ -77,11 +77,9 @@ fn prove(
     }
     .map_err(|_| Cause::AuthProtocolUnusable)?;
     match &request.proof {
-        Proof::MsChapV2(proof) => {
-            auth::mschapv2::verify(provider, &nt_hash, &request.user, proof)
-                .map(Some)
-                .ok_or(Cause::WrongPassword)
-        }
+        Proof::MsChapV2(proof) => auth::mschapv2::verify(provider, &nt_hash, &request.user, proof)
+            .map(Some)
+            .ok_or(Cause::WrongPassword),
         Proof::ChapMd5 { id, challenge, response } => match &user.secret {
             UserSecret::NtHash(_) => Err(Cause::AuthProtocolUnusable),
             UserSecret::Password(password) => {
@@ -91,8 +89,8 @@ fn prove(
         Proof::Pap { password } => match &user.secret {
             UserSecret::Password(expected) => fits(auth::pap::verify(expected, password)),
             UserSecret::NtHash(expected) => {
-                let given = auth::nt_hash(provider, password.expose())
-                    .map_err(|_| Cause::WrongPassword)?;
+                let given =
+                    auth::nt_hash(provider, password.expose()).map_err(|_| Cause::WrongPassword)?;
                 fits(expected.ct_eq(given.expose()))
             }
         },

@@ -60,12 +60,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway without peers.
-    pub fn new(
-        config: Arc<Config>,
-        provider: Arc<dyn Provider>,
-        seed: Seed,
-        now: Instant,
-    ) -> Self {
+    pub fn new(config: Arc<Config>, provider: Arc<dyn Provider>, seed: Seed, now: Instant) -> Self {
         let mut rng = Rng::new(seed);
         let ike =
             ike::Endpoint::new(Arc::clone(&config.ike), Arc::clone(&provider), rng.seed(), now);

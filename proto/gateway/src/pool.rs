@@ -54,9 +54,9 @@ impl Pool {
         let start = if self.next < size { self.next } else { 0 };
         // One pass over the pool at most; each step skips one taken address, so the cost is bounded
         // by the number of leases.
-        let index = (start..size).chain(0..start).find(|&index| {
-            self.host(index).is_some_and(|address| self.is_free(address))
-        })?;
+        let index = (start..size)
+            .chain(0..start)
+            .find(|&index| self.host(index).is_some_and(|address| self.is_free(address)))?;
         let address = self.host(index)?;
         self.next = index + 1;
         self.leased.insert(address, holder);

@@ -81,14 +81,13 @@ pub struct SessionInfo {
 impl Gateway {
     /// The state now.
     pub fn status(&self) -> Status {
-        let tenants = self.config.tenants.iter().zip(&self.pools).map(|(tenant, pool)| {
-            TenantStatus {
+        let tenants =
+            self.config.tenants.iter().zip(&self.pools).map(|(tenant, pool)| TenantStatus {
                 name: tenant.name.clone(),
                 leased: pool.leased_count(),
                 capacity: pool.capacity(),
                 users: tenant.users.len(),
-            }
-        });
+            });
         Status {
             peers: self.peers.len(),
             sessions: self.sessions.len(),
@@ -111,7 +110,12 @@ impl Gateway {
             session: session.key,
             peer: peer.id.0,
             user: lease.map(|l| l.user.clone()).or_else(|| session.claimed_user.clone()),
-            tenant: self.config.tenants.get(peer.tenant).map(|t| t.name.clone()).unwrap_or_default(),
+            tenant: self
+                .config
+                .tenants
+                .get(peer.tenant)
+                .map(|t| t.name.clone())
+                .unwrap_or_default(),
             address: lease.map(|l| l.address),
             dns: lease.map(|l| l.dns.clone()).unwrap_or_default(),
             routes: lease.map(|l| l.routes.clone()).unwrap_or_default(),

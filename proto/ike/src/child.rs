@@ -128,14 +128,15 @@ impl Endpoint {
         }
         child.state = ChildState::Up;
         let child = child.clone();
-        let install = InstallOutbound::of(peer_id, &child, path);
-        self.ctx.out.push(Action::InstallOutbound(install));
         let older = peer
             .children
             .iter()
             .filter(|old| old.inbound != spi && old.selectors.same_ports(&child.selectors));
         let older: Vec<(u32, ChildState)> = older.map(|old| (old.inbound, old.state)).collect();
         let rekeyed = older.iter().any(|(_, state)| !matches!(state, ChildState::Half { .. }));
+        self.remove_namesakes(peer_id, &child);
+        let install = InstallOutbound::of(peer_id, &child, path);
+        self.ctx.out.push(Action::InstallOutbound(install));
         self.ctx.out.push(Action::ChildUp(ChildUp::of(peer_id, &child, rekeyed)));
         for (old, state) in older {
             match state {
@@ -146,11 +147,26 @@ impl Endpoint {
         }
     }
 
+    /// An SPI names one SA at the peer: what had that of `child` before is gone there.
+    fn remove_namesakes(&mut self, peer_id: PeerId, child: &Child) {
+        let Some(peer) = self.peers.get(peer_id.0) else { return };
+        let namesake = |old: &&Child| {
+            old.inbound != child.inbound
+                && old.outbound == child.outbound
+                && !matches!(old.state, ChildState::Half { .. })
+        };
+        let gone: Vec<u32> = peer.children.iter().filter(namesake).map(|c| c.inbound).collect();
+        for old in gone {
+            self.remove_child(peer_id, old);
+        }
+    }
+
     fn replace_child(&mut self, peer_id: PeerId, spi: u32, initiator: bool, now: Instant) {
         let Some(peer) = self.peers.get_mut(peer_id.0) else { return };
-        if let Some(child) = peer.children.iter_mut().find(|child| child.inbound == spi) {
-            child.state = ChildState::Replaced;
-        }
+        let Some(child) = peer.children.iter_mut().find(|child| child.inbound == spi) else {
+            return;
+        };
+        child.state = ChildState::Replaced;
         let grace = if initiator { REPLACED_GRACE_INITIATOR } else { REPLACED_GRACE };
         peer.timers.clear(PeerTimer::ChildSoft(spi));
         peer.timers.set(PeerTimer::ChildGone(spi), now + grace);

@@ -4,10 +4,12 @@ use crate::checksum;
 use crate::ip::Ipv4;
 
 /// The fragments of `packet`, none longer than `mtu` bytes; a packet that is a fragment itself is cut
-/// further. None when DF is set, the packet or one of its options is ill-formed, or `mtu` leaves no
-/// room for 8 bytes of payload.
+/// further. None when DF is set, the packet or one of its options is ill-formed, it reaches past the
+/// end of the longest packet, or `mtu` leaves no room for 8 bytes of payload.
 pub fn ipv4(packet: &[u8], mtu: usize) -> Option<Fragments<'_>> {
     let ip = Ipv4::new(packet).ok().filter(|ip| !ip.dont_fragment())?;
+    let end = ip.fragment_offset() + ip.payload().len();
+    u16::try_from(end).ok()?;
     let later = later_header(&ip)?;
     let fragments = Fragments { ip, later, mtu, done: 0, finished: false };
     // The first header is the longer one.
@@ -217,6 +219,18 @@ mod tests {
         for len in 0..packet.len() {
             assert!(ipv4(&packet[..len], 100).is_none(), "{len} bytes");
         }
+    }
+
+    #[test]
+    fn a_fragment_past_the_longest_packet_is_not_cut_in_part() {
+        // The last place a fragment can have is 65528.
+        let with_len = |len: usize| {
+            let mut packet = fragmentable(&[], &vec![0; len]);
+            packet[6..8].copy_from_slice(&0x1ff0u16.to_be_bytes());
+            packet
+        };
+        assert_eq!(cut(&with_len(127), 68).len(), 3);
+        assert!(ipv4(&with_len(128), 68).is_none());
     }
 
     proptest! {

@@ -32,7 +32,12 @@ impl GatewayHost {
     ///
     /// # Panics
     /// When a record cannot be read or restored.
-    pub fn restored(config: Arc<Config>, records: &[SecretBytes], rng: &mut Rng, now: Instant) -> Self {
+    pub fn restored(
+        config: Arc<Config>,
+        records: &[SecretBytes],
+        rng: &mut Rng,
+        now: Instant,
+    ) -> Self {
         let mut host = Self::new(config, rng, now);
         for bytes in records {
             let record = PeerRecord::decode(bytes.expose()).expect("a record");

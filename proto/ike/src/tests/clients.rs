@@ -134,6 +134,21 @@ fn null_and_des_are_never_chosen() {
 }
 
 #[test]
+fn an_spi_that_the_peer_uses_again_names_its_new_child_only() {
+    let mut net = Net::server(modern());
+    let fake = Fake::connect(fake::windows10(), 0, &mut net);
+    fake.quick_mode(&mut net, 1, windows_payloads(&fake, 0xb100_0001)).unwrap();
+    let (_, second) = fake.quick_mode(&mut net, 2, windows_payloads(&fake, 0xb100_0001)).unwrap();
+    assert!(net.nodes[0].children[1].rekeyed);
+    for _ in 0..2 {
+        assert_eq!(net.nodes[0].inbound.keys().copied().collect::<Vec<_>>(), [second]);
+        assert_eq!(outbound(&net), [0xb100_0001]);
+        // Past the time that a replaced child is kept.
+        net.run_secs(300);
+    }
+}
+
+#[test]
 fn windows_rekeys_and_deletes_the_old_child_before_message_3() {
     let mut net = Net::server(modern());
     let fake = Fake::connect(fake::windows10(), 0, &mut net);

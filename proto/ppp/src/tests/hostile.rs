@@ -506,7 +506,10 @@ fn an_acceptance_that_cannot_be_kept_is_a_refusal() {
         assert_eq!(pair.server.handle_verdict(request.ticket, verdict, pair.now), Ok(()));
         pair.run_until(60);
         assert_eq!(pair.server_saw, [Action::Down(DownReason::AuthRefused(refusal))]);
-        assert_eq!(pair.client_saw, [Action::Down(DownReason::AuthRefusedByPeer(Some(refusal.code())))]);
+        assert_eq!(
+            pair.client_saw,
+            [Action::Down(DownReason::AuthRefusedByPeer(Some(refusal.code())))]
+        );
     }
 }
 

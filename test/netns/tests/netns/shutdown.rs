@@ -1,5 +1,6 @@
 //! How things end: each side, with a word and without one.
 
+use std::fs;
 use std::time::Duration;
 
 use isthmus_interop::{Access, CLOUD_HOST, KernelState, LabError};
@@ -24,8 +25,8 @@ fn a_gateway_that_ends_tells_its_clients_and_leaves_the_kernel_as_it_was() -> Re
     assert_eq!(down.stage, "up", "{down:?}");
     before.refuse_leftovers(&KernelState::read(&host)?)?;
     let traces = busy.to_string();
-    for trace in ["ist-acme", "10.64.0.0/24", "table inet isthmus", "ip_forward = 1"] {
-        assert!(traces.contains(trace), "{gateway} had `{trace}` while it ran:\n{traces}");
+    for trace in EGRESS_TRACES.iter().chain(&["ist-acme", "10.64.0.0/24", "ip_forward = 1"]) {
+        assert!(traces.contains(trace), "{gateway} had no `{trace}` while it ran:\n{traces}");
     }
     stopped.close()?.passed();
     Ok(())
@@ -70,9 +71,15 @@ fn a_killed_gateway_starts_again_serves_and_removes_what_it_had_left() -> Result
     let host = site.client_host()?;
     let (client, _) = Client::connect(&site, &host, &Dial::new())?;
     ping(&host, CLOUD_HOST)?;
+    // The next start wants less than the last one left.
+    let less = Config::default().to_string();
+    let file = site.gateway().folder().join("gateway.toml");
+    fs::write(&file, less).map_err(|source| LabError::io(&file, source))?;
+    assert_eq!(traces(&site)?, EGRESS_TRACES, "there is something to leave behind");
     site.kill_gateway()?;
-    // The client cannot know yet. Whoever loses patience starts it again.
-    drop(client);
+    assert_eq!(traces(&site)?, [""; 0], "the next start removes it");
+
+    client.hang_up()?;
     let (client, _) = Client::connect(&site, &host, &Dial::new())?;
     ping(&host, CLOUD_HOST)?;
     client.hang_up()?;
@@ -80,6 +87,14 @@ fn a_killed_gateway_starts_again_serves_and_removes_what_it_had_left() -> Result
     Ok(())
 }
 
+/// Which of [`EGRESS_TRACES`] are in the gateway's kernel.
+fn traces(site: &Site) -> Result<Vec<&'static str>, LabError> {
+    let state = KernelState::read(site.lab().gateway())?.to_string();
+    Ok(EGRESS_TRACES.into_iter().filter(|trace| state.contains(trace)).collect())
+}
+
+/// What [`EGRESS`] puts into the kernel.
+const EGRESS_TRACES: [&str; 3] = ["table inet isthmus_lab", "lookup 17300", "172.20.0.0/16 via"];
 /// Something of every kind that the gateway can put into the kernel.
 const EGRESS: &str = r#"
     [[tenant.egress]]

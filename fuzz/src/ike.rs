@@ -136,7 +136,8 @@ impl Line {
 
     /// A client that has begun to connect to peer 0.
     pub fn initiator(provider: Arc<dyn Provider>) -> Self {
-        let mut line = Self::new(config(), provider, true);
+        let ike = IkeProposal::offered(true);
+        let mut line = Self::new(Config { ike, ..config() }, provider, true);
         let psk = SecretBytes::copy_of(b"secret");
         let connect = Connect::l2tp(path(0, 500), path(0, 4500), psk);
         line.endpoint.connect(connect, line.now).unwrap();

@@ -54,7 +54,9 @@ fn bodies(bytes: &[u8]) {
         assert_eq!(Notification::read(&notification.to_bytes()), Ok(notification));
     }
     if let Ok(delete) = Delete::read(bytes) {
-        assert_eq!(Delete::read(&delete.to_bytes()), Ok(delete));
+        // An empty list does not keep the SPI size it came with.
+        let again = Delete::read(&delete.to_bytes());
+        assert!(delete.spis.is_empty() || again == Ok(delete));
     }
     if let Ok(address) = NatOa::read(bytes) {
         assert_eq!(NatOa::read(&address.to_bytes()), Ok(address));

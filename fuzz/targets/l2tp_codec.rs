@@ -50,7 +50,8 @@ fn control(message: &Message<'_>) {
 
 /// An AVP that is written is read as the same value.
 fn value(avp: &Avp, raw: &RawAvp<'_>, w: &mut Writer) {
-    assert!(!raw.hidden && !raw.reserved);
+    // A vendor's AVP stays as it came, hidden or not: none is understood.
+    assert!(!raw.reserved && (!raw.hidden || raw.vendor != 0));
     assert_eq!(avp.attribute(), raw.attribute);
     let start = w.len();
     avp.write(raw.mandatory, w);

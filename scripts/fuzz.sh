@@ -4,8 +4,8 @@
 #
 #   scripts/fuzz.sh [--seconds N] [TARGET...]
 #
-# Corpora grow in fuzz/corpus/TARGET (seeds are committed there); a finding is written to
-# fuzz/artifacts/TARGET and fails the run.
+# It starts from the committed seeds in fuzz/corpus/TARGET and leaves them alone; a finding is written
+# to fuzz/artifacts/TARGET and fails the run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,11 +28,11 @@ export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-co
 -Cllvm-args=-sanitizer-coverage-trace-compares"
 export CARGO_TARGET_DIR="${FUZZ_TARGET_DIR:-fuzz/target}"
 echo "fuzz: building ${#targets[@]} target(s)"
-cargo build -q --release --manifest-path fuzz/Cargo.toml --target "$host"
+cargo build -q --locked --release --manifest-path fuzz/Cargo.toml --target "$host"
 
 for target in "${targets[@]}"; do
     mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
-    # New inputs go to a scratch folder first, so that a bounded run leaves the committed seeds alone.
+    # New inputs go to a scratch folder.
     scratch=$(mktemp -d)
     log="$scratch.log"
     echo "fuzz: $target for ${seconds} s"

@@ -13,8 +13,11 @@ use crate::api::Status;
 #[derive(Clone, Debug)]
 pub struct Notifier {
     /// None when nobody wants to know.
-    notices: Option<SyncSender<String>>,
+    notices: Option<SyncSender<Notice>>,
 }
+
+/// A notice, and whom to tell that it is sent.
+type Notice = (String, Option<SyncSender<()>>);
 
 impl Notifier {
     /// A notifier to whoever started this process.
@@ -22,13 +25,15 @@ impl Notifier {
         if std::env::var_os("NOTIFY_SOCKET").is_none() {
             return Self { notices: None };
         }
-        let (notices, waiting) = sync_channel::<String>(NOTICES_MAX);
+        let (notices, waiting) = sync_channel::<Notice>(NOTICES_MAX);
         let sender = std::thread::Builder::new().name(String::from("notify"));
         let started = sender.spawn(move || {
-            for notice in waiting {
+            for (notice, sent) in waiting {
                 if let Err(reason) = sd_notify::notify(&[NotifyState::Custom(&notice)]) {
                     tracing::debug!(%reason, "the service manager does not listen");
                 }
+                // Whoever waited may have lost patience.
+                let _gone = sent.map(|sent| sent.send(()));
             }
         });
         Self { notices: started.is_ok().then_some(notices) }
@@ -52,9 +57,12 @@ impl Notifier {
         self.send(&[NotifyState::Ready]);
     }
 
-    /// The end has begun.
+    /// The end has begun. Waits a little for the notice to be sent: the process may be over soon.
     pub(crate) fn stopping(&self) {
-        self.send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+        let (sent, is_sent) = sync_channel(1);
+        self.queue(&[NotifyState::Stopping, NotifyState::Status("stopping")], Some(sent));
+        // Comes back at once when there is nobody to tell.
+        let _late = is_sent.recv_timeout(FAREWELL_WITHIN);
     }
 
     /// The gateway has just answered.
@@ -64,10 +72,14 @@ impl Notifier {
     }
 
     fn send(&self, states: &[NotifyState<'_>]) {
+        self.queue(states, None);
+    }
+
+    fn queue(&self, states: &[NotifyState<'_>], sent: Option<SyncSender<()>>) {
         if let Some(notices) = &self.notices {
             let lines: Vec<_> = states.iter().map(ToString::to_string).collect();
             // A service manager that does not read misses what would have been old news anyway.
-            let _full = notices.try_send(lines.join("\n"));
+            let _full = notices.try_send((lines.join("\n"), sent));
         }
     }
 }
@@ -78,6 +90,8 @@ pub(crate) fn pulse_interval() -> Duration {
     wanted.clamp(Duration::from_millis(100), PULSE)
 }
 
+/// How long the last notice may take.
+const FAREWELL_WITHIN: Duration = Duration::from_millis(500);
 const PULSE: Duration = Duration::from_secs(10);
 /// Most notices waiting to be sent.
 const NOTICES_MAX: usize = 32;

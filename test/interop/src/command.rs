@@ -37,7 +37,7 @@ pub(crate) fn line(command: &Command) -> String {
         .join(" ")
 }
 
-/// Asks `probe` until it answers something, every [`POLL`], for at most `limit`.
+/// Asks `probe` until it answers something, every `POLL`, for at most `limit`.
 ///
 /// # Errors
 /// The probe's own error at once, or a timeout naming `what`.

@@ -14,7 +14,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 say "packages"
-scripts/packages.sh gcc g++ iproute2 iputils-ping nftables curl python3-minimal tcpdump
+scripts/packages.sh gcc g++ iproute2 iputils-ping nftables curl python3 tcpdump
 
 say "building (the first time takes some minutes)"
 cargo build --release -p isthmus

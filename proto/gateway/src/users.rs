@@ -1,6 +1,6 @@
 //! Local users: who may log in, with what proof, and what they get.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
@@ -66,6 +66,12 @@ impl Users {
         self.0.values().filter_map(|user| user.address).collect()
     }
 
+    /// Networks behind users, each once, in order.
+    pub fn networks(&self) -> Vec<Ipv4Net> {
+        let all = self.0.values().flat_map(|user| user.networks.iter().copied());
+        all.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// Number of users.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -91,6 +97,22 @@ mod tests {
             group: None,
             disabled: false,
         }
+    }
+
+    #[test]
+    fn networks_of_several_users_are_listed_once() {
+        let nets = |nets: &[&str]| nets.iter().map(|net| net.parse().unwrap()).collect::<Vec<_>>();
+        let with = |networks| User { networks, ..user() };
+        let users = Users::new(
+            [
+                ("a", with(nets(&["10.2.0.0/16", "10.1.0.0/16"]))),
+                ("b", with(nets(&["10.2.0.0/16"]))),
+                ("c", user()),
+            ]
+            .map(|(name, user)| (String::from(name), user))
+            .into(),
+        );
+        assert_eq!(users.networks(), nets(&["10.1.0.0/16", "10.2.0.0/16"]));
     }
 
     #[test]

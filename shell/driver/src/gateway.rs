@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::Ipv4Net;
 use isthmus_core::Key;
 use isthmus_crypto::Provider;
 use isthmus_dataplane::{Clock, IoStats, Message, Ports, PortsConfig, Worker, WorkerHandle};
@@ -90,7 +91,8 @@ impl GatewayDriver {
         let (mailbox, deliver) = mailbox();
         let fresh = || seed().map_err(NetworkError::Entropy);
         let worker = Worker::spawn(ports, Arc::clone(&provider), fresh()?, clock, deliver)?;
-        let (network, devices) = Network::up(&settings.name, &settings.tenants).await?;
+        let (network, devices) =
+            Network::up(&settings.name, &settings.tenants, networks(&settings.machine)).await?;
         for (id, device) in devices {
             worker.send(Message::AddTun(id, device));
         }
@@ -128,7 +130,7 @@ impl GatewayDriver {
                     self.machine.handle_job(id, result, self.clock.now());
                 }
                 request = self.requests.recv() => {
-                    if !self.handle_request(request.unwrap_or(Request::Shutdown)) {
+                    if !self.handle_request(request.unwrap_or(Request::Shutdown)).await {
                         break Ok(());
                     }
                 }
@@ -162,13 +164,19 @@ impl GatewayDriver {
     }
 
     /// False when it is time to end.
-    fn handle_request(&mut self, request: Request) -> bool {
+    async fn handle_request(&mut self, request: Request) -> bool {
         match request {
             Request::Disconnect(session, answer) => {
                 let known = self.machine.disconnect(session, self.clock.now());
                 let _asker_gone = answer.send(known);
             }
-            Request::Reconfigure(config) => self.machine.reconfigure(config),
+            Request::Reconfigure(config) => {
+                // What cannot be routed must not keep users from logging in.
+                if let Err(reason) = self.network.set_networks(networks(&config)).await {
+                    tracing::error!(%reason, "cannot route the networks behind users");
+                }
+                self.machine.reconfigure(config);
+            }
             Request::Snapshot(answer) => {
                 let token = self.next_token;
                 self.next_token += 1;
@@ -216,6 +224,11 @@ impl GatewayDriver {
             .poll_timeout()
             .map_or(far, |deadline| TokioInstant::from_std(self.clock.to_std(deadline.at)).min(far))
     }
+}
+
+/// For each tenant the networks behind its users.
+fn networks(config: &Config) -> Vec<Vec<Ipv4Net>> {
+    config.tenants.iter().map(|tenant| tenant.users.networks()).collect()
 }
 
 /// The loop wakes up at least this often.

@@ -1,6 +1,7 @@
 //! TUN devices and kernel state of tenants: made at the start, gone at the end.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -65,44 +66,79 @@ pub enum NetworkError {
     WorkerGone,
 }
 
-/// Kernel state that is ours, one reconciler for each namespace.
+/// Kernel state that is ours.
 pub(crate) struct Network {
-    reconcilers: Vec<Reconciler>,
+    tenants: Vec<Placed>,
+    /// One for each namespace that tenants are in.
+    reconcilers: BTreeMap<Option<Namespace>, Reconciler>,
+}
+
+/// A tenant, its device, and the networks behind its users.
+struct Placed {
+    tenant: TenantNetwork,
+    device: String,
+    networks: Vec<Ipv4Net>,
 }
 
 impl Network {
-    /// Makes every device and puts routes, rules and NAT in place.
+    /// Makes every device and puts routes, rules and NAT in place. `networks` has for each tenant those
+    /// behind its users.
     pub(crate) async fn up(
         name: &str,
         tenants: &[TenantNetwork],
+        networks: Vec<Vec<Ipv4Net>>,
     ) -> Result<(Self, Vec<(TunId, TunDevice)>), NetworkError> {
         let mut devices = Vec::new();
-        let mut desired: BTreeMap<Option<&Namespace>, Desired> = BTreeMap::new();
-        for (index, tenant) in (0..).zip(tenants) {
+        let mut network = Self { tenants: Vec::new(), reconcilers: BTreeMap::new() };
+        for (tenant, networks) in tenants.iter().zip(networks) {
             let device = TunDevice::create(&tenant.device)?;
-            let state = desired.entry(tenant.device.namespace.as_ref()).or_default();
-            want(state, tenant, device.name(), index);
-            devices.push((tenant.tun, device));
-        }
-        let mut network = Self { reconcilers: Vec::new() };
-        for (namespace, desired) in desired {
-            let options = Options { namespace: namespace.cloned(), ..Options::named(name) };
-            let mut reconciler = Reconciler::new(options)?;
-            let applied = reconciler.apply(&desired).await;
-            network.reconcilers.push(reconciler);
-            if let Err(error) = applied {
-                // The first error tells more than what the clean-up may add.
-                let _second = network.down().await;
-                return Err(error.into());
+            let namespace = tenant.device.namespace.clone();
+            let options = Options { namespace: namespace.clone(), ..Options::named(name) };
+            if let Entry::Vacant(vacant) = network.reconcilers.entry(namespace) {
+                vacant.insert(Reconciler::new(options)?);
             }
+            let (tenant, name) = (tenant.clone(), device.name().to_owned());
+            devices.push((tenant.tun, device));
+            network.tenants.push(Placed { tenant, device: name, networks });
+        }
+        if let Err(error) = network.apply().await {
+            // The first error tells more than what the clean-up may add.
+            let _second = network.down().await;
+            return Err(error);
         }
         Ok((network, devices))
+    }
+
+    /// Routes other networks to the tenants' users; a list for each tenant.
+    pub(crate) async fn set_networks(
+        &mut self,
+        networks: Vec<Vec<Ipv4Net>>,
+    ) -> Result<(), NetworkError> {
+        let mut changed = false;
+        for (placed, networks) in self.tenants.iter_mut().zip(networks) {
+            changed |= placed.networks != networks;
+            placed.networks = networks;
+        }
+        if changed { self.apply().await } else { Ok(()) }
+    }
+
+    async fn apply(&mut self) -> Result<(), NetworkError> {
+        for (namespace, reconciler) in &mut self.reconcilers {
+            let mut desired = Desired::default();
+            for (index, placed) in (0..).zip(&self.tenants) {
+                if placed.tenant.device.namespace == *namespace {
+                    want(&mut desired, placed, index);
+                }
+            }
+            reconciler.apply(&desired).await?;
+        }
+        Ok(())
     }
 
     /// Removes everything that is ours; the devices go with the worker that holds them.
     pub(crate) async fn down(self) -> Result<(), NetworkError> {
         let mut outcome = Ok(());
-        for mut reconciler in self.reconcilers {
+        for mut reconciler in self.reconcilers.into_values() {
             let removed = reconciler.remove_all().await;
             outcome = outcome.and(removed.map(drop));
         }
@@ -111,13 +147,19 @@ impl Network {
 }
 
 /// Adds what one tenant wants.
-fn want(state: &mut Desired, tenant: &TenantNetwork, device: &str, index: u32) {
+fn want(state: &mut Desired, placed: &Placed, index: u32) {
+    let Placed { tenant, device, .. } = placed;
     state.addresses.push(Address {
-        link: device.to_owned(),
+        link: device.clone(),
         address: IpNet::V4(tenant.gateway_address.into()),
         peer: None,
     });
-    state.routes.extend(tenant.pool.iter().map(|prefix| pool_route(tenant, *prefix, device)));
+    // Those of users stay routed while the users are away: their packets are no business of others.
+    let inside = || {
+        let pool = &tenant.pool;
+        pool.iter().chain(placed.networks.iter().filter(|net| !pool.contains(net))).copied()
+    };
+    state.routes.extend(inside().map(|prefix| inside_route(tenant, prefix, device)));
     state.sysctls.insert("net/ipv4/ip_forward".into(), "1".into());
     for egress in &tenant.egress {
         if let Some(gateway) = egress.gateway {
@@ -126,8 +168,8 @@ fn want(state: &mut Desired, tenant: &TenantNetwork, device: &str, index: u32) {
                 .extend(egress.to.iter().map(|to| egress_route(egress, *to, gateway, index)));
         }
         if egress.masquerade {
-            state.nat.extend(tenant.pool.iter().map(|prefix| Nat {
-                source: (*prefix).into(),
+            state.nat.extend(inside().map(|prefix| Nat {
+                source: prefix.into(),
                 egress: egress.interface.clone(),
                 except: Vec::new(),
                 to: Translation::Masquerade,
@@ -135,16 +177,16 @@ fn want(state: &mut Desired, tenant: &TenantNetwork, device: &str, index: u32) {
         }
     }
     if tenant.egress.iter().any(|egress| egress.gateway.is_some()) {
-        // The pool stays reachable from within, however wide an egress is.
-        state.routes.extend(tenant.pool.iter().map(|prefix| Route {
+        // Users stay reachable from within, however wide an egress is.
+        state.routes.extend(inside().map(|prefix| Route {
             table: FIRST_TABLE + index,
-            ..pool_route(tenant, *prefix, device)
+            ..inside_route(tenant, prefix, device)
         }));
         state.rules.extend(egress_rules(device, index));
     }
 }
 
-fn pool_route(tenant: &TenantNetwork, prefix: Ipv4Net, device: &str) -> Route {
+fn inside_route(tenant: &TenantNetwork, prefix: Ipv4Net, device: &str) -> Route {
     Route {
         destination: prefix.into(),
         table: MAIN_TABLE,
@@ -216,10 +258,28 @@ mod tests {
         }
     }
 
+    fn placed(gateway: Option<Ipv4Addr>) -> Placed {
+        Placed { tenant: tenant(gateway), device: "acme".into(), networks: Vec::new() }
+    }
+
+    #[test]
+    fn networks_of_users_are_routed_and_translated_like_the_pool_and_once() {
+        let mut state = Desired::default();
+        let branch: Ipv4Net = "192.168.40.0/24".parse().unwrap();
+        let networks = vec!["10.64.0.0/20".parse().unwrap(), branch];
+        want(&mut state, &Placed { networks, ..placed(Some([192, 0, 2, 1].into())) }, 0);
+        let to_branch: Vec<_> =
+            state.routes.iter().filter(|route| route.destination == branch.into()).collect();
+        assert_eq!(to_branch.len(), 2, "in the main table and in the tenant's");
+        assert!(to_branch.iter().all(|route| route.next == NextHop::Link("acme".into())));
+        assert_eq!(state.nat.len(), 2);
+        assert_eq!(state.routes.len(), 5);
+    }
+
     #[test]
     fn a_next_hop_makes_a_table_and_a_rule_of_the_tenants_own() {
         let mut state = Desired::default();
-        want(&mut state, &tenant(Some([192, 0, 2, 1].into())), "acme", 3);
+        want(&mut state, &placed(Some([192, 0, 2, 1].into())), 3);
         let actions: Vec<_> = state.rules.iter().map(|rule| rule.action).collect();
         let table = FIRST_TABLE + 3;
         assert_eq!(
@@ -238,7 +298,7 @@ mod tests {
     #[test]
     fn without_a_next_hop_the_machines_own_routes_decide() {
         let mut state = Desired::default();
-        want(&mut state, &tenant(None), "acme", 0);
+        want(&mut state, &placed(None), 0);
         assert!(state.rules.is_empty());
         assert_eq!(state.routes.len(), 1);
         assert_eq!(state.nat.len(), 1);

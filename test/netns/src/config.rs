@@ -29,8 +29,13 @@ impl Config<'_> {
             evidence.write(&path.to_string_lossy(), &text).map(drop)
         };
         put("gateway.toml", self.to_string())?;
-        put("acme.users", format!("[users.{USER}]\npassword = \"{PASSWORD}\"\n\n{}", self.users))?;
+        put("acme.users", self.users_file())?;
         Ok(folder)
+    }
+
+    /// The content of the users file.
+    pub fn users_file(&self) -> String {
+        format!("[users.{USER}]\npassword = \"{PASSWORD}\"\n\n{}", self.users)
     }
 }
 

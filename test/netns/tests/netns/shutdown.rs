@@ -65,6 +65,28 @@ fn a_session_that_the_operator_ends_is_told_to_its_client() -> Result<(), LabErr
 }
 
 #[test]
+fn a_killed_client_is_forgotten_and_its_next_run_cleans_up() -> Result<(), LabError> {
+    let config = Config { ipsec: r#"dpd_interval = "2s""#, ..Config::default() };
+    let mut site = Site::open("shutdown-client-kill", Access::Nat, config)?;
+    let host = site.client_host()?;
+    let before = KernelState::read(&host)?;
+    let everything = Dial::new().routes("--default-route");
+    let (client, _) = Client::connect(&site, &host, &everything)?;
+    ping(&host, CLOUD_HOST)?;
+    drop(client);
+    let left = before.refuse_leftovers(&KernelState::read(&host)?);
+    assert!(left.is_err(), "a killed client cannot clean up");
+    site.wait_idle(FORGET_LIMIT)?;
+
+    let (client, _) = Client::connect(&site, &host, &Dial::new())?;
+    ping(&host, CLOUD_HOST)?;
+    client.hang_up()?;
+    before.refuse_leftovers(&KernelState::read(&host)?)?;
+    site.close()?.passed();
+    Ok(())
+}
+
+#[test]
 fn a_killed_gateway_starts_again_serves_and_removes_what_it_had_left() -> Result<(), LabError> {
     let config = Config { tenant: EGRESS, ..Config::default() };
     let mut site = Site::open("shutdown-kill", Access::Nat, config)?;
@@ -108,5 +130,7 @@ const EGRESS: &str = r#"
     via = { interface = "eth1", gateway = "10.0.0.2" }"#;
 /// The farewell is a packet, not a timeout.
 const TOLD_LIMIT: Duration = Duration::from_secs(5);
+/// How long the gateway may ask a dead peer whether it is alive.
+const FORGET_LIMIT: Duration = Duration::from_mins(1);
 /// No timer of any protocol is that short.
 const AT_ONCE: Duration = Duration::from_secs(2);

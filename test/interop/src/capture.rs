@@ -31,7 +31,9 @@ impl Capture {
         file: &Path,
     ) -> Result<Self, LabError> {
         let mut command = namespace.command("tcpdump");
-        command.args(["-n", "-U", "--immediate-mode", "-Z", "root", "-i", link]);
+        // Without --immediate-mode: that would give every packet a slot for the largest, and a burst of
+        // small ones would fill the buffer.
+        command.args(["-n", "-U", "-Z", "root", "-i", link]);
         command.args(["-s", SNAP_OCTETS, "-B", BUFFER_KIB]);
         command.arg("-w").arg(file);
         let mut tcpdump = Daemon::start("tcpdump", &command, &file.with_extension("log"))?;
@@ -85,6 +87,6 @@ const RECENT_OCTETS: usize = 1 << 20;
 /// Octets kept of each packet: all, because a segmentation super-packet that is cut cannot be read.
 const SNAP_OCTETS: &str = "262144";
 /// Kernel buffer of the capture, so that a busy machine loses nothing.
-const BUFFER_KIB: &str = "32768";
+const BUFFER_KIB: &str = "65536";
 /// How long tcpdump may take to start or to end.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -99,7 +99,7 @@ pub struct Line {
     provider: Arc<dyn Provider>,
     now: Instant,
     initiator: bool,
-    jobs: VecDeque<(JobId, DhJob)>,
+    jobs: VecDeque<(JobId, isthmus_crypto::Job)>,
     /// Cookies and message id of its last message.
     last: ([u8; 8], [u8; 8], u32),
     up: BTreeSet<PeerId>,
@@ -239,7 +239,7 @@ impl Line {
 
     fn work(&mut self) {
         while let Some((id, job)) = self.jobs.pop_front() {
-            let result = self.provider.dh(&job);
+            let result = job.run(&*self.provider);
             self.endpoint.handle_job(id, result, self.now);
             self.settle();
         }

@@ -5,7 +5,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 
 use isthmus_core::{Deadline, Instant, Key, Outbox, Rng, Seed, Timers};
-use isthmus_crypto::{CryptoError, DhJob, DhOutput, Provider};
+use isthmus_crypto::{CryptoError, Job, JobOutput, Provider};
 use isthmus_ike::{self as ike, JobId, PeerId};
 use isthmus_l2tp::{self as l2tp, SessionUp};
 use isthmus_plane::Command;
@@ -26,7 +26,7 @@ pub enum Action {
         /// To be given back.
         id: JobId,
         /// The work.
-        job: DhJob,
+        job: Job,
     },
     /// Give to the packet pipeline.
     Plane(Command),
@@ -129,7 +129,7 @@ impl Client {
     }
 
     /// Feeds the result of an [`Action::Offload`].
-    pub fn handle_job(&mut self, id: JobId, result: Result<DhOutput, CryptoError>, now: Instant) {
+    pub fn handle_job(&mut self, id: JobId, result: Result<JobOutput, CryptoError>, now: Instant) {
         self.ike.handle_job(id, result, now);
         self.drain(now);
     }

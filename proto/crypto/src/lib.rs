@@ -8,11 +8,15 @@ extern crate alloc;
 
 mod dh;
 mod esp;
+mod job;
 mod names;
+mod sign;
 
 pub use dh::{DhGroup, DhJob, DhKeyPair, DhOutput, DhPrivate};
 pub use esp::{EspCipher, EspJob, EspJobResult, EspKeys, EspSuite};
+pub use job::{Job, JobOutput};
 pub use names::{CipherAlg, HashAlg};
+pub use sign::{Claim, ClaimedName, KeyKind, Signer, Trust, Untrusted, Verified};
 
 use alloc::boxed::Box;
 

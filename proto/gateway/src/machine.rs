@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use isthmus_core::{Agenda, Arena, Deadline, Instant, Key, Outbox, Rng, Seed};
-use isthmus_crypto::{CryptoError, DhJob, DhOutput, Provider};
+use isthmus_crypto::{CryptoError, Job, JobOutput, Provider};
 use isthmus_ike::{self as ike, JobId, PeerId};
 use isthmus_l2tp::SessionRef;
 use isthmus_plane::{Command, Report};
@@ -27,7 +27,7 @@ pub enum Action {
         /// To be given back.
         id: JobId,
         /// The work.
-        job: DhJob,
+        job: Job,
     },
     /// Give to the packet pipeline.
     Plane(Command),
@@ -109,7 +109,7 @@ impl Gateway {
     }
 
     /// Feeds the result of an [`Action::Offload`].
-    pub fn handle_job(&mut self, id: JobId, result: Result<DhOutput, CryptoError>, now: Instant) {
+    pub fn handle_job(&mut self, id: JobId, result: Result<JobOutput, CryptoError>, now: Instant) {
         self.ike.handle_job(id, result, now);
         self.drain_ike(now);
     }

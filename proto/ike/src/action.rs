@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use isthmus_core::{Encap, Key, Path};
-use isthmus_crypto::{CryptoError, DhJob, EspKeys, EspSuite};
+use isthmus_crypto::{CryptoError, EspKeys, EspSuite, Job};
 use serde::{Deserialize, Serialize};
 
 use crate::child::Child;
@@ -46,7 +46,7 @@ pub enum Action {
         /// Names the job.
         id: JobId,
         /// The work.
-        job: DhJob,
+        job: Job,
     },
     /// An authenticated message showed that the peer is reached elsewhere.
     PathMoved {

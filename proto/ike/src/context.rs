@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use isthmus_core::{Key, Outbox, Path, Rng};
-use isthmus_crypto::{CryptoError, DhJob, HashAlg, Provider};
+use isthmus_crypto::{self as crypto, CryptoError, DhJob, HashAlg, Provider};
 use isthmus_wire::Writer;
 
 use crate::action::{Action, Failure, JobId};
@@ -69,6 +69,11 @@ impl Context {
 
     /// Asks for a computation.
     pub(crate) fn offload(&mut self, purpose: Job, job: DhJob) {
+        self.ask(purpose, crypto::Job::Dh(job));
+    }
+
+    /// Asks for slow arithmetic of any kind.
+    pub(crate) fn ask(&mut self, purpose: Job, job: crypto::Job) {
         let id = JobId(self.next_job);
         self.next_job += 1;
         self.jobs.insert(id, purpose);

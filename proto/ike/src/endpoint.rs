@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use isthmus_core::{Agenda, Arena, Deadline, Instant, Key, Path, Rng, Seed};
-use isthmus_crypto::{CryptoError, DhOutput, Provider};
+use isthmus_crypto::{CryptoError, DhOutput, JobOutput, Provider};
 
 use crate::action::{Action, DownReason, JobId, PeerId};
 use crate::codec::{Message, header::Header};
@@ -107,15 +107,15 @@ impl Endpoint {
     }
 
     /// Feeds the result of an [`Action::Offload`].
-    pub fn handle_job(&mut self, id: JobId, result: Result<DhOutput, CryptoError>, now: Instant) {
+    pub fn handle_job(&mut self, id: JobId, result: Result<JobOutput, CryptoError>, now: Instant) {
         match self.ctx.finished(id) {
             Some(Job::MainMode(key)) => {
                 self.touch(Owner::Sa(key));
-                self.main_mode_job(key, result, now);
+                self.main_mode_job(key, result.and_then(JobOutput::dh), now);
             }
             Some(Job::QuickMode(key, message_id)) => {
                 self.touch(Owner::Sa(key));
-                self.quick_mode_job(key, message_id, result, now);
+                self.quick_mode_job(key, message_id, result.and_then(JobOutput::dh), now);
             }
             None => {}
         }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use isthmus_crypto::{CryptoError, DhJob, DhOutput, Provider};
+use isthmus_crypto::{CryptoError, Job, JobOutput, Provider};
 use isthmus_ike::JobId;
 use tokio::sync::{Semaphore, mpsc};
 
 /// What came of a job.
-pub(crate) type JobDone = (JobId, Result<DhOutput, CryptoError>);
+pub(crate) type JobDone = (JobId, Result<JobOutput, CryptoError>);
 
 /// At most [`JOBS_AT_ONCE_MAX`] jobs run at a time; the others wait in order. How many can wait is
 /// bounded by the machine, which has at most one job for each half-open exchange.
@@ -27,13 +27,13 @@ impl JobPool {
     }
 
     /// Starts a job.
-    pub(crate) fn run(&self, id: JobId, job: DhJob) {
+    pub(crate) fn run(&self, id: JobId, job: Job) {
         let (provider, slots) = (Arc::clone(&self.provider), Arc::clone(&self.slots));
         let done = self.done.clone();
         tokio::spawn(async move {
             // The semaphore is never closed.
             let Ok(_slot) = slots.acquire().await else { return };
-            let work = tokio::task::spawn_blocking(move || provider.dh(&job));
+            let work = tokio::task::spawn_blocking(move || job.run(&*provider));
             let result = work.await.unwrap_or(Err(CryptoError::Unsupported));
             // Nobody listens any more when the driver has ended.
             let _gone = done.send((id, result));

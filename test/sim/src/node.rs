@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use isthmus_core::{Buf, Duration, Instant, Path, Seed};
-use isthmus_crypto::{CryptoError, DhJob, DhOutput};
+use isthmus_crypto::{CryptoError, JobOutput};
 use isthmus_ike::JobId;
 use isthmus_plane::{Command, Outputs, Plane, Report, Rx, TunId};
 
@@ -24,7 +24,7 @@ pub trait Node {
 }
 
 /// A job's result, and when it is there.
-type Job = (JobId, Result<DhOutput, CryptoError>);
+type Job = (JobId, Result<JobOutput, CryptoError>);
 
 /// The pipeline of a host, with jobs on a slow processor.
 pub struct Pipeline {
@@ -71,9 +71,9 @@ impl Pipeline {
     }
 
     /// Starts a job; it is done after [`JOB_TIME`].
-    pub fn offload(&mut self, id: JobId, job: &DhJob, now: Instant) {
+    pub fn offload(&mut self, id: JobId, job: &isthmus_crypto::Job, now: Instant) {
         self.serial += 1;
-        let result = isthmus_crypto_aws::provider().dh(job);
+        let result = job.run(&*isthmus_crypto_aws::provider());
         self.jobs.insert((now + JOB_TIME, self.serial), (id, result));
     }
 

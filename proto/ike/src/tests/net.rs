@@ -96,7 +96,7 @@ pub(super) struct Net {
     pub(super) rejected: Vec<(usize, Rejected)>,
     /// Computations are kept until asked for.
     pub(super) hold_jobs: bool,
-    pub(super) jobs: Vec<(usize, JobId, isthmus_crypto::DhJob)>,
+    pub(super) jobs: Vec<(usize, JobId, isthmus_crypto::Job)>,
     provider: Arc<dyn Provider>,
 }
 
@@ -261,7 +261,7 @@ impl Net {
     /// Does the computations that wait.
     pub(super) fn work(&mut self) {
         for (node, id, job) in core::mem::take(&mut self.jobs) {
-            let result = self.provider.dh(&job);
+            let result = job.run(&*self.provider);
             self.nodes[node].endpoint.handle_job(id, result, self.now);
             self.drain(node);
         }

@@ -283,6 +283,8 @@ pub const NAT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
 pub const LAN_ROUTER: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
 /// The peer's address behind a NAT.
 pub const LAN_PEER: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
+/// The address of a second peer behind the same NAT.
+pub const LAN_SECOND_PEER: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 3);
 /// The gateway's address in the cloud network.
 pub const CLOUD_ROUTER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 /// The host in the cloud network.

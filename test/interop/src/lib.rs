@@ -29,6 +29,7 @@ mod netns;
 mod pcap;
 mod peer;
 mod ping;
+mod scenario;
 mod snapshot;
 mod vm;
 
@@ -42,11 +43,12 @@ pub use crate::evidence::Evidence;
 pub use crate::gateway::{Gateway, binary};
 pub use crate::lab::{
     Access, CLOUD_HOST, CLOUD_ROUTER, DIRECT_PEER, GATEWAY, INTERNET_ROUTER, LAN_PEER, LAN_ROUTER,
-    Lab, NAT,
+    LAN_SECOND_PEER, Lab, NAT,
 };
 pub use crate::netns::{Namespace, cable};
 pub use crate::pcap::{ClearL2tp, WireSummary, summarize};
-pub use crate::peer::{LOST_PER_REKEY_MAX, Peer, scenario};
+pub use crate::peer::{LOST_PER_REKEY_MAX, Peer};
 pub use crate::ping::PingRun;
+pub use crate::scenario::Scenario;
 pub use crate::snapshot::KernelState;
 pub use crate::vm::{Nic, Vm, VmSpec, fact};

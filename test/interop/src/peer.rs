@@ -4,32 +4,54 @@
 //! the same for the gateway under test and for the reference server that proves the lab.
 
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::LabError;
-use crate::lab::{Access, DIRECT_PEER, INTERNET_ROUTER, LAN_PEER, LAN_ROUTER, Lab};
+use crate::lab::{
+    Access, DIRECT_PEER, INTERNET_ROUTER, LAN_PEER, LAN_ROUTER, LAN_SECOND_PEER, Lab,
+};
 use crate::ping::PingRun;
+use crate::scenario::Scenario;
 use crate::vm::{Nic, Vm, VmSpec, fact};
 
 /// A client in a virtual machine.
 #[derive(Debug)]
 pub struct Peer {
+    name: &'static str,
     vm: Vm,
 }
 
 impl Peer {
     /// Starts the machine `peer` of `scenario` where `lab` has its clients; see
     /// [`Peer::wait_ready`].
-    pub fn start(lab: &Lab, scenario: &Path) -> Result<Self, LabError> {
+    pub fn start(lab: &Lab, scenario: &Scenario) -> Result<Self, LabError> {
+        let address = match lab.access() {
+            Access::Direct => DIRECT_PEER,
+            Access::Nat | Access::NatRewritingPorts => LAN_PEER,
+        };
+        Self::boot(lab, scenario, "peer", address)
+    }
+
+    /// Starts the machine `second` of `scenario` beside the first, behind the same NAT.
+    pub fn start_second(lab: &Lab, scenario: &Scenario) -> Result<Self, LabError> {
+        scenario.twin("second")?;
+        Self::boot(lab, scenario, "second", LAN_SECOND_PEER)
+    }
+
+    fn boot(
+        lab: &Lab,
+        scenario: &Scenario,
+        name: &'static str,
+        address: Ipv4Addr,
+    ) -> Result<Self, LabError> {
         let (namespace, bridge) = lab.peer_segment();
-        let (address, router) = match lab.access() {
-            Access::Direct => (DIRECT_PEER, INTERNET_ROUTER),
-            Access::Nat | Access::NatRewritingPorts => (LAN_PEER, LAN_ROUTER),
+        let router = match lab.access() {
+            Access::Direct => INTERNET_ROUTER,
+            Access::Nat | Access::NatRewritingPorts => LAN_ROUTER,
         };
         let nics = [Nic { bridge, address }];
-        let spec = VmSpec { name: "peer", namespace, nics: &nics, router, scenario };
-        Ok(Self { vm: Vm::start(lab, &spec)? })
+        let spec = VmSpec { name, namespace, nics: &nics, router, scenario: scenario.folder() };
+        Ok(Self { name, vm: Vm::start(lab, &spec)? })
     }
 
     /// Waits for the end of the boot and starts the client's daemons.
@@ -47,7 +69,7 @@ impl Peer {
         let text = fact(&log, "address")?;
         let address: Ipv4Addr =
             text.parse().map_err(|_| LabError::unexpected(format!("PPP's address is `{text}`")))?;
-        lab.evidence().note(&format!("peer: {address} after {} s", fact(&log, "seconds")?));
+        self.note(lab, &format!("{address} after {} s", fact(&log, "seconds")?));
         if address.octets().starts_with(pool.octets().split_last().map_or(&[], |(_, net)| net)) {
             Ok(address)
         } else {
@@ -60,7 +82,7 @@ impl Peer {
         self.step(lab, "30-ping")?;
         let log = self.step(lab, "40-download")?;
         let (octets, seconds) = (fact(&log, "octets")?, fact(&log, "seconds")?);
-        lab.evidence().note(&format!("peer: {octets} octets in {seconds} s"));
+        self.note(lab, &format!("{octets} octets in {seconds} s"));
         let (got, want) = (fact(&log, "sha256")?, lab.cloud().sha256());
         if got == want {
             Ok(())
@@ -85,6 +107,33 @@ impl Peer {
         self.rekey(lab, "60-rekey-child", "rekey-child.ping")
     }
 
+    /// Waits, under a running ping, until the lifetimes in its configuration have replaced the IKE
+    /// SA once and the CHILD SA twice.
+    ///
+    /// # Errors
+    /// More than [`LOST_PER_REKEY_MAX`] pings were lost per replacement.
+    pub fn rekey_by_time(&mut self, lab: &Lab) -> Result<PingRun, LabError> {
+        let log = self.step(lab, "55-rekey-by-time")?;
+        let replaced: usize = fact(&log, "replaced")?
+            .parse()
+            .map_err(|_| LabError::unexpected("`replaced` is no number".to_owned()))?;
+        let run = PingRun::parse(&self.vm.result("rekey-by-time.ping")?)?;
+        let (sent, lost) = (run.sent, run.lost.len());
+        self.note(lab, &format!("{replaced} SAs replaced by time, {lost} of {sent} pings lost"));
+        if replaced < 3 || lost > LOST_PER_REKEY_MAX * replaced {
+            return Err(LabError::unexpected(format!("{replaced} SAs, lost pings {:?}", run.lost)));
+        }
+        Ok(run)
+    }
+
+    /// Pings the cloud host for some seconds.
+    ///
+    /// # Errors
+    /// A ping was lost.
+    pub fn ping(&mut self, lab: &Lab) -> Result<(), LabError> {
+        self.step(lab, "30-ping").map(drop)
+    }
+
     /// Hangs up: PPP, L2TP, then IPsec.
     pub fn disconnect(&mut self, lab: &Lab) -> Result<(), LabError> {
         self.step(lab, "90-disconnect").map(drop)
@@ -94,7 +143,7 @@ impl Peer {
     pub fn stop(&mut self, lab: &Lab) -> Result<(), LabError> {
         let log = self.step(lab, "99-stop")?;
         let leaks = fact(&log, "leaks")?;
-        lab.evidence().note(&format!("peer: {leaks} clear L2TP packets of its own held back"));
+        self.note(lab, &format!("{leaks} clear L2TP packets of its own held back"));
         Ok(())
     }
 
@@ -106,21 +155,20 @@ impl Peer {
         }
         let run = PingRun::parse(&self.vm.result(ping)?)?;
         let (sent, lost) = (run.sent, run.lost.len());
-        lab.evidence().note(&format!("peer: {old} became {new}, {lost} of {sent} pings lost"));
+        self.note(lab, &format!("{old} became {new}, {lost} of {sent} pings lost"));
         if lost > LOST_PER_REKEY_MAX {
             return Err(LabError::unexpected(format!("{step}: lost pings {:?}", run.lost)));
         }
         Ok(run)
     }
 
+    fn note(&self, lab: &Lab, text: &str) {
+        lab.evidence().note(&format!("{}: {text}", self.name));
+    }
+
     fn step(&mut self, lab: &Lab, name: &str) -> Result<String, LabError> {
         self.vm.run(lab, &format!("steps/peer/{name}.sh"), STEP_LIMIT)
     }
-}
-
-/// The folder `scenarios/<name>` of this crate.
-pub fn scenario(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name)
 }
 
 /// Pings, at two a second, that the replacement of an SA may cost.

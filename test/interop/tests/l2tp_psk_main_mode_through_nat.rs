@@ -3,14 +3,14 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use isthmus_interop::{Access, Gateway, KernelState, Lab, LabError, Peer, scenario};
+use isthmus_interop::{Access, Gateway, KernelState, Lab, LabError, Peer, Scenario};
 
 #[test]
 fn a_strongswan_and_xl2tpd_client_behind_a_nat_is_served() -> Result<(), LabError> {
-    let scenario = scenario("l2tp-psk-main-mode-through-nat");
     let mut lab = Lab::around_a_host("l2tp-psk-main-mode-through-nat", Access::NatRewritingPorts)?;
+    let scenario = Scenario::assemble(&lab, "l2tp-psk-main-mode-through-nat")?;
     let before = KernelState::read(lab.gateway())?;
-    let mut gateway = Gateway::start(&lab, &scenario.join("gateway"))?;
+    let mut gateway = Gateway::start(&lab, &scenario.gateway())?;
     let mut peer = Peer::start(&lab, &scenario)?;
     peer.wait_ready(&lab)?;
 

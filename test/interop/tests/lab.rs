@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use isthmus_interop::{Access, Gateway, KernelState, Lab, LabError, NAT, scenario};
+use isthmus_interop::{Access, Gateway, KernelState, Lab, LabError, NAT, Scenario};
 
 #[test]
 fn a_clear_l2tp_packet_on_the_internet_is_seen() -> Result<(), LabError> {
@@ -29,7 +29,7 @@ fn a_gateway_is_started_asked_and_stopped_in_folders_of_its_own() -> Result<(), 
     let binary = lab.evidence().write("stand-in", STAND_IN)?;
     let executable = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(&binary, executable).map_err(|error| LabError::io(&binary, error))?;
-    let configuration = scenario("l2tp-psk-main-mode-through-nat").join("gateway");
+    let configuration = Scenario::assemble(&lab, "l2tp-psk-main-mode-through-nat")?.gateway();
 
     let before = KernelState::read(lab.gateway())?;
     let mut gateway = Gateway::start_binary(&lab, &binary, &configuration)?;

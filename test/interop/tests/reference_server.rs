@@ -3,17 +3,16 @@
 //! What fails here is the lab's or the peer's fault and not the gateway's.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::time::Duration;
 
 use isthmus_interop::{
-    Access, CLOUD_ROUTER, GATEWAY, INTERNET_ROUTER, Lab, LabError, Nic, Peer, Vm, VmSpec, scenario,
+    Access, CLOUD_ROUTER, GATEWAY, INTERNET_ROUTER, Lab, LabError, Nic, Peer, Scenario, Vm, VmSpec,
 };
 
 #[test]
 fn the_peer_passes_its_scenario_against_the_reference_server() -> Result<(), LabError> {
-    let scenario = scenario("l2tp-psk-main-mode-through-nat");
     let mut lab = Lab::around_a_guest("reference-through-nat", Access::NatRewritingPorts)?;
+    let scenario = Scenario::assemble(&lab, "l2tp-psk-main-mode-through-nat")?;
     let (_server, mut peer) = boot(&lab, &scenario)?;
     peer.connect(&lab, POOL)?;
     peer.use_tunnel(&lab)?;
@@ -32,8 +31,8 @@ fn the_peer_passes_its_scenario_against_the_reference_server() -> Result<(), Lab
 
 #[test]
 fn without_nat_the_peer_and_the_reference_server_use_plain_esp() -> Result<(), LabError> {
-    let scenario = scenario("l2tp-psk-main-mode-through-nat");
     let mut lab = Lab::around_a_guest("reference-direct", Access::Direct)?;
+    let scenario = Scenario::assemble(&lab, "l2tp-psk-main-mode-through-nat")?;
     let (_server, mut peer) = boot(&lab, &scenario)?;
     peer.connect(&lab, POOL)?;
     peer.use_tunnel(&lab)?;
@@ -49,7 +48,7 @@ fn without_nat_the_peer_and_the_reference_server_use_plain_esp() -> Result<(), L
 }
 
 /// Boots the reference server in the gateway's place, and the peer, side by side.
-fn boot(lab: &Lab, scenario: &Path) -> Result<(Vm, Peer), LabError> {
+fn boot(lab: &Lab, scenario: &Scenario) -> Result<(Vm, Peer), LabError> {
     let spec = VmSpec {
         name: "reference",
         namespace: lab.gateway(),
@@ -58,7 +57,7 @@ fn boot(lab: &Lab, scenario: &Path) -> Result<(Vm, Peer), LabError> {
             Nic { bridge: "inside", address: CLOUD_ROUTER },
         ],
         router: INTERNET_ROUTER,
-        scenario,
+        scenario: scenario.folder(),
     };
     let mut server = Vm::start(lab, &spec)?;
     let mut peer = Peer::start(lab, scenario)?;

@@ -141,7 +141,8 @@ mod tests {
 
     fn failed(stage: ike::Stage, cause: FailureCause) -> Reason {
         let path = Path::new("192.0.2.1:500".parse().unwrap(), "192.0.2.2:500".parse().unwrap());
-        Reason::of_ike(&ike::Failure { peer: None, path, stage, cause, initiator: true })
+        let facts = ike::Facts::default();
+        Reason::of_ike(&ike::Failure { peer: None, path, stage, cause, initiator: true, facts })
     }
 
     #[test]

@@ -293,7 +293,7 @@ fn sum(mut a: SessionCounters, b: SessionCounters) -> SessionCounters {
 }
 
 /// The version written, and the only one read.
-pub const RECORD_VERSION: u16 = 1;
+pub const RECORD_VERSION: u16 = 2;
 /// Longest record in bytes: below what an etcd request holds.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Sequence numbers reserved at a time: seconds at a million packets, and still a thousand blocks in an

@@ -274,6 +274,19 @@ pub struct Failure {
     pub cause: FailureCause,
     /// We had started the exchange.
     pub initiator: bool,
+    /// What else is known of the attempt, as far as it came.
+    pub facts: Facts,
+}
+
+/// What is known of an attempt besides its end; it helps to guess what is in the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// What the peer announced about itself.
+    pub vendors: Vendors,
+    /// Who is behind a NAT; known from message 3 on.
+    pub nat: Option<NatStatus>,
+    /// The peer's messages came with the non-ESP marker, on the port of NAT traversal.
+    pub marked: bool,
 }
 
 /// How far an attempt came.

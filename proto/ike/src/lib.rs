@@ -42,8 +42,8 @@ mod table;
 mod vendor;
 
 pub use action::{
-    Action, ChildUp, DownReason, Failure, FailureCause, InstallInbound, InstallOutbound, JobId,
-    PeerId, PeerUp, Stage,
+    Action, ChildUp, DownReason, Facts, Failure, FailureCause, InstallInbound, InstallOutbound,
+    JobId, PeerId, PeerUp, Stage,
 };
 pub use config::{Config, Connect, Psk, PskId, RemoteMatch};
 pub use context::Stats;
@@ -54,7 +54,7 @@ pub use nat::NatStatus;
 pub use proposal::{IkeProposal, OfferedIke, group_name};
 pub use record::{PeerRecord, RestoreError};
 pub use suite::{Lifetime, OfferedEsp};
-pub use vendor::{NatT, VendorId, Vendors};
+pub use vendor::{ClientKind, NatT, VendorId, Vendors};
 
 /// Every bound and period of this crate that another may want to name.
 pub mod bounds {

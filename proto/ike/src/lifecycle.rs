@@ -80,10 +80,11 @@ impl Endpoint {
         let Some(sa) = self.sas.get_mut(key) else { return };
         let cause = sa.hint.take().unwrap_or(cause);
         let (path, peer, initiator) = (sa.path, sa.peer, sa.role == Role::Initiator);
+        let facts = sa.facts();
         // The state is out of its place while a computation's result is looked at.
         let changing = matches!(sa.state, State::Changing).then_some(Stage::KeyExchange);
         if let Some(stage) = sa.state.stage().or(changing) {
-            self.ctx.fail(Failure { peer, path, stage, cause, initiator });
+            self.ctx.fail(Failure { peer, path, stage, cause, initiator, facts });
         }
         self.drop_sa(key);
         let Some(peer_id) = peer else { return };

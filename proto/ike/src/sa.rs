@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 
 use isthmus_core::{Duration, Instant, Path, Timers};
 
-use crate::action::{FailureCause, PeerId, Stage};
+use crate::action::{Facts, FailureCause, PeerId, Stage};
 use crate::codec::Cookies;
 use crate::context::{Context, Digest};
 use crate::error::Rejected;
@@ -114,6 +114,23 @@ impl IkeSa {
     /// Takes the state out; the caller puts the next one in.
     pub(crate) fn take_state(&mut self) -> State {
         core::mem::replace(&mut self.state, State::Changing)
+    }
+
+    /// What is known of the peer, for a failure record.
+    pub(crate) const fn facts(&self) -> Facts {
+        let nat = match &self.state {
+            State::AwaitMm5(state) => Some(state.nat),
+            State::AwaitMm3(_)
+            | State::AgreeingAsResponder(_)
+            | State::AwaitMm2(_)
+            | State::Generating(_)
+            | State::AwaitMm4(_)
+            | State::AgreeingAsInitiator(_)
+            | State::AwaitMm6(_)
+            | State::Established(_)
+            | State::Changing => None,
+        };
+        Facts { vendors: self.vendors, nat, marked: self.marked }
     }
 
     pub(crate) fn established(&self) -> Option<&Established> {

@@ -15,6 +15,8 @@ pub enum VendorId {
     Dpd,
     /// Message fragmentation.
     Fragmentation,
+    /// Openswan and Libreswan, which hash their version behind two letters.
+    Libreswan,
     /// Microsoft: IKE CGA version 1.
     IkeCga,
     /// Microsoft: no SA towards this peer is alive.
@@ -31,6 +33,8 @@ pub enum VendorId {
     NatTDraft02N,
     /// draft-ietf-ipsec-nat-t-ike-03.
     NatTDraft03,
+    /// draft-ietf-ipsec-nat-t-ike-08.
+    NatTDraft08,
     /// RFC 3947.
     Rfc3947,
     /// strongSwan.
@@ -48,6 +52,8 @@ impl VendorId {
             Self::AppleNatT => const { &hex(b"4df37928e9fc4fd1b3262170d515c662") },
             Self::Dpd => const { &hex(b"afcad71368a1f1c96b8696fc77570100") },
             Self::Fragmentation => const { &hex(b"4048b7d56ebce88525e7de7f00d6c2d3") },
+            // Ten characters of hash follow.
+            Self::Libreswan => b"OE",
             Self::IkeCga => const { &hex(b"e3a5966a76379fe707228231e5ce8652") },
             Self::MicrosoftInitialContact => const { &hex(b"26244d38eddb61b3172a36e3d0cfb819") },
             Self::MicrosoftNt5 => const { &hex(b"1e2b516905991c7d7c96fcbfb587e461") },
@@ -56,6 +62,7 @@ impl VendorId {
             Self::NatTDraft02 => const { &hex(b"cd60464335df21f87cfdb2fc68b6a448") },
             Self::NatTDraft02N => const { &hex(b"90cb80913ebb696e086381b5ec427b1f") },
             Self::NatTDraft03 => const { &hex(b"7d9419a65310ca6f2c179d9215529d56") },
+            Self::NatTDraft08 => const { &hex(b"8f8d83826d246b6fc7a8a6a428c11de8") },
             Self::Rfc3947 => const { &hex(b"4a131c81070358455c5728f20e95452f") },
             Self::StrongSwan => const { &hex(b"882fe56d6fd20dbc2251613b2ebe5beb") },
             Self::Unity => const { &hex(b"12f5f28c457168a9702d9fe274cc0100") },
@@ -69,6 +76,7 @@ impl VendorId {
         Self::ALL.into_iter().find(|id| match id {
             Self::Dpd => body.len() == 16 && body.starts_with(&hex_dpd()),
             Self::Fragmentation | Self::MicrosoftNt5 => body.starts_with(id.bytes()),
+            Self::Libreswan => body.len() == OPENSWAN_LEN && body.starts_with(id.bytes()),
             Self::AppleNatT
             | Self::IkeCga
             | Self::MicrosoftInitialContact
@@ -77,6 +85,7 @@ impl VendorId {
             | Self::NatTDraft02
             | Self::NatTDraft02N
             | Self::NatTDraft03
+            | Self::NatTDraft08
             | Self::Rfc3947
             | Self::StrongSwan
             | Self::Unity
@@ -84,10 +93,11 @@ impl VendorId {
         })
     }
 
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 17] = [
         Self::AppleNatT,
         Self::Dpd,
         Self::Fragmentation,
+        Self::Libreswan,
         Self::IkeCga,
         Self::MicrosoftInitialContact,
         Self::MicrosoftNt5,
@@ -96,6 +106,7 @@ impl VendorId {
         Self::NatTDraft02,
         Self::NatTDraft02N,
         Self::NatTDraft03,
+        Self::NatTDraft08,
         Self::Rfc3947,
         Self::StrongSwan,
         Self::Unity,
@@ -113,12 +124,18 @@ pub struct Vendors {
     pub dpd: bool,
     /// Fragments are understood.
     pub fragmentation: bool,
+    /// Openswan or Libreswan.
+    pub libreswan: bool,
     /// Windows, with the number behind its id: 3 XP, 5 Vista, 7 Windows 7, 9 Windows 8 and later.
     pub microsoft: Option<u32>,
     /// Windows says that it has no SA with us (its way to say INITIAL-CONTACT).
     pub microsoft_initial_contact: bool,
     /// Best NAT traversal dialect announced.
     pub nat_t: Option<NatT>,
+    /// The oldest draft of NAT traversal, which only racoon and its heirs announce.
+    pub nat_t_00: bool,
+    /// The last draft of NAT traversal.
+    pub nat_t_08: bool,
     /// strongSwan.
     pub strongswan: bool,
     /// XAUTH is understood.
@@ -138,16 +155,16 @@ impl Vendors {
                 let version = body.get(16..20).and_then(|v| <[u8; 4]>::try_from(v).ok());
                 self.microsoft = Some(version.map_or(0, u32::from_be_bytes));
             }
+            VendorId::Libreswan => self.libreswan = true,
+            VendorId::NatTDraft00 => self.nat_t_00 = true,
+            VendorId::NatTDraft08 => self.nat_t_08 = true,
             VendorId::NatTDraft02 => self.note_nat_t(NatT::Draft02),
             VendorId::NatTDraft02N => self.note_nat_t(NatT::Draft02N),
             VendorId::NatTDraft03 => self.note_nat_t(NatT::Draft03),
             VendorId::Rfc3947 => self.note_nat_t(NatT::Rfc3947),
             VendorId::StrongSwan => self.strongswan = true,
             VendorId::Xauth => self.xauth = true,
-            VendorId::IkeCga
-            | VendorId::NatTDraft00
-            | VendorId::NegotiationDiscovery
-            | VendorId::Unity => {}
+            VendorId::IkeCga | VendorId::NegotiationDiscovery | VendorId::Unity => {}
         }
     }
 
@@ -156,14 +173,66 @@ impl Vendors {
     }
 }
 
+/// What a peer probably is. A guess, for people to read: vendor ids can be forged and are shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ClientKind {
+    /// Android up to 11, or another racoon.
+    Android,
+    /// macOS, iOS, iPadOS.
+    Apple,
+    /// Openswan or Libreswan.
+    Libreswan,
+    /// `RouterOS` and other routers that announce every draft.
+    RouterOs,
+    /// strongSwan, where it says so.
+    StrongSwan,
+    /// Nothing tells.
+    Unknown,
+    /// Windows, with the number behind its id.
+    Windows(u32),
+}
+
+impl Vendors {
+    /// What announces itself like this.
+    pub const fn client(&self) -> ClientKind {
+        match self.microsoft {
+            Some(version) => ClientKind::Windows(version),
+            None if self.apple => ClientKind::Apple,
+            None if self.libreswan => ClientKind::Libreswan,
+            None if self.strongswan => ClientKind::StrongSwan,
+            None if self.nat_t_08 => ClientKind::RouterOs,
+            None if self.nat_t_00 => ClientKind::Android,
+            None => ClientKind::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for ClientKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Android => f.write_str("Android or another racoon"),
+            Self::Apple => f.write_str("Apple"),
+            Self::Libreswan => f.write_str("Libreswan or Openswan"),
+            Self::RouterOs => f.write_str("RouterOS or a similar router"),
+            Self::StrongSwan => f.write_str("strongSwan"),
+            Self::Unknown => f.write_str("unknown"),
+            // [MS-IKEE] §1.7.
+            Self::Windows(2) => f.write_str("Windows 2000"),
+            Self::Windows(3) => f.write_str("Windows XP"),
+            Self::Windows(4) => f.write_str("Windows Server 2003"),
+            Self::Windows(5) => f.write_str("Windows Vista"),
+            Self::Windows(6) => f.write_str("Windows Server 2008"),
+            Self::Windows(7) => f.write_str("Windows 7"),
+            Self::Windows(8) => f.write_str("Windows Server 2008 R2"),
+            Self::Windows(9) => f.write_str("Windows 8 or later"),
+            Self::Windows(version) => write!(f, "Windows ({version})"),
+        }
+    }
+}
+
 impl fmt::Display for Vendors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.microsoft, self.apple, self.strongswan) {
-            (Some(version), _, _) => write!(f, "Microsoft {version}"),
-            (None, true, _) => f.write_str("Apple"),
-            (None, false, true) => f.write_str("strongSwan"),
-            (None, false, false) => f.write_str("unknown"),
-        }
+        self.client().fmt(f)
     }
 }
 
@@ -194,6 +263,9 @@ impl NatT {
         }
     }
 }
+
+/// Length of the id of Openswan and Libreswan.
+const OPENSWAN_LEN: usize = 12;
 
 const fn nibble(digit: u8) -> u8 {
     match digit {
@@ -235,9 +307,11 @@ mod tests {
 
     #[test]
     fn every_id_recognises_itself() {
-        for id in VendorId::ALL {
+        for id in VendorId::ALL.into_iter().filter(|id| *id != VendorId::Libreswan) {
             assert_eq!(VendorId::recognise(id.bytes()), Some(id));
         }
+        assert_eq!(VendorId::recognise(b"OEhyLdACecfa"), Some(VendorId::Libreswan));
+        assert_eq!(VendorId::recognise(b"OEhyLdACecf"), None);
     }
 
     #[test]
@@ -259,5 +333,26 @@ mod tests {
         vendors.note(VendorId::AppleNatT.bytes());
         assert!(vendors.apple);
         assert_eq!(vendors.nat_t, None);
+    }
+
+    #[test]
+    fn a_client_is_guessed_by_what_only_it_announces() {
+        let kind = |ids: &[VendorId]| {
+            let mut vendors = Vendors::default();
+            for id in ids {
+                vendors.note(id.bytes());
+            }
+            vendors.client()
+        };
+        let drafts = [VendorId::Rfc3947, VendorId::NatTDraft08, VendorId::NatTDraft02N];
+        assert_eq!(kind(&drafts), ClientKind::RouterOs);
+        assert_eq!(kind(&[drafts.as_slice(), &[VendorId::AppleNatT]].concat()), ClientKind::Apple);
+        let android = [VendorId::Rfc3947, VendorId::NatTDraft02, VendorId::NatTDraft00];
+        assert_eq!(kind(&android), ClientKind::Android);
+        assert_eq!(kind(&[VendorId::Rfc3947, VendorId::Dpd]), ClientKind::Unknown);
+        assert_eq!(kind(&[VendorId::StrongSwan]), ClientKind::StrongSwan);
+        let mut windows = Vendors::default();
+        windows.note(&[VendorId::MicrosoftNt5.bytes(), &[0, 0, 0, 9]].concat());
+        assert_eq!(alloc::string::ToString::to_string(&windows), "Windows 8 or later");
     }
 }

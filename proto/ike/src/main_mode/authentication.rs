@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use isthmus_core::{Duration, Encap, Instant, Key, Path};
 
 use super::Identification;
-use crate::action::{Failure, FailureCause, Stage};
+use crate::action::{Facts, Failure, FailureCause, Stage};
 use crate::codec::{Message, Out};
 use crate::config::{PSK_CANDIDATES_MAX, Psk, PskId};
 use crate::context::{Context, Digest, plain_notification};
@@ -30,7 +30,7 @@ pub(crate) struct AwaitMm5 {
     pub(super) sa_i: Vec<u8>,
     pub(super) vendors: Vendors,
     pub(super) exchange: Exchange,
-    pub(super) nat: NatStatus,
+    pub(crate) nat: NatStatus,
     /// ESP travels in UDP.
     pub(super) encap: Encap,
     /// Messages 5 that no key fitted.
@@ -186,8 +186,8 @@ impl Endpoint {
         if sa.budget.spend(bytes.len()) {
             self.ctx.transmit(path, marked, bytes);
         }
-        let stage = Stage::Authentication;
-        self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false });
+        let (stage, facts) = (Stage::Authentication, Facts { marked, ..sa.facts() });
+        self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false, facts });
     }
 
     fn commit_mm5(

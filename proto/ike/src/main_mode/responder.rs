@@ -9,7 +9,7 @@ use isthmus_crypto::{CryptoError, DhJob, DhOutput};
 
 use super::KeyExchange;
 use super::authentication::AwaitMm5;
-use crate::action::{Failure, FailureCause, Stage};
+use crate::action::{Facts, Failure, FailureCause, Stage};
 use crate::codec::{Chain, Cookies, Message, Out, SaBody};
 use crate::context::{Context, Job, plain, plain_notification};
 use crate::endpoint::Endpoint;
@@ -65,6 +65,15 @@ fn admit_mm1(ctx: &Context, message: &Message<'_>) -> Result<AcceptedMm1, Mm1Ref
     Ok(AcceptedMm1 { chosen, sa_i: sa_i.to_vec(), vendors })
 }
 
+/// What a message 1 that is refused tells of its sender.
+fn facts(message: &Message<'_>, marked: bool) -> Facts {
+    let mut vendors = Vendors::default();
+    if let Ok(chain) = Chain::read(message.header.first, message.body) {
+        chain.all(PayloadType::VENDOR_ID).for_each(|body| vendors.note(body));
+    }
+    Facts { vendors, nat: None, marked }
+}
+
 impl Endpoint {
     /// Message 1: the responder cookie is zero.
     pub(crate) fn main_mode_first(
@@ -85,7 +94,7 @@ impl Endpoint {
             return Err(Rejected::NotYetEncrypted);
         }
         if !self.has_key_for(path) {
-            self.refuse_keyless(path, initiation, now);
+            self.refuse_keyless((path, marked), message, now);
             return Err(Rejected::NoPsk);
         }
         match admit_mm1(&self.ctx, message) {
@@ -99,14 +108,21 @@ impl Endpoint {
     }
 
     /// Reports once, and says nothing: an attempt without a key cannot come to anything.
-    fn refuse_keyless(&mut self, path: Path, initiation: Initiation, now: Instant) {
+    fn refuse_keyless(
+        &mut self,
+        (path, marked): (Path, bool),
+        message: &Message<'_>,
+        now: Instant,
+    ) {
+        let initiation = Initiation::new(message.header.cookies.initiator, path.remote);
         self.table.spend(initiation, now);
         if self.ctx.config.psks.is_empty() {
             return;
         }
         let stage = Stage::Proposal;
         let cause = FailureCause::IdentityNotAllowed(Identity::address(path.remote.ip()));
-        self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false });
+        let facts = facts(message, marked);
+        self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false, facts });
     }
 
     fn refuse_mm1(
@@ -128,8 +144,8 @@ impl Endpoint {
         let ours = &self.ctx.config.ike;
         let ours = ours.iter().copied().filter(|p| legacy || !p.is_legacy()).collect();
         let cause = FailureCause::NoIkeProposal { offered, ours };
-        let stage = Stage::Proposal;
-        self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false });
+        let (stage, facts) = (Stage::Proposal, facts(message, marked));
+        self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false, facts });
     }
 
     fn commit_mm1(
@@ -260,6 +276,7 @@ impl Endpoint {
         let mut start = state.start;
         start.bad_shares += 1;
         let (path, give_up) = (sa.path, start.bad_shares >= BAD_SHARES_MAX);
+        let facts = sa.facts();
         if start.bad_shares == 1 {
             self.ctx.fail(Failure {
                 peer: None,
@@ -267,6 +284,7 @@ impl Endpoint {
                 stage: Stage::KeyExchange,
                 cause: FailureCause::BadKeyExchange(error),
                 initiator: false,
+                facts,
             });
         }
         sa.state = State::AwaitMm3(Box::new(start));

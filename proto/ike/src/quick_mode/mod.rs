@@ -195,7 +195,7 @@ impl Endpoint {
     /// Gives a quick mode up, with what it reserved or half installed.
     pub(crate) fn fail_quick_mode(&mut self, key: Key, id: u32, cause: FailureCause) {
         let Some(sa) = self.sas.get_mut(key) else { return };
-        let (peer, path) = (sa.peer, sa.path);
+        let (peer, path, facts) = (sa.peer, sa.path, sa.facts());
         sa.timers.clear(SaTimer::Quick(id));
         let Some(quick) = sa.established_mut().and_then(|e| e.quick.remove(&id)) else { return };
         self.touch(Owner::Sa(key));
@@ -207,7 +207,7 @@ impl Endpoint {
             self.delete_children(peer, &[spi]);
         }
         let (stage, initiator) = (Stage::QuickMode, quick.ours);
-        self.ctx.fail(Failure { peer, path, stage, cause, initiator });
+        self.ctx.fail(Failure { peer, path, stage, cause, initiator, facts });
         if let Some(peer) = peer.filter(|_| initiator) {
             self.quick_mode_of_ours_failed(peer);
         }

@@ -181,9 +181,10 @@ impl Endpoint {
         if let Some(established) = sa.established_mut() {
             established.seen.insert(id);
         }
-        let (path, stage) = (sa.path, Stage::QuickMode);
+        let (path, stage, facts) = (sa.path, Stage::QuickMode, sa.facts());
         self.notify_quick_mode(key, kind, spi);
-        self.ctx.fail(Failure { peer: Some(peer_id), path, stage, cause, initiator: false });
+        let (peer, initiator) = (Some(peer_id), false);
+        self.ctx.fail(Failure { peer, path, stage, cause, initiator, facts });
     }
 
     fn commit_qm1(

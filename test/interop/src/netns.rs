@@ -1,6 +1,7 @@
 //! Network namespaces that disappear with the value that names them.
 
 use std::fs::{self, File};
+use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -58,20 +59,27 @@ impl Namespace {
         limit: Duration,
     ) -> Result<UdpSocket, LabError> {
         let address = address.into();
-        let failed = |what: &str, source| LabError::Io { what: what.to_owned(), source };
+        let socket = self.with(move || UdpSocket::bind(address))?;
+        let limited = socket.set_read_timeout(Some(limit));
+        limited.map(|()| socket).map_err(|source| failed("a read time limit", source))
+    }
+
+    /// Does `make` inside the namespace, to make a socket that stays there.
+    pub fn with<T: Send + 'static>(
+        &self,
+        make: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, LabError> {
         let path = Path::new("/run/netns").join(&self.name);
         let inside = File::open(&path).map_err(|source| LabError::io(&path, source))?;
         // A thread of its own enters the namespace and ends; the socket remembers where it was made.
-        let bind = move || {
+        let enter = move || {
             move_into_link_name_space(inside.as_fd(), Some(LinkNameSpaceType::Network))?;
-            UdpSocket::bind(address)
+            make()
         };
-        let socket = thread::spawn(bind)
+        thread::spawn(enter)
             .join()
-            .map_err(|_| LabError::unexpected("the thread that binds a socket died"))?
-            .map_err(|source| failed(&format!("{address} in {}", self.name), source))?;
-        let limited = socket.set_read_timeout(Some(limit));
-        limited.map(|()| socket).map_err(|source| failed("a read time limit", source))
+            .map_err(|_| LabError::unexpected("the thread that makes a socket died"))?
+            .map_err(|source| failed(&format!("a socket in {}", self.name), source))
     }
 
     /// Loads `rules` into the namespace's nftables.
@@ -139,6 +147,10 @@ pub(crate) fn sweep_orphans() -> Result<(), LabError> {
         }
     }
     Ok(())
+}
+
+fn failed(what: &str, source: io::Error) -> LabError {
+    LabError::Io { what: what.to_owned(), source }
 }
 
 /// The prefix of the `number`th lab of process `pid`.

@@ -15,10 +15,12 @@
 
 mod client;
 mod config;
+mod flood;
 mod look;
 mod site;
 
 pub use client::{Client, Dial, Down, Up};
 pub use config::{Config, PASSWORD, PSK, USER};
+pub use flood::{Attacker, Flood, Traffic};
 pub use look::{Datagrams, RunningPing, download, fetch, ping, start_fetch, start_ping};
 pub use site::{Closed, Site, Stopped};

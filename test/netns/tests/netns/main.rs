@@ -5,6 +5,7 @@
 
 mod crowd;
 mod egress;
+mod flood;
 mod grants;
 mod login;
 mod mtu;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::{Action, ChildUp, DownReason, InstallInbound, InstallOutbound, PeerId};
 use crate::endpoint::{Endpoint, Owner};
 use crate::error::Rejected;
+use crate::habits::Replaced;
 use crate::peer::{EXPIRY_GRACE, PeerTimer, soft};
 use crate::suite::Lifetime;
 
@@ -161,13 +162,40 @@ impl Endpoint {
         }
     }
 
+    /// Tells the peer of the end of what the child at `spi` is about to replace; it is taken for a
+    /// while all the same.
+    pub(crate) fn announce_replacement(&mut self, peer_id: PeerId, spi: u32) {
+        let Some(peer) = self.peers.get(peer_id.0) else { return };
+        let Some(child) = peer.children.iter().find(|child| child.inbound == spi) else { return };
+        let older = |old: &&Child| {
+            old.state == ChildState::Up && old.selectors.same_ports(&child.selectors)
+        };
+        let older: Vec<u32> = peer.children.iter().filter(older).map(|c| c.inbound).collect();
+        self.send_child_deletes(peer_id, &older);
+    }
+
+    /// The grace of a replaced or deleted child is over.
+    pub(crate) fn let_go_of_child(&mut self, peer_id: PeerId, spi: u32) {
+        let ours = self.child(peer_id, spi).is_some_and(|child| child.initiator);
+        let tells = self.ctx.config.habits.life.replaced == Replaced::DeleteAfter;
+        if tells || !ours {
+            self.delete_children(peer_id, &[spi]);
+        } else {
+            self.remove_child(peer_id, spi);
+        }
+    }
+
     fn replace_child(&mut self, peer_id: PeerId, spi: u32, initiator: bool, now: Instant) {
         let Some(peer) = self.peers.get_mut(peer_id.0) else { return };
         let Some(child) = peer.children.iter_mut().find(|child| child.inbound == spi) else {
             return;
         };
         child.state = ChildState::Replaced;
-        let grace = if initiator { REPLACED_GRACE_INITIATOR } else { REPLACED_GRACE };
+        let grace = match self.ctx.config.habits.life.replaced {
+            _ if !initiator => REPLACED_GRACE,
+            Replaced::DeleteAfter | Replaced::Forget => REPLACED_GRACE_INITIATOR,
+            Replaced::DeleteBefore => ANNOUNCED_GRACE,
+        };
         peer.timers.clear(PeerTimer::ChildSoft(spi));
         peer.timers.set(PeerTimer::ChildGone(spi), now + grace);
         self.touch(Owner::Peer(peer_id.0));
@@ -273,6 +301,9 @@ pub const CHILDREN_MAX: usize = 8;
 pub const REPLACED_GRACE: Duration = Duration::from_mins(2);
 /// How long an initiator keeps a replaced child for packets under way.
 pub const REPLACED_GRACE_INITIATOR: Duration = Duration::from_secs(10);
+/// How long an initiator takes packets on a child whose DELETE went before its replacement: Windows
+/// drops the outbound SA at once and the inbound one a minute later.
+pub const ANNOUNCED_GRACE: Duration = Duration::from_mins(1);
 /// How long a deleted child waits for the confirmation of its replacement.
 pub const DELETED_GRACE: Duration = Duration::from_secs(10);
 /// How long an initiator stays without a child that the peer deleted.

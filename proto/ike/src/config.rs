@@ -7,6 +7,7 @@ use isthmus_core::{Duration, Path, SecretBytes};
 use isthmus_crypto::{DhGroup, EspSuite};
 use serde::{Deserialize, Serialize};
 
+use crate::habits::Habits;
 use crate::identity::Identity;
 use crate::proposal::IkeProposal;
 
@@ -37,6 +38,8 @@ pub struct Config {
     /// address. Windows refuses servers behind a NAT otherwise (error 809); without a NAT the
     /// returned hash is the true one.
     pub mask_nat: bool,
+    /// How we speak as initiator.
+    pub habits: Habits,
 }
 
 impl Default for Config {
@@ -53,6 +56,7 @@ impl Default for Config {
             dpd_interval: Some(Duration::from_secs(30)),
             force_encap: false,
             mask_nat: true,
+            habits: Habits::default(),
         }
     }
 }

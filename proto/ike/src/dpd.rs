@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::{DownReason, PeerId};
 use crate::codec::{Notification, Out};
 use crate::endpoint::{Endpoint, Owner};
+use crate::habits::DpdHabit;
 use crate::iana::{NotifyType, PayloadType, ProtocolId};
 use crate::peer::PeerTimer;
 
@@ -60,7 +61,8 @@ impl Endpoint {
     pub(crate) fn show_path(&mut self, peer_id: PeerId) {
         let newest = self.newest_sa(peer_id);
         let listens = self.peers.get(peer_id.0).is_some_and(|p| p.marked && p.vendors.dpd);
-        if let Some(key) = newest.filter(|_| listens) {
+        let asks = self.ctx.config.habits.life.dpd == DpdHabit::Active;
+        if let Some(key) = newest.filter(|_| listens && asks) {
             self.ask(peer_id, key);
         }
     }
@@ -81,6 +83,9 @@ impl Endpoint {
     pub(crate) fn handle_dpd(&mut self, key: Key, notification: &Notification) {
         let Some(sa) = self.sas.get_mut(key).filter(|sa| sa.vendors.dpd) else { return };
         let cookies = sa.cookies.concat();
+        if self.ctx.config.habits.life.dpd == DpdHabit::Unknown {
+            return;
+        }
         let Ok(data) = <[u8; 4]>::try_from(notification.data.as_slice()) else { return };
         let sequence = u32::from_be_bytes(data);
         if notification.spi != cookies {

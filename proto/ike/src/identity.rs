@@ -73,7 +73,12 @@ impl Identity {
 
     /// The body of a phase 1 identification payload; protocol and port 0 suit everyone.
     pub(crate) fn to_body(&self) -> Vec<u8> {
-        IdBody { kind: self.kind, protocol: 0, port: 0, data: self.data.clone() }.to_bytes()
+        self.to_body_with((0, 0))
+    }
+
+    /// The body with a protocol and a port.
+    pub(crate) fn to_body_with(&self, (protocol, port): (u8, u16)) -> Vec<u8> {
+        IdBody { kind: self.kind, protocol, port, data: self.data.clone() }.to_bytes()
     }
 }
 

@@ -166,6 +166,14 @@ impl Endpoint {
 
     /// Deletes children towards the peer and on our side.
     pub(crate) fn delete_children(&mut self, peer_id: PeerId, inbound: &[u32]) {
+        self.send_child_deletes(peer_id, inbound);
+        for spi in inbound {
+            self.remove_child(peer_id, *spi);
+        }
+    }
+
+    /// Tells the peer that children are deleted, whatever becomes of them here.
+    pub(crate) fn send_child_deletes(&mut self, peer_id: PeerId, inbound: &[u32]) {
         if inbound.is_empty() {
             return;
         }
@@ -174,9 +182,6 @@ impl Endpoint {
             let delete = Delete { protocol: ProtocolId::ESP, spis };
             let chain = Out::new().with(PayloadType::DELETE, delete.to_bytes());
             self.send_informational(key, chain);
-        }
-        for spi in inbound {
-            self.remove_child(peer_id, *spi);
         }
     }
 

@@ -25,6 +25,7 @@ mod context;
 mod dpd;
 mod endpoint;
 mod error;
+mod habits;
 pub mod iana;
 mod identity;
 mod informational;
@@ -49,6 +50,10 @@ pub use config::{Config, Connect, Psk, PskId, RemoteMatch};
 pub use context::Stats;
 pub use endpoint::Endpoint;
 pub use error::Rejected;
+pub use habits::{
+    DpdHabit, Habits, InitialContact, LifeHabits, MessageIds, Phase1Habits, Phase2Habits, Replaced,
+    Selector,
+};
 pub use identity::Identity;
 pub use nat::NatStatus;
 pub use proposal::{IkeProposal, OfferedIke, group_name};
@@ -59,7 +64,8 @@ pub use vendor::{ClientKind, NatT, VendorId, Vendors};
 /// Every bound and period of this crate that another may want to name.
 pub mod bounds {
     pub use crate::child::{
-        CHILD_LIFETIME_MAX, CHILDREN_MAX, DELETED_GRACE, REPLACED_GRACE, REPLACED_GRACE_INITIATOR,
+        ANNOUNCED_GRACE, CHILD_LIFETIME_MAX, CHILDREN_MAX, DELETED_GRACE, REPLACED_GRACE,
+        REPLACED_GRACE_INITIATOR,
     };
     pub use crate::config::PSK_CANDIDATES_MAX;
     pub use crate::dpd::{DPD_RETRY, DPD_TRIES_MAX};

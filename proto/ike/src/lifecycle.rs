@@ -34,7 +34,7 @@ impl Endpoint {
     pub(crate) fn peer_timers(&mut self, id: PeerId, now: Instant) {
         while let Some(timer) = self.peers.get_mut(id.0).and_then(|peer| peer.timers.expired(now)) {
             match timer {
-                PeerTimer::ChildGone(spi) => self.delete_children(id, &[spi]),
+                PeerTimer::ChildGone(spi) => self.let_go_of_child(id, spi),
                 PeerTimer::ChildHard(spi) => {
                     self.delete_children(id, &[spi]);
                     self.note_childless(id, now);
@@ -51,7 +51,7 @@ impl Endpoint {
     fn repeat_request(&mut self, key: Key, now: Instant) {
         let Some(sa) = self.sas.get_mut(key) else { return };
         sa.window.tries += 1;
-        let Some(wait) = sa.window.backoff() else {
+        let Some(wait) = sa.window.wait_of(&self.ctx.config.habits.phase1.retransmit) else {
             return self.give_up(key, FailureCause::Timeout, now);
         };
         sa.timers.set(SaTimer::Retransmit, now + wait);
@@ -187,11 +187,16 @@ impl Endpoint {
     /// Deletes everything towards the peer, then takes it away.
     pub(crate) fn close(&mut self, id: PeerId, reason: DownReason) {
         let Some(peer) = self.peers.get(id.0) else { return };
+        let habits = self.ctx.config.habits.life;
         let children: Vec<u32> = peer.children.iter().map(|child| child.inbound).collect();
-        self.delete_children(id, &children);
-        let Some(peer) = self.peers.get(id.0) else { return };
-        for key in peer.sas.clone() {
-            self.delete_sa(key);
+        let sas = peer.sas.clone();
+        if habits.deletes_children {
+            self.delete_children(id, &children);
+        }
+        if habits.deletes_ike {
+            for key in sas {
+                self.delete_sa(key);
+            }
         }
         self.remove_peer(id, reason);
     }

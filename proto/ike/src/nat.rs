@@ -85,6 +85,8 @@ pub(crate) struct Disguise<'a> {
     pub(crate) force: bool,
     /// Send this as the hash of our own address.
     pub(crate) source: Option<&'a [u8]>,
+    /// Payload type instead of the dialect's.
+    pub(crate) number: Option<PayloadType>,
 }
 
 /// Appends our NAT-D payloads: the peer's address first, ours second (RFC 3947 §3.2).
@@ -96,10 +98,10 @@ pub(crate) fn announce(
     disguise: Disguise<'_>,
     out: &mut Out,
 ) -> Result<(), CryptoError> {
-    let kind = match dialect {
+    let kind = disguise.number.unwrap_or(match dialect {
         NatT::Rfc3947 => PayloadType::NAT_D,
         NatT::Draft02 | NatT::Draft02N | NatT::Draft03 => PayloadType::NAT_D_DRAFT,
-    };
+    });
     let mut destination = nat_d(provider, hash, cookies, path.remote)?;
     if disguise.force {
         for byte in &mut destination {

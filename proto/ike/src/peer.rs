@@ -17,6 +17,7 @@ use crate::config::{Connect, PskId};
 use crate::dpd::Dpd;
 use crate::endpoint::{Endpoint, Owner};
 use crate::error::Rejected;
+use crate::habits::DpdHabit;
 use crate::identity::Identity;
 use crate::keys::IkeKeys;
 use crate::nat::NatStatus;
@@ -218,7 +219,8 @@ impl Endpoint {
         if peer.connect.is_some() && peer.nat.local && peer.encap == Encap::Udp {
             peer.timers.set(PeerTimer::Keepalive, now + KEEPALIVE_INTERVAL);
         }
-        if let Some(interval) = self.ctx.config.dpd_interval.filter(|_| peer.vendors.dpd) {
+        let asks = self.ctx.config.habits.life.dpd == DpdHabit::Active && peer.vendors.dpd;
+        if let Some(interval) = self.ctx.config.dpd_interval.filter(|_| asks) {
             peer.timers.set(PeerTimer::Dpd, now + interval);
         }
         if let Some(up) = self.peer_up(peer_id) {

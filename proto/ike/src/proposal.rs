@@ -90,34 +90,15 @@ impl IkeProposal {
         })
     }
 
-    /// The transform that offers this proposal for `lifetime`.
-    pub(crate) fn transform(self, number: u8, lifetime: Duration) -> Transform {
-        let mut attributes = Vec::from([
-            Attribute::basic(IkeAttribute::ENCRYPTION.0, ike_encryption(self.cipher).0),
-            Attribute::basic(IkeAttribute::HASH.0, ike_hash(self.hash).0),
-            Attribute::basic(IkeAttribute::GROUP.0, self.group.number()),
-            Attribute::basic(IkeAttribute::AUTHENTICATION.0, AuthMethod::PSK.0),
-            Attribute::basic(IkeAttribute::LIFE_TYPE.0, LifeType::SECONDS.0),
-            Attribute::number(
-                IkeAttribute::LIFE_DURATION.0,
-                u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX),
-            ),
-        ]);
-        if let Some(bits) = key_bits(self.cipher) {
-            attributes.insert(1, Attribute::basic(IkeAttribute::KEY_LENGTH.0, bits));
+    /// The proposal as it is offered, authenticated by a pre-shared key.
+    pub const fn offered_as(self) -> OfferedIke {
+        OfferedIke {
+            encryption: ike_encryption(self.cipher),
+            key_bits: key_bits(self.cipher),
+            hash: ike_hash(self.hash),
+            group: GroupNumber(self.group.number()),
+            authentication: AuthMethod::PSK,
         }
-        Transform { number, id: TRANSFORM_KEY_IKE, attributes }
-    }
-
-    /// The SA that offers these proposals in this order, at most [`OFFERS_MAX`].
-    pub(crate) fn offer(proposals: &[Self], lifetime: Duration) -> SaBody {
-        let transforms = (1u8..)
-            .zip(proposals.iter().take(OFFERS_MAX))
-            .map(|(number, proposal)| proposal.transform(number, lifetime))
-            .collect();
-        let proposal =
-            Proposal { number: 1, protocol: ProtocolId::ISAKMP, spi: Vec::new(), transforms };
-        SaBody { proposals: Vec::from([proposal]) }
     }
 }
 
@@ -157,6 +138,36 @@ impl OfferedIke {
             group: GroupNumber(number(IkeAttribute::GROUP)),
             authentication: AuthMethod(number(IkeAttribute::AUTHENTICATION)),
         }
+    }
+
+    /// The transform that offers this for `lifetime`.
+    fn transform(&self, number: u8, lifetime: Attribute) -> Transform {
+        let mut attributes = Vec::from([
+            Attribute::basic(IkeAttribute::ENCRYPTION.0, self.encryption.0),
+            Attribute::basic(IkeAttribute::HASH.0, self.hash.0),
+            Attribute::basic(IkeAttribute::GROUP.0, self.group.0),
+            Attribute::basic(IkeAttribute::AUTHENTICATION.0, self.authentication.0),
+            Attribute::basic(IkeAttribute::LIFE_TYPE.0, LifeType::SECONDS.0),
+            lifetime,
+        ]);
+        if let Some(bits) = self.key_bits {
+            attributes.insert(1, Attribute::basic(IkeAttribute::KEY_LENGTH.0, bits));
+        }
+        Transform { number, id: TRANSFORM_KEY_IKE, attributes }
+    }
+
+    /// The SA that offers these transforms in this order, at most [`OFFERS_MAX`]; `wide` makes the
+    /// life duration four bytes long.
+    pub(crate) fn offer(transforms: &[Self], lifetime: Duration, wide: bool) -> SaBody {
+        let seconds = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
+        let lifetime = Attribute::duration(IkeAttribute::LIFE_DURATION.0, seconds, wide);
+        let transforms = (1u8..)
+            .zip(transforms.iter().take(OFFERS_MAX))
+            .map(|(number, transform)| transform.transform(number, lifetime.clone()))
+            .collect();
+        let proposal =
+            Proposal { number: 1, protocol: ProtocolId::ISAKMP, spi: Vec::new(), transforms };
+        SaBody { proposals: Vec::from([proposal]) }
     }
 
     /// The proposal this is, if we know every algorithm and it authenticates by pre-shared key.
@@ -367,6 +378,11 @@ mod tests {
 
     use super::*;
 
+    fn offer(proposals: &[IkeProposal], lifetime: Duration) -> SaBody {
+        let offered: Vec<_> = proposals.iter().map(|p| p.offered_as()).collect();
+        OfferedIke::offer(&offered, lifetime, false)
+    }
+
     fn named(names: &[&str]) -> Vec<IkeProposal> {
         names.iter().map(|name| IkeProposal::from_name(name).unwrap()).collect()
     }
@@ -375,7 +391,11 @@ mod tests {
     fn names_and_proposals_are_the_same_thing() {
         for proposal in IkeProposal::acceptable(true) {
             assert_eq!(IkeProposal::from_name(&proposal.to_string()), Some(proposal));
-            let transform = proposal.transform(1, Duration::from_hours(1));
+            let transform = offer(&[proposal], Duration::from_hours(1))
+                .proposals
+                .remove(0)
+                .transforms
+                .remove(0);
             assert_eq!(read_ike(&transform), Some(proposal));
             assert_eq!(OfferedIke::of(&transform).to_string(), proposal.to_string());
         }
@@ -386,7 +406,7 @@ mod tests {
     #[test]
     fn the_first_offered_transform_that_is_ours_is_taken() {
         let names = ["aes256-sha1-ecp384", "aes128-sha1-ecp256", "aes256-sha1-modp2048"];
-        let offer = IkeProposal::offer(&named(&names), Duration::from_hours(8));
+        let offer = offer(&named(&names), Duration::from_hours(8));
         let all = IkeProposal::acceptable(false);
         assert_eq!(choose_ike(&offer, &all, false).unwrap().proposal.to_string(), names[0]);
         let ours = named(&["aes256-sha1-modp2048", "aes128-sha1-ecp256"]);
@@ -402,7 +422,7 @@ mod tests {
     #[test]
     fn legacy_is_refused_unless_switched_on_even_when_listed() {
         let android = named(&["aes256-sha384-modp1024", "3des-md5-modp1024"]);
-        let offer = IkeProposal::offer(&android, Duration::from_hours(8));
+        let offer = offer(&android, Duration::from_hours(8));
         let all = IkeProposal::acceptable(true);
         let offered = choose_ike(&offer, &all, false).unwrap_err();
         assert_eq!(offered[0].to_string(), "aes256-sha384-modp1024");
@@ -414,7 +434,7 @@ mod tests {
     fn what_we_do_not_understand_completely_is_not_chosen() {
         let offer = |change: &dyn Fn(&mut Vec<Attribute>)| {
             let ours = named(&["aes256-sha1-modp2048"]);
-            let mut offer = IkeProposal::offer(&ours, Duration::from_secs(1));
+            let mut offer = offer(&ours, Duration::from_secs(1));
             change(&mut offer.proposals[0].transforms[0].attributes);
             choose_ike(&offer, &ours, true).is_ok()
         };
@@ -443,7 +463,7 @@ mod tests {
     fn an_offer_is_bounded() {
         let all = IkeProposal::acceptable(true);
         assert!(all.len() > OFFERS_MAX);
-        let offer = IkeProposal::offer(&all, Duration::from_secs(1));
+        let offer = offer(&all, Duration::from_secs(1));
         assert_eq!(offer.proposals[0].transforms.len(), OFFERS_MAX);
     }
 }

@@ -212,7 +212,12 @@ pub(crate) struct Sent {
 impl Window {
     /// When to send again after `tries` repetitions; none when it was often enough.
     pub(crate) fn backoff(&self) -> Option<Duration> {
-        BACKOFF.get(usize::try_from(self.tries).unwrap_or(usize::MAX)).copied()
+        self.wait_of(&BACKOFF)
+    }
+
+    /// As [`Window::backoff`], for the waits of a habit.
+    pub(crate) fn wait_of(&self, waits: &[Duration]) -> Option<Duration> {
+        waits.get(usize::try_from(self.tries).unwrap_or(usize::MAX)).copied()
     }
 }
 
@@ -265,7 +270,7 @@ impl SeenIds {
 }
 
 /// Waits before a request is sent again, and after the last time: 23 seconds in all.
-const BACKOFF: [Duration; 5] = [
+pub(crate) const BACKOFF: [Duration; 5] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
     Duration::from_secs(4),

@@ -64,6 +64,12 @@ impl OfferedEsp {
         }
     }
 
+    /// A suite as it is offered.
+    pub const fn of_suite(suite: EspSuite) -> Self {
+        let (transform, key_bits, authentication) = names(suite);
+        Self { transform, key_bits, authentication, group: None, encapsulation: None }
+    }
+
     /// The suite this is, if we know it. NULL, DES, GMAC and all else we cannot do have none.
     pub fn suite(&self) -> Option<EspSuite> {
         use EspAuthentication as Auth;
@@ -224,17 +230,17 @@ fn lifetime(transform: &Transform) -> Lifetime {
     Lifetime { time: seconds.map_or(LIFETIME_DEFAULT, Duration::from_secs), kilobytes }
 }
 
-/// The SA that offers these suites in this order.
+/// The SA that offers these transforms in this order, at most [`SUITES_MAX`]; `wide` makes life
+/// durations four bytes long.
 pub(crate) fn offer_esp(
-    suites: &[EspSuite],
+    offered: impl IntoIterator<Item = OfferedEsp>,
     spi: u32,
-    encapsulation: Encapsulation,
-    group: Option<DhGroup>,
     lifetime: Lifetime,
+    wide: bool,
 ) -> SaBody {
     let transforms = (1u8..)
-        .zip(suites.iter().take(SUITES_MAX))
-        .map(|(number, suite)| transform(number, *suite, encapsulation, group, lifetime))
+        .zip(offered.into_iter().take(SUITES_MAX))
+        .map(|(number, offered)| transform(number, &offered, lifetime, wide))
         .collect();
     let proposal = Proposal {
         number: 1,
@@ -245,32 +251,27 @@ pub(crate) fn offer_esp(
     SaBody { proposals: Vec::from([proposal]) }
 }
 
-fn transform(
-    number: u8,
-    suite: EspSuite,
-    encapsulation: Encapsulation,
-    group: Option<DhGroup>,
-    lifetime: Lifetime,
-) -> Transform {
-    let (id, bits, authentication) = names(suite);
+fn transform(number: u8, offered: &OfferedEsp, lifetime: Lifetime, wide: bool) -> Transform {
+    let duration = |value| Attribute::duration(EspAttribute::LIFE_DURATION.0, value, wide);
+    let mode = offered.encapsulation.unwrap_or(Encapsulation::TRANSPORT);
     let seconds = u32::try_from(lifetime.time.as_secs()).unwrap_or(u32::MAX);
     let mut attributes = Vec::from([
-        Attribute::basic(EspAttribute::ENCAPSULATION.0, encapsulation.0),
+        Attribute::basic(EspAttribute::ENCAPSULATION.0, mode.0),
         Attribute::basic(EspAttribute::LIFE_TYPE.0, LifeType::SECONDS.0),
-        Attribute::number(EspAttribute::LIFE_DURATION.0, seconds),
+        duration(seconds),
     ]);
     if let Some(kilobytes) = lifetime.kilobytes {
         let kilobytes = u32::try_from(kilobytes).unwrap_or(u32::MAX);
         attributes.push(Attribute::basic(EspAttribute::LIFE_TYPE.0, LifeType::KILOBYTES.0));
-        attributes.push(Attribute::number(EspAttribute::LIFE_DURATION.0, kilobytes));
+        attributes.push(duration(kilobytes));
     }
     let optional = [
-        authentication.map(|a| Attribute::basic(EspAttribute::AUTHENTICATION.0, a.0)),
-        bits.map(|bits| Attribute::basic(EspAttribute::KEY_LENGTH.0, bits)),
-        group.map(|group| Attribute::basic(EspAttribute::GROUP.0, group.number())),
+        offered.authentication.map(|a| Attribute::basic(EspAttribute::AUTHENTICATION.0, a.0)),
+        offered.key_bits.map(|bits| Attribute::basic(EspAttribute::KEY_LENGTH.0, bits)),
+        offered.group.map(|group| Attribute::basic(EspAttribute::GROUP.0, group.0)),
     ];
     attributes.extend(optional.into_iter().flatten());
-    Transform { number, id: id.0, attributes }
+    Transform { number, id: offered.transform.0, attributes }
 }
 
 const fn names(suite: EspSuite) -> (EspTransform, Option<u16>, Option<EspAuthentication>) {
@@ -288,7 +289,7 @@ const fn names(suite: EspSuite) -> (EspTransform, Option<u16>, Option<EspAuthent
 }
 
 /// Most suites offered as initiator.
-pub const SUITES_MAX: usize = 16;
+pub const SUITES_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -297,6 +298,22 @@ mod tests {
     use std::vec;
 
     use super::*;
+
+    fn offered(
+        suites: &[EspSuite],
+        spi: u32,
+        mode: Encapsulation,
+        group: Option<DhGroup>,
+        lifetime: Lifetime,
+    ) -> SaBody {
+        let group = group.map(|group| GroupNumber(group.number()));
+        let fill = |suite: &EspSuite| OfferedEsp {
+            encapsulation: Some(mode),
+            group,
+            ..OfferedEsp::of_suite(*suite)
+        };
+        offer_esp(suites.iter().map(fill), spi, lifetime, false)
+    }
 
     const HOUR: Lifetime = Lifetime { time: Duration::from_hours(1), kilobytes: Some(250_000) };
 
@@ -361,7 +378,7 @@ mod tests {
     fn what_we_offer_we_understand() {
         for suite in EspSuite::ALL {
             let mode = Encapsulation::UDP_TRANSPORT_DRAFT;
-            let offer = offer_esp(&[suite], 0x1000, mode, None, HOUR);
+            let offer = offered(&[suite], 0x1000, mode, None, HOUR);
             let legacy = Criteria { legacy: true, ..criteria(&EspSuite::ALL) };
             let chosen = choose_esp(&offer, legacy).unwrap();
             assert_eq!((chosen.suite, chosen.lifetime), (suite, HOUR));
@@ -371,7 +388,7 @@ mod tests {
     #[test]
     fn an_offer_is_bounded() {
         let suites = [EspSuite::Aes256CbcSha1; SUITES_MAX + 1];
-        let offer = offer_esp(&suites, 0x1000, Encapsulation::TRANSPORT, None, HOUR);
+        let offer = offered(&suites, 0x1000, Encapsulation::TRANSPORT, None, HOUR);
         assert_eq!(offer.proposals[0].transforms.len(), SUITES_MAX);
     }
 
@@ -379,7 +396,7 @@ mod tests {
     fn the_encapsulation_must_be_one_that_reaches_the_peer() {
         let suites = [EspSuite::Aes256CbcSha1];
         let encap = |mode: u16, plain: bool, udp: bool| {
-            let offer = offer_esp(&suites, 0x1000, Encapsulation(mode), None, HOUR);
+            let offer = offered(&suites, 0x1000, Encapsulation(mode), None, HOUR);
             let criteria = Criteria { plain, udp, ..criteria(&suites) };
             choose_esp(&offer, criteria).ok().map(|chosen| chosen.encap)
         };
@@ -397,7 +414,7 @@ mod tests {
     fn perfect_forward_secrecy_follows_the_initiator() {
         let suites = [EspSuite::Aes256CbcSha1];
         let group = |group: Option<DhGroup>, ke_len: Option<usize>| {
-            let offer = offer_esp(&suites, 0x1000, Encapsulation::UDP_TRANSPORT, group, HOUR);
+            let offer = offered(&suites, 0x1000, Encapsulation::UDP_TRANSPORT, group, HOUR);
             choose_esp(&offer, Criteria { ke_len, ..criteria(&suites) }).ok().map(|c| c.group)
         };
         assert_eq!(group(None, None), Some(None));
@@ -412,7 +429,7 @@ mod tests {
     fn a_bundle_an_unknown_attribute_and_esn_are_passed_over() {
         let suites = [EspSuite::Aes256CbcSha1];
         let change = |change: &dyn Fn(&mut SaBody)| {
-            let mut offer = offer_esp(&suites, 0x1000, Encapsulation::UDP_TRANSPORT, None, HOUR);
+            let mut offer = offered(&suites, 0x1000, Encapsulation::UDP_TRANSPORT, None, HOUR);
             change(&mut offer);
             choose_esp(&offer, criteria(&suites)).is_ok()
         };

@@ -69,6 +69,16 @@ impl Attribute {
         }
     }
 
+    /// A life duration: as [`Attribute::number`], or `wide` in four bytes even when two would do, as
+    /// Windows has it.
+    pub fn duration(class: u16, value: u32, wide: bool) -> Self {
+        if wide {
+            Self { class, value: AttributeValue::Variable(value.to_be_bytes().to_vec()) }
+        } else {
+            Self::number(class, value)
+        }
+    }
+
     /// The value as a number; none when it does not fit 64 bits or is empty.
     pub fn as_number(&self) -> Option<u64> {
         match &self.value {

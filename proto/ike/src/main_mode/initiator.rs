@@ -14,16 +14,17 @@ use isthmus_wire::DecodeError;
 use super::{Identification, KeyExchange};
 use crate::action::{FailureCause, PeerId};
 use crate::codec::{Chain, Cookies, Message, Notification, Out, SaBody};
-use crate::config::{Connect, PskId};
+use crate::config::{Config, Connect, PskId};
 use crate::context::{Context, Digest, Job, plain};
 use crate::endpoint::{Endpoint, Owner};
 use crate::error::Rejected;
+use crate::habits::{InitialContact, Phase1Habits};
 use crate::iana::{ExchangeType, NotifyType, PayloadType, ProtocolId};
 use crate::identity::Identity;
 use crate::keys::{Author, Candidate, Exchange};
 use crate::nat::{self, Disguise, NatStatus};
 use crate::peer::Authenticated;
-use crate::proposal::{IkeProposal, choose_ike};
+use crate::proposal::{IkeProposal, OfferedIke, choose_ike};
 use crate::sa::{Budget, IkeSa, Role, SaTimer, State, Window};
 use crate::table::HALF_OPEN_LIFETIME;
 use crate::vendor::{NatT, VendorId, Vendors};
@@ -137,21 +138,12 @@ impl Endpoint {
         rekey: bool,
         now: Instant,
     ) -> Result<Key, Rejected> {
-        let config = &self.ctx.config;
-        let (legacy, lifetime) = (config.legacy, config.ike_lifetime);
-        let offered: Vec<_> =
-            config.ike.iter().copied().filter(|p| legacy || !p.is_legacy()).collect();
-        let offered: Vec<_> = offered.into_iter().take(crate::proposal::OFFERS_MAX).collect();
-        if offered.is_empty() {
-            return Err(Rejected::NoProposalChosen);
-        }
-        let sa_i = IkeProposal::offer(&offered, lifetime).to_bytes();
+        let (offered, sa_i) = offer(&self.ctx.config)?;
         let cookies = Cookies { initiator: self.ctx.cookie(), responder: [0; 8] };
         let mut chain = Out::new().with(PayloadType::SA, sa_i.as_slice());
-        for dialect in NatT::ALL {
-            chain.push(PayloadType::VENDOR_ID, dialect.vendor_id().bytes());
+        for vendor in vendors(&self.ctx.config.habits.phase1, rekey) {
+            chain.push(PayloadType::VENDOR_ID, vendor);
         }
-        chain.push(PayloadType::VENDOR_ID, VendorId::Dpd.bytes());
         let bytes = plain(cookies, ExchangeType::IDENTITY_PROTECTION, 0, &chain);
         let mut timers = Timers::new();
         timers.set(SaTimer::HalfOpen, now + HALF_OPEN_LIFETIME);
@@ -180,7 +172,7 @@ impl Endpoint {
     fn request(&mut self, key: Key, bytes: Vec<u8>, now: Instant) -> Result<(), Rejected> {
         self.with_sa(key, |sa, ctx| {
             sa.send(ctx, bytes)?;
-            if let Some(wait) = sa.window.backoff() {
+            if let Some(wait) = sa.window.wait_of(&ctx.config.habits.phase1.retransmit) {
                 sa.timers.set(SaTimer::Retransmit, now + wait);
             }
             Ok(())
@@ -238,7 +230,8 @@ impl Endpoint {
             .with(PayloadType::KE, public.as_slice())
             .with(PayloadType::NONCE, nonce_i.as_slice());
         if let Some(dialect) = state.dialect {
-            let disguise = Disguise { force: false, source: None };
+            let disguise =
+                Disguise { number: self.ctx.config.habits.phase1.nat_d, ..Disguise::default() };
             let about = (dialect, state.proposal.hash);
             let provider = &*self.ctx.provider;
             let mut path = sa.path;
@@ -434,6 +427,39 @@ impl Endpoint {
     }
 }
 
+/// What we offer: the proposals that the peer may choose, and the SA body that says so.
+fn offer(config: &Config) -> Result<(Vec<IkeProposal>, Vec<u8>), Rejected> {
+    let habits = &config.habits.phase1;
+    let transforms = match &habits.transforms {
+        Some(transforms) => transforms.clone(),
+        None => config.ike.iter().map(|proposal| proposal.offered_as()).collect(),
+    };
+    let allowed = |p: &IkeProposal| config.legacy || !p.is_legacy();
+    // A transform that we cannot do is offered when it is a habit; choosing it is the peer's mistake.
+    let transforms: Vec<OfferedIke> = transforms
+        .into_iter()
+        .filter(|transform| transform.proposal().is_none_or(|proposal| allowed(&proposal)))
+        .take(crate::proposal::OFFERS_MAX)
+        .collect();
+    let offered: Vec<_> = transforms.iter().filter_map(OfferedIke::proposal).collect();
+    if offered.is_empty() {
+        return Err(Rejected::NoProposalChosen);
+    }
+    let body = OfferedIke::offer(&transforms, config.ike_lifetime, habits.wide_lifetimes);
+    Ok((offered, body.to_bytes()))
+}
+
+/// The vendor ids of message 1, in order.
+fn vendors(habits: &Phase1Habits, rekey: bool) -> Vec<Vec<u8>> {
+    let says_first = habits.initial_contact == InitialContact::VendorId && !rekey;
+    if let Some(vendors) = &habits.vendors {
+        let sent = |id: &&Vec<u8>| says_first || id.as_slice() != FIRST_CONTACT.bytes();
+        return vendors.iter().filter(sent).cloned().collect();
+    }
+    let dialects = NatT::ALL.into_iter().map(NatT::vendor_id);
+    dialects.chain([VendorId::Dpd]).map(|id| id.bytes().to_vec()).collect()
+}
+
 fn message5(
     ctx: &Context,
     sa: &IkeSa,
@@ -459,10 +485,12 @@ fn message5(
     let candidate = Candidate::derive(provider, proposal, &start.connect.psk, &exchange)?;
     let iv = candidate.first_iv(provider, &exchange)?;
     let id = start.connect.local_id.clone().or_else(|| ctx.config.local_id.clone());
-    let id = id.unwrap_or_else(|| Identity::address(sa.path.local.ip())).to_body();
+    let habits = &ctx.config.habits.phase1;
+    let id = id.unwrap_or_else(|| Identity::address(sa.path.local.ip()));
+    let id = id.to_body_with(habits.id_port);
     let hash = candidate.phase1_hash(provider, &exchange, Author::Initiator, &start.sa_i, &id)?;
     let mut chain = Out::new().with(PayloadType::ID, id).with(PayloadType::HASH, hash.expose());
-    if !start.rekey {
+    if !start.rekey && habits.initial_contact == InitialContact::Notification {
         let contact = Notification {
             protocol: ProtocolId::ISAKMP,
             kind: NotifyType::INITIAL_CONTACT,
@@ -478,6 +506,7 @@ fn message5(
     Ok((bytes, next))
 }
 
+const FIRST_CONTACT: VendorId = VendorId::MicrosoftInitialContact;
 const NONCE_LEN: usize = 32;
 /// How long a hint of failure waits to be refuted.
 pub const HINT_GRACE: Duration = Duration::from_secs(3);

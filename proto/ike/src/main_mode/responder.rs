@@ -312,7 +312,7 @@ fn message4(
         // Behind a NAT ourselves, the peer must still use UDP although it will not see our NAT.
         let force = ctx.config.force_encap || (mask && !status.remote);
         let source = nat_d.first().filter(|_| mask).map(Vec::as_slice);
-        let disguise = Disguise { force, source };
+        let disguise = Disguise { force, source, number: None };
         let about = (dialect, hash);
         nat::announce(provider, about, &exchange.cookies, path, disguise, &mut reply)?;
     }

@@ -13,16 +13,20 @@ use super::{Quick, QuickState, own_selectors, read_selectors};
 use crate::action::{FailureCause, PeerId};
 use crate::child::{Child, ChildState, Selectors};
 use crate::codec::{Attribute, Chain, Message, NatOa, Notification, Out, SaBody, body};
+use crate::config::Config;
 use crate::context::{Context, Digest, Job};
 use crate::endpoint::{Endpoint, Owner};
 use crate::error::Rejected;
-use crate::iana::{Encapsulation, EspAttribute, ExchangeType, NotifyType, PayloadType};
+use crate::habits::{MessageIds, Replaced};
+use crate::iana::{
+    Encapsulation, EspAttribute, ExchangeType, GroupNumber, NotifyType, PayloadType,
+};
 use crate::keys::ChildSeed;
 use crate::nat;
 use crate::peer::Peer;
 use crate::proposal::lifetimes;
 use crate::sa::{IkeSa, SaTimer, Sent, Window};
-use crate::suite::{ChosenEsp, Criteria, Lifetime, choose_esp, offer_esp};
+use crate::suite::{ChosenEsp, Criteria, Lifetime, OfferedEsp, choose_esp, offer_esp};
 use crate::vendor::NatT;
 
 /// A key pair for perfect forward secrecy is being made; message 1 is not sent yet.
@@ -96,8 +100,10 @@ impl AwaitQm2 {
         }
         let ids: Vec<&[u8]> = chain.all(PayloadType::ID).collect();
         read_selectors(&ids)?;
+        let minds = ctx.config.habits.phase2.minds_responder_lifetime;
+        let told = if minds { told_lifetime(&chain) } else { self.lifetime };
         Ok(Answer {
-            lifetime: self.lifetime.shorter(chosen.lifetime).shorter(told_lifetime(&chain)),
+            lifetime: self.lifetime.shorter(chosen.lifetime).shorter(told),
             chosen,
             nonce_r: body::read_nonce(chain.required(PayloadType::NONCE)?)?.to_vec(),
             ke: ke.map(<[u8]>::to_vec),
@@ -142,7 +148,8 @@ impl Endpoint {
             (None, Some(connect)) => {
                 let local = (peer.path.local.ip(), connect.local_port);
                 let remote = (peer.path.remote.ip(), connect.remote_port);
-                (own_selectors(local, remote), connect.pfs)
+                let form = self.ctx.config.habits.phase2.selector;
+                (own_selectors(local, remote, form), connect.pfs)
             }
             (None, None) => return Err(Rejected::IncorrectState),
         };
@@ -163,8 +170,13 @@ impl Endpoint {
     }
 
     fn unused_message_id(&mut self, key: Key) -> u32 {
+        let mut next = 1;
         loop {
-            let id = self.ctx.message_id();
+            let id = match self.ctx.config.habits.phase2.message_ids {
+                MessageIds::Counter => next,
+                MessageIds::Random => self.ctx.message_id(),
+            };
+            next += 1;
             let used = self
                 .sas
                 .get(key)
@@ -209,7 +221,8 @@ impl Endpoint {
         pfs: Option<(DhGroup, DhKeyPair)>,
         now: Instant,
     ) -> Result<(), Rejected> {
-        let nonce_i = self.ctx.nonce(super::NONCE_LEN);
+        let nonce_len = self.ctx.config.habits.phase2.nonce_len;
+        let nonce_i = self.ctx.nonce(nonce_len.clamp(body::NONCE_LEN_MIN, body::NONCE_LEN_MAX));
         let Some(sa) = self.sas.get_mut(key) else { return Err(Rejected::UnknownCookies) };
         let Some(peer) = sa.peer.and_then(|peer| self.peers.get(peer.0)) else {
             return Err(Rejected::IncorrectState);
@@ -338,6 +351,9 @@ impl Endpoint {
             state: ChildState::Half { sa: key, message_id: id },
         };
         self.install_child(peer_id, child, now);
+        if self.ctx.config.habits.life.replaced == Replaced::DeleteBefore {
+            self.announce_replacement(peer_id, offer.spi);
+        }
         self.complete_child(peer_id, offer.spi, now);
         self.confirm_quick_mode(key, id, now);
         let quick = self.sas.get_mut(key).and_then(|sa| sa.established_mut()?.quick.get_mut(&id));
@@ -359,11 +375,10 @@ fn offer(
     pfs: Option<&(DhGroup, DhKeyPair)>,
 ) -> AwaitQm2 {
     let config = &ctx.config;
-    let suites = config.esp.iter().copied().filter(|s| config.legacy || !s.is_legacy());
     AwaitQm2 {
         spi,
         selectors,
-        suites: suites.take(crate::suite::SUITES_MAX).collect(),
+        suites: offered(config).iter().filter_map(OfferedEsp::suite).collect(),
         encap: peer.encap,
         lifetime: Lifetime {
             time: config.child_lifetime,
@@ -372,6 +387,21 @@ fn offer(
         nonce_i,
         pfs: pfs.map(|(group, pair)| (*group, pair.private.clone())),
     }
+}
+
+/// The transforms to offer, group and encapsulation left open.
+fn offered(config: &Config) -> Vec<OfferedEsp> {
+    let allowed = |suite: EspSuite| config.legacy || !suite.is_legacy();
+    let transforms = match &config.habits.phase2.transforms {
+        Some(transforms) => transforms.clone(),
+        None => config.esp.iter().copied().map(OfferedEsp::of_suite).collect(),
+    };
+    // What we cannot do is offered when it is a habit; choosing it is the peer's mistake.
+    transforms
+        .into_iter()
+        .filter(|transform| transform.suite().is_none_or(allowed))
+        .take(crate::suite::SUITES_MAX)
+        .collect()
 }
 
 fn message1(
@@ -384,12 +414,18 @@ fn message1(
     let Some(established) = sa.established() else { return Err(Rejected::IncorrectState) };
     let (provider, keys) = (&*ctx.provider, &established.keys);
     let dialect = sa.vendors.nat_t.unwrap_or(NatT::Rfc3947);
+    let habits = &ctx.config.habits.phase2;
     let encapsulation = match offer.encap {
         Encap::Esp => Encapsulation::TRANSPORT,
-        Encap::Udp => nat::udp_transport(dialect),
+        Encap::Udp => habits.encapsulation.unwrap_or_else(|| nat::udp_transport(dialect)),
     };
-    let group = offer.pfs.as_ref().map(|(group, _)| *group);
-    let body: SaBody = offer_esp(&offer.suites, offer.spi, encapsulation, group, offer.lifetime);
+    let group = offer.pfs.as_ref().map(|(group, _)| GroupNumber(group.number()));
+    let transforms = offered(&ctx.config).into_iter().map(|t| OfferedEsp {
+        group,
+        encapsulation: Some(encapsulation),
+        ..t
+    });
+    let body = offer_esp(transforms, offer.spi, offer.lifetime, habits.wide_lifetimes);
     let mut chain = Out::new()
         .with(PayloadType::SA, body.to_bytes())
         .with(PayloadType::NONCE, offer.nonce_i.as_slice());
@@ -402,9 +438,11 @@ fn message1(
     }
     if offer.encap == Encap::Udp {
         // Our address, then the peer's as we see it (RFC 3947 §5.2).
-        let kind = nat::nat_oa(dialect);
-        chain.push(kind, NatOa(sa.path.local.ip()).to_bytes());
-        chain.push(kind, NatOa(sa.path.remote.ip()).to_bytes());
+        let kind = habits.nat_oa_number.unwrap_or_else(|| nat::nat_oa(dialect));
+        let addresses = [sa.path.local.ip(), sa.path.remote.ip()];
+        for address in addresses.into_iter().take(usize::from(habits.nat_oa)) {
+            chain.push(kind, NatOa(address).to_bytes());
+        }
     }
     let chain = keys.hashed(provider, id, &[], chain)?;
     let iv = keys.phase2_iv(provider, &established.last_block, id)?;

@@ -27,6 +27,7 @@ use crate::child::Selectors;
 use crate::codec::{IdBody, Message};
 use crate::endpoint::{Endpoint, Owner};
 use crate::error::Rejected;
+use crate::habits::Selector;
 use crate::iana::{IdType, PROTOCOL_UDP};
 use crate::sa::{SaTimer, Window};
 
@@ -288,13 +289,19 @@ fn selector_port(body: &[u8]) -> Result<u16, Rejected> {
 }
 
 /// Our selectors for a child that we ask for.
-pub(crate) fn own_selectors(local: (IpAddr, u16), remote: (IpAddr, u16)) -> Selectors {
-    let body = |(address, port)| IdBody::address(address, PROTOCOL_UDP, port).to_bytes();
-    Selectors {
-        local_port: local.1,
-        remote_port: remote.1,
-        bodies: Some((body(local), body(remote))),
-    }
+pub(crate) fn own_selectors(
+    local: (IpAddr, u16),
+    remote: (IpAddr, u16),
+    form: Selector,
+) -> Selectors {
+    let (protocol, port) = match form {
+        Selector::Any => (0, 0),
+        Selector::AnyPort => (PROTOCOL_UDP, 0),
+        Selector::Port => (PROTOCOL_UDP, local.1),
+    };
+    let own = IdBody::address(local.0, protocol, port).to_bytes();
+    let peers = IdBody::address(remote.0, PROTOCOL_UDP, remote.1).to_bytes();
+    Selectors { local_port: port, remote_port: remote.1, bodies: Some((own, peers)) }
 }
 
 /// Most quick modes remembered at once on one IKE SA.

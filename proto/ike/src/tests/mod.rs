@@ -7,6 +7,7 @@ mod net;
 
 mod clients;
 mod exchange;
+mod habits;
 mod hostile;
 mod scenario;
 mod swarm;

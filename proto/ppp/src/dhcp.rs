@@ -4,6 +4,9 @@
 //! [`Answer`] with the options asked for. Both are complete IPv4 packets, because that is what the
 //! packet path takes and gives. There are no leases here, and no other DHCP message is understood.
 
+mod domain;
+#[cfg(test)]
+mod independent;
 mod message;
 mod options;
 mod packet;
@@ -11,7 +14,6 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -21,6 +23,7 @@ use isthmus_wire::{DecodeError, Fault};
 use message::{Hardware, Message};
 use options::{Options, code};
 
+pub use domain::{DOMAIN_MAX, Domain, LABEL_MAX};
 pub use options::DHCP_OPTIONS_MAX;
 pub use packet::is_for_server;
 
@@ -28,8 +31,8 @@ pub use packet::is_for_server;
 pub const ROUTES_MAX: usize = 50;
 /// Most name servers in an answer.
 pub const NAME_SERVERS_MAX: usize = 8;
-/// Most bytes of a domain name (RFC 1035 §2.3.4, without the length bytes at its ends).
-pub const DOMAIN_MAX: usize = 253;
+/// Most domains of a search list in an answer.
+pub const SEARCH_MAX: usize = 8;
 
 /// A client's question (DHCPINFORM).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +50,13 @@ pub struct Inform {
 impl Inform {
     /// A question of ours: subnet mask, name servers, domain and routes. `xid` should be random.
     pub fn new(address: Ipv4Addr, xid: u32) -> Self {
-        Self { address, xid, flags: 0, hardware: Hardware::of(address), wanted: WANTED.to_vec() }
+        Self::asking(address, xid, &WANTED)
+    }
+
+    /// A question for the options with these codes.
+    pub fn asking(address: Ipv4Addr, xid: u32, wanted: &[u8]) -> Self {
+        let wanted = wanted.to_vec();
+        Self { address, xid, flags: 0, hardware: Hardware::of(address), wanted }
     }
 
     /// Reads an IPv4 packet.
@@ -113,6 +122,9 @@ pub struct Answer {
     pub dns: Vec<Ipv4Addr>,
     /// The domain the client is in.
     pub domain: Option<Domain>,
+    /// Domains that short names are looked up in; the first [`SEARCH_MAX`] are written. Not read from
+    /// an answer to us, because our questions do not ask for it.
+    pub search: Vec<Domain>,
 }
 
 impl Answer {
@@ -133,6 +145,11 @@ impl Answer {
         }
         if let Some(domain) = self.domain.as_ref().filter(|_| inform.wants(code::DOMAIN)) {
             options.append(code::DOMAIN, domain.as_str().as_bytes());
+        }
+        if inform.wants(code::SEARCH) {
+            for domain in self.search.iter().take(SEARCH_MAX) {
+                options.append(code::SEARCH, &domain.labels());
+            }
         }
         if inform.wants(code::ROUTES) || inform.wants(code::ROUTES_MS) {
             let routes = routes::write(self.routes.iter().take(ROUTES_MAX), self.server);
@@ -170,6 +187,7 @@ impl Answer {
             routes: routes.map(routes::read).transpose()?.unwrap_or_default(),
             dns: read_name_servers(options)?,
             domain: options.find(code::DOMAIN).map(Domain::read).transpose()?,
+            search: Vec::new(),
         })
     }
 }
@@ -191,30 +209,6 @@ fn read_name_servers(options: &Options) -> Result<Vec<Ipv4Addr>, DecodeError> {
         return Err(DecodeError::new("name servers", Fault::TooMany));
     }
     Ok(servers.iter().map(|octets| Ipv4Addr::from(*octets)).collect())
-}
-
-/// A domain name: letters, digits, hyphens, underscores and dots.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Domain(String);
-
-impl Domain {
-    /// The name; none when it is empty, longer than [`DOMAIN_MAX`] or has other characters.
-    pub fn new(name: &str) -> Option<Self> {
-        let known = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
-        let fits = (1..=DOMAIN_MAX).contains(&name.len()) && name.bytes().all(known);
-        fits.then(|| Self(name.to_string()))
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Reads option 15; some servers end it with zero bytes (RFC 2132 §2 allows for it).
-    fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let text = core::str::from_utf8(bytes).unwrap_or_default().trim_end_matches('\0');
-        Self::new(text).ok_or(DecodeError::illegal("domain name"))
-    }
 }
 
 /// What our own questions ask for.

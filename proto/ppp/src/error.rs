@@ -27,6 +27,9 @@ pub enum Rejected {
     /// A message of the right protocol that answers nothing we sent, such as a Success before any
     /// Response.
     OutOfState,
+    /// A protocol we do not speak, after [`PROTOCOL_REJECTS_MAX`](crate::PROTOCOL_REJECTS_MAX) answers
+    /// to the like within a short time.
+    RejectedOften,
     /// A verdict on a login that is over.
     StaleVerdict,
     /// A code that the other role sends, or that does not exist.
@@ -48,6 +51,7 @@ impl Rejected {
             Self::NetworkData => "network_data",
             Self::OutOfPhase => "out_of_phase",
             Self::OutOfState => "out_of_state",
+            Self::RejectedOften => "rejected_often",
             Self::StaleVerdict => "stale_verdict",
             Self::UnexpectedCode => "unexpected_code",
             Self::UnexpectedId => "unexpected_id",
@@ -73,6 +77,7 @@ impl fmt::Display for Rejected {
             | Self::NetworkData
             | Self::OutOfPhase
             | Self::OutOfState
+            | Self::RejectedOften
             | Self::StaleVerdict
             | Self::UnexpectedCode
             | Self::UnexpectedId => f.write_str(self.label()),

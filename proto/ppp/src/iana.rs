@@ -29,6 +29,11 @@ impl Protocol {
     pub const CHAP: Self = Self(0xc223);
     /// Extensible Authentication Protocol (RFC 3748).
     pub const EAP: Self = Self(0xc227);
+
+    /// Whether this is the control protocol of a network protocol or of compression (RFC 1661 §2).
+    pub const fn is_network_control(self) -> bool {
+        0x8000 <= self.0 && self.0 < 0xc000
+    }
 }
 
 impl fmt::Debug for Protocol {

@@ -53,7 +53,7 @@ pub use error::{CloseReason, DownReason, NegotiationFailure, Rejected, Stage};
 pub use frame::{DataHeader, Frame, IpVersion, split_ip};
 pub use ipcp::DNS_MAX;
 pub use lcp::{LOOPED_REQUESTS_MAX, LcpValues, MRU_DEFAULT, MRU_MIN};
-pub use link::{IDENTIFICATIONS_MAX, Link, RENEGOTIATIONS_MAX};
+pub use link::{IDENTIFICATIONS_MAX, Link, PROTOCOL_REJECTS_MAX, RENEGOTIATIONS_MAX};
 pub use negotiation::ROUNDS_MAX;
 pub use option::OPTIONS_MAX;
 pub use packet::CONTROL_MAX;

@@ -54,6 +54,7 @@ pub struct Link {
     ticket: Option<Ticket>,
     last_ticket: u32,
     renegotiations: u8,
+    rejects: Rejects,
     /// When the network last came up.
     up_since: Option<Instant>,
     identifications: Vec<Text>,
@@ -69,6 +70,14 @@ impl core::fmt::Debug for Shared {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("Provider")
     }
+}
+
+/// How many frames of protocols we do not speak were answered of late.
+#[derive(Debug, Default)]
+struct Rejects {
+    sent: u8,
+    /// When counting begins anew.
+    until: Option<Instant>,
 }
 
 /// The phases of RFC 1661 §3.2.
@@ -168,6 +177,7 @@ impl Link {
             ticket: None,
             last_ticket: 0,
             renegotiations: 0,
+            rejects: Rejects::default(),
             up_since: None,
             identifications: Vec::new(),
             farewell: None,
@@ -198,7 +208,7 @@ impl Link {
     /// The frame is not taken, and nothing has changed.
     pub fn handle_frame(&mut self, frame: &[u8], now: Instant) -> Result<(), Rejected> {
         self.stats.frames_received += 1;
-        let outcome = self.admit(frame);
+        let outcome = self.admit(frame, now);
         match outcome {
             Ok(accepted) => {
                 self.keepalive.hear();
@@ -373,6 +383,21 @@ impl Link {
     }
 }
 
+impl Rejects {
+    /// Whether another one may be sent.
+    fn may_send(&self, now: Instant) -> bool {
+        self.sent < PROTOCOL_REJECTS_MAX || self.until.is_none_or(|until| until <= now)
+    }
+
+    /// One is sent.
+    fn count(&mut self, now: Instant) {
+        if self.until.is_none_or(|until| until <= now) {
+            *self = Self { sent: 0, until: Some(now + REJECTS_PERIOD) };
+        }
+        self.sent = self.sent.saturating_add(1);
+    }
+}
+
 impl Login {
     const fn poll_timeout(&self) -> Option<Instant> {
         match self {
@@ -386,5 +411,8 @@ impl Login {
 pub const IDENTIFICATIONS_MAX: usize = 4;
 /// How often a peer may negotiate again without being up for ten minutes in between.
 pub const RENEGOTIATIONS_MAX: u8 = 8;
+/// Most frames of protocols we do not speak that are answered within ten seconds.
+pub const PROTOCOL_REJECTS_MAX: u8 = 16;
+const REJECTS_PERIOD: Duration = Duration::from_secs(10);
 /// A network that was up for this long was worth its negotiation.
 const REST: Duration = Duration::from_mins(10);

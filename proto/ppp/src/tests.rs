@@ -6,4 +6,5 @@ mod guard;
 mod hostile;
 pub(crate) mod pair;
 mod peers;
+mod refusals;
 mod script;

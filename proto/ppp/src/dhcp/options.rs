@@ -17,6 +17,8 @@ pub(super) mod code {
     pub(in super::super) const SERVER: u8 = 54;
     /// The parameter request list.
     pub(in super::super) const PARAMETERS: u8 = 55;
+    /// The domain search list (RFC 3397).
+    pub(in super::super) const SEARCH: u8 = 119;
     /// Classless static routes (RFC 3442).
     pub(in super::super) const ROUTES: u8 = 121;
     /// The same under the number that Microsoft took (MS-DHCPE §2.2.8).

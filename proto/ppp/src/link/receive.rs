@@ -33,6 +33,11 @@ enum Input {
     Noted,
     ProtocolReject(Protocol),
     ServerLogin(authenticator::Accepted),
+    /// The peer ends a protocol that never began.
+    StrayGoodbye {
+        protocol: Protocol,
+        id: u8,
+    },
     Unknown {
         protocol: Protocol,
         body: Vec<u8>,
@@ -41,7 +46,7 @@ enum Input {
 
 impl Link {
     /// Whether the frame may be taken, and as what. Changes nothing.
-    pub(super) fn admit(&self, bytes: &[u8]) -> Result<Accepted, Rejected> {
+    pub(super) fn admit(&self, bytes: &[u8], now: Instant) -> Result<Accepted, Rejected> {
         let frame = Frame::read(bytes)?;
         match self.phase {
             Phase::Down(_) => return Err(Rejected::LinkDown),
@@ -54,7 +59,7 @@ impl Link {
             Protocol::IPCP => self.admit_ipcp(frame.body)?,
             Protocol::PAP | Protocol::CHAP => self.admit_login(&frame)?,
             Protocol::IPV4 | Protocol::IPV6 => return Err(Rejected::NetworkData),
-            protocol => self.admit_unknown(protocol, frame.body)?,
+            protocol => self.admit_unknown(protocol, frame.body, now)?,
         };
         Ok(Accepted(input))
     }
@@ -88,7 +93,15 @@ impl Link {
                     server.commit(accepted, now);
                 }
             }
-            Input::Unknown { protocol, body } => self.reject_protocol(protocol, &body),
+            Input::StrayGoodbye { protocol, id } => {
+                self.rejects.count(now);
+                let packet = Packet { code: Code::TERMINATE_ACK, id, data: &[] };
+                self.transmit(protocol, &packet.write());
+            }
+            Input::Unknown { protocol, body } => {
+                self.rejects.count(now);
+                self.reject_protocol(protocol, &body);
+            }
         }
     }
 
@@ -164,12 +177,18 @@ impl Link {
     }
 
     /// Before the network phase everything else is discarded in silence (RFC 1661 §3.4, §3.5).
-    fn admit_unknown(&self, protocol: Protocol, body: &[u8]) -> Result<Input, Rejected> {
+    fn admit_unknown(
+        &self,
+        protocol: Protocol,
+        body: &[u8],
+        now: Instant,
+    ) -> Result<Input, Rejected> {
         match self.phase {
             Phase::Network(_) if body.len() > CONTROL_MAX => {
                 Err(DecodeError::new("packet", Fault::TooLong).into())
             }
-            Phase::Network(_) => Ok(Input::Unknown { protocol, body: body.to_vec() }),
+            Phase::Network(_) if !self.rejects.may_send(now) => Err(Rejected::RejectedOften),
+            Phase::Network(_) => Ok(unknown(protocol, body)),
             Phase::Authenticate(_)
             | Phase::Dead
             | Phase::Down(_)
@@ -224,6 +243,17 @@ impl Link {
         let id = self.lcp.fresh_id();
         let packet = Packet { code: Code::PROTOCOL_REJECT, id, data: &data };
         self.transmit(Protocol::LCP, &packet.write());
+    }
+}
+
+/// A protocol that is refused gets a Protocol-Reject. Windows takes back a CCP that was refused with a
+/// Terminate-Request, which is answered, so that it is not repeated.
+fn unknown(protocol: Protocol, body: &[u8]) -> Input {
+    match Packet::read(body) {
+        Ok(Packet { code: Code::TERMINATE_REQUEST, id, .. }) if protocol.is_network_control() => {
+            Input::StrayGoodbye { protocol, id }
+        }
+        Ok(_) | Err(_) => Input::Unknown { protocol, body: body.to_vec() },
     }
 }
 

@@ -188,6 +188,8 @@ fn machine_tenant(index: u16, tenant: &Tenant, psk: isthmus_ike::PskId) -> machi
         gateway_address: tenant.gateway_address,
         dns: tenant.dns.clone(),
         routes: tenant.routes.clone(),
+        domain: tenant.domain.clone(),
+        search: tenant.search.clone(),
         users: Arc::new(machine::Users::new(users.collect())),
         tun: TunId(index),
     }
@@ -205,6 +207,8 @@ fn machine_user(user: &User) -> machine::User {
         routes: user.routes.clone(),
         networks: user.networks.clone(),
         dns: user.dns.clone(),
+        domain: user.domain.clone(),
+        search: user.search.clone(),
         group: user.group.clone(),
         disabled: user.disabled,
     }

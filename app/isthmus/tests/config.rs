@@ -582,3 +582,35 @@ fn there_are_no_more_tenants_than_keys_can_be_tried() {
     assert_eq!(valid(&tenants(16)).tenants.len(), 16);
     refused(&tenants(17), 6 * 16 + 2, "more than 16 tenants", "another gateway");
 }
+
+#[test]
+fn a_domain_and_a_search_list_are_told_to_clients_and_a_user_may_have_others() {
+    let text =
+        tenant_with("domain = \"corp.example\"\nsearch = [\"corp.example\", \"lab.example\"]");
+    let own = "password = \"a\"\ndomain = \"branch.example.\"\nsearch = [\"branch.example\"]";
+    let config = valid(&text.replace("password = \"a\"", own));
+    let tenant = &config.tenants[0];
+    assert_eq!(tenant.domain.as_ref().unwrap().as_str(), "corp.example");
+    let search: Vec<_> = tenant.search.iter().map(|domain| domain.as_str()).collect();
+    assert_eq!(search, ["corp.example", "lab.example"]);
+    let alice = tenant.users.named("alice").unwrap();
+    assert_eq!(alice.domain.as_ref().unwrap().as_str(), "branch.example");
+    assert_eq!(alice.search.len(), 1);
+    refused(&tenant_with("domain = \"a b\""), 6, "not a domain name", "corp.example");
+    let many: Vec<_> = (0..9).map(|n| format!("\"d{n}.example\"")).collect();
+    let text = tenant_with(&format!("search = [{}]", many.join(", ")));
+    refused(&text, 6, "no more than 8 domains", "remove");
+}
+
+#[test]
+fn more_routes_than_a_client_is_told_are_warned_about() {
+    let routes = |count: u8| {
+        let all: Vec<_> = (0..count).map(|n| format!("\"10.9.{n}.0/24\"")).collect();
+        format!("routes = [{}]", all.join(", "))
+    };
+    let (_, report) = load(&tenant_with(&routes(50))).unwrap();
+    assert!(report.is_empty(), "{report}");
+    warned(&tenant_with(&routes(51)), "the first 50 of these 51 routes");
+    let user = LEAST.replace("password = \"a\"", &format!("password = \"a\"\n{}", routes(51)));
+    warned(&user, "the first 50 of these 51 routes");
+}

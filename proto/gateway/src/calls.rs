@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
-use isthmus_core::Instant;
+use isthmus_core::{Instant, Key};
 use isthmus_ike::PeerId;
 use isthmus_l2tp::{self as l2tp, SessionId, SessionRef, SessionUp, TunnelId};
 use isthmus_plane::{Command, SessionCounters, SessionParams};
@@ -164,6 +164,7 @@ impl Gateway {
             claimed_user: None,
             refused: None,
             network: None,
+            announced: None,
             since: now,
             carried: SessionCounters::default(),
         };
@@ -232,6 +233,8 @@ impl Gateway {
                     address: grant.address,
                     dns: grant.dns,
                     routes: grant.routes,
+                    domain: grant.domain,
+                    search: grant.search,
                     networks: grant.networks,
                 });
                 let _stale = session.link.handle_verdict(request.ticket, verdict, now);
@@ -266,15 +269,25 @@ impl Gateway {
         let Some(session) = state.sessions.get_mut(&at) else { return };
         session.network = Some(network);
         let (Some(lease), Some(tenant)) = (&session.lease, tenant) else { return };
-        let event = Event::SessionUp {
-            session: session.key,
-            peer: peer.0,
-            user: lease.user.clone(),
-            tenant: tenant.name.clone(),
-            address: lease.address,
-        };
+        let now_up = (lease.user.clone(), lease.address);
+        // A client that negotiated anew and is who it was before is the same session.
+        if session.announced.as_ref() == Some(&now_up) {
+            return;
+        }
+        let (key, tenant) = (session.key, tenant.name.clone());
+        let before = session.announced.replace(now_up.clone());
+        self.session_down(key, before, "logged in again");
         self.stats.sessions_up_total += 1;
-        self.event(event);
+        let (user, address) = now_up;
+        self.event(Event::SessionUp { session: key, peer: peer.0, user, tenant, address });
+    }
+
+    /// Says that whoever was announced is no longer connected.
+    fn session_down(&mut self, session: Key, announced: Option<(String, Ipv4Addr)>, reason: &str) {
+        if let Some((user, address)) = announced {
+            let reason = reason.to_string();
+            self.event(Event::SessionDown { session, user, address, reason });
+        }
     }
 
     /// Lets packets of a session flow, or changes how they do.
@@ -388,25 +401,20 @@ impl Gateway {
         if let (Some(lease), Some(pool)) = (&session.lease, self.pools.get_mut(peer.tenant)) {
             pool.release(lease.address, u64::from(session.key.raw()));
         }
-        match (session.network, session.lease) {
-            (Some(_), Some(lease)) => {
-                self.plane(Command::CloseSession { session: session.key });
-                self.event(Event::SessionDown {
-                    session: session.key,
-                    user: lease.user,
-                    address: lease.address,
-                    reason: reason.to_string(),
-                });
-            }
-            _ if session.refused.is_some() => {}
-            _ => self.fail(Failure {
+        if session.network.is_some() {
+            self.plane(Command::CloseSession { session: session.key });
+        }
+        if session.announced.is_some() {
+            self.session_down(session.key, session.announced, reason);
+        } else if session.refused.is_none() {
+            self.fail(Failure {
                 at: now,
                 from: peer.path.remote,
                 user: session.claimed_user,
                 stage,
                 cause: Cause::LinkNegotiation,
                 detail: reason.to_string(),
-            }),
+            });
         }
     }
 

@@ -8,6 +8,7 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use isthmus_ike::PskId;
 use isthmus_plane::TunId;
+use isthmus_ppp::dhcp::Domain;
 
 use crate::users::Users;
 
@@ -43,6 +44,10 @@ pub struct Tenant {
     pub dns: Vec<Ipv4Addr>,
     /// Routes pushed to clients.
     pub routes: Vec<Ipv4Net>,
+    /// The domain clients are in.
+    pub domain: Option<Domain>,
+    /// Domains that clients look short names up in.
+    pub search: Vec<Domain>,
     /// Who may log in.
     pub users: Arc<Users>,
     /// The TUN device of the tenant.

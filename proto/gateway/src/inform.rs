@@ -46,8 +46,14 @@ fn answer(session: &Session, server: Ipv4Addr, packet: &[u8]) -> Result<Vec<u8>,
     if inform.address != lease.address {
         return Err("dhcp_foreign_address");
     }
-    let (routes, dns) = (lease.routes.clone(), lease.dns.clone());
-    let packet = Answer { server, routes, dns, domain: None }.write(&inform);
+    let answer = Answer {
+        server,
+        routes: lease.routes.clone(),
+        dns: lease.dns.clone(),
+        domain: lease.domain.clone(),
+        search: lease.search.clone(),
+    };
+    let packet = answer.write(&inform);
     if packet.len() > usize::from(network.peer_mru) {
         return Err("dhcp_answer_too_long");
     }

@@ -7,6 +7,7 @@ use core::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use isthmus_crypto::Provider;
 use isthmus_ppp::auth::{self, mschapv2::AuthenticatorResponse};
+use isthmus_ppp::dhcp::Domain;
 use isthmus_ppp::{AuthRequest, Proof};
 
 use crate::config::Tenant;
@@ -25,6 +26,10 @@ pub(crate) struct Grant {
     pub(crate) dns: Vec<Ipv4Addr>,
     /// Routes to push.
     pub(crate) routes: Vec<Ipv4Net>,
+    /// The domain told.
+    pub(crate) domain: Option<Domain>,
+    /// The search list told.
+    pub(crate) search: Vec<Domain>,
     /// Networks behind the user.
     pub(crate) networks: Vec<Ipv4Net>,
     /// For MS-CHAPv2: our proof that we know the password too.
@@ -56,6 +61,8 @@ pub(crate) fn decide(
         address,
         dns: own_or(&user.dns, &tenant.dns),
         routes: own_or(&user.routes, &tenant.routes),
+        domain: user.domain.as_ref().or(tenant.domain.as_ref()).cloned(),
+        search: own_or(&user.search, &tenant.search),
         networks: user.networks.clone(),
         response,
     })

@@ -20,6 +20,7 @@ use isthmus_ike::{self as ike, PeerId};
 use isthmus_l2tp::{self as l2tp, SessionRef};
 use isthmus_plane::{Command, Counters, Direction, SaCounters, SessionCounters};
 use isthmus_ppp as ppp;
+use isthmus_ppp::dhcp::Domain;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Gateway;
@@ -82,6 +83,10 @@ pub struct SessionRecord {
     pub dns: Vec<Ipv4Addr>,
     /// Routes pushed.
     pub routes: Vec<Ipv4Net>,
+    /// The domain told.
+    pub domain: Option<Domain>,
+    /// The search list told.
+    pub search: Vec<Domain>,
     /// Networks behind the user.
     pub networks: Vec<Ipv4Net>,
     /// What it carried since the call began.
@@ -256,7 +261,7 @@ fn record_session(
 ) -> Option<SessionRecord> {
     let lease = session.lease.as_ref().filter(|_| session.network.is_some())?;
     let here = counters.sessions.iter().find(|(key, _)| *key == session.key);
-    let Lease { user, address, dns, routes, networks } = lease.clone();
+    let Lease { user, address, dns, routes, domain, search, networks } = lease.clone();
     Some(SessionRecord {
         session: session.key,
         at,
@@ -265,6 +270,8 @@ fn record_session(
         address,
         dns,
         routes,
+        domain,
+        search,
         networks,
         carried: sum(session.carried, here.map(|(_, c)| *c).unwrap_or_default()),
         age: now.since(session.since),

@@ -10,6 +10,7 @@ use isthmus_core::{Instant, Key};
 use isthmus_l2tp::SessionUp;
 use isthmus_plane::SessionCounters;
 use isthmus_ppp as ppp;
+use isthmus_ppp::dhcp::Domain;
 
 use crate::failure::{Cause, Stage};
 
@@ -28,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) refused: Option<Cause>,
     /// The result of IPCP, while the network is up.
     pub(crate) network: Option<ppp::NetworkUp>,
+    /// Who was said to be connected, and with which address; until somebody else is, or the end.
+    pub(crate) announced: Option<(String, Ipv4Addr)>,
     /// When the call began.
     pub(crate) since: Instant,
     /// What it carried under earlier processes.
@@ -41,6 +44,8 @@ pub(crate) struct Lease {
     pub(crate) address: Ipv4Addr,
     pub(crate) dns: Vec<Ipv4Addr>,
     pub(crate) routes: Vec<Ipv4Net>,
+    pub(crate) domain: Option<Domain>,
+    pub(crate) search: Vec<Domain>,
     pub(crate) networks: Vec<Ipv4Net>,
 }
 

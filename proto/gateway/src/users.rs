@@ -7,6 +7,7 @@ use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use isthmus_core::SecretBytes;
+use isthmus_ppp::dhcp::Domain;
 
 /// The users of one tenant by name.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,10 @@ pub struct User {
     pub networks: Vec<Ipv4Net>,
     /// Name servers instead of the tenant's; empty for the tenant's.
     pub dns: Vec<Ipv4Addr>,
+    /// The domain instead of the tenant's; none for the tenant's.
+    pub domain: Option<Domain>,
+    /// The search list instead of the tenant's; empty for the tenant's.
+    pub search: Vec<Domain>,
     /// The group, for policy.
     pub group: Option<String>,
     /// Refused with its own cause.
@@ -94,6 +99,8 @@ mod tests {
             routes: Vec::new(),
             networks: Vec::new(),
             dns: Vec::new(),
+            domain: None,
+            search: Vec::new(),
             group: None,
             disabled: false,
         }

@@ -2,6 +2,7 @@
 
 use isthmus_client::{Action, Client, Config, Down, Event, Up};
 use isthmus_core::{Instant, Rng};
+use isthmus_plane::Report;
 
 use crate::network::Packet;
 use crate::node::{Node, Pipeline};
@@ -16,6 +17,8 @@ pub struct ClientHost {
     pub events: Vec<Event>,
     /// Payloads that came back through the tunnel.
     pub echoes: Vec<Vec<u8>>,
+    /// L2TP packets that never reach the machine, as if it did not know what to do with them.
+    pub deaf_to: Option<fn(&[u8]) -> bool>,
 }
 
 impl ClientHost {
@@ -24,7 +27,8 @@ impl ClientHost {
         let provider = isthmus_crypto_aws::provider();
         let machine = Client::new(config, provider, rng.seed(), now);
         let pipeline = Pipeline::new(rng.seed());
-        let mut host = Self { machine, pipeline, events: Vec::new(), echoes: Vec::new() };
+        let mut host =
+            Self { machine, pipeline, events: Vec::new(), echoes: Vec::new(), deaf_to: None };
         host.settle(now);
         host
     }
@@ -75,6 +79,11 @@ impl ClientHost {
                 return;
             }
             for report in reports {
+                if let (Report::L2tp { bytes, .. }, Some(deaf_to)) = (&report, self.deaf_to)
+                    && deaf_to(bytes)
+                {
+                    continue;
+                }
                 self.machine.handle_report(report, now);
             }
         }

@@ -88,7 +88,8 @@ impl GatewayHost {
         self.settle(now);
     }
 
-    fn settle(&mut self, now: Instant) {
+    /// Carries out what the machine wants.
+    pub fn settle(&mut self, now: Instant) {
         loop {
             while let Some(action) = self.machine.poll_action() {
                 match action {

@@ -24,6 +24,8 @@ pub fn users() -> Users {
         routes: Vec::new(),
         networks: Vec::new(),
         dns: Vec::new(),
+        domain: None,
+        search: Vec::new(),
         group: None,
         disabled: false,
     };
@@ -51,6 +53,8 @@ pub fn gateway() -> Config {
             gateway_address: [10, 64, 0, 1].into(),
             dns: vec![[10, 64, 0, 53].into()],
             routes: Vec::new(),
+            domain: None,
+            search: Vec::new(),
             users: Arc::new(users()),
             tun: TunId(0),
         }],

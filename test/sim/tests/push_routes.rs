@@ -11,7 +11,7 @@ use std::sync::Arc;
 use isthmus_client::Event;
 use isthmus_core::{Duration, SecretBytes};
 use isthmus_gateway::{Config, User, UserSecret, Users};
-use isthmus_ppp::dhcp::Inform;
+use isthmus_ppp::dhcp::{Domain, Inform};
 use isthmus_sim::settings::{self, GATEWAY};
 use isthmus_sim::{ClientHost, GatewayHost, Impairment, NodeId, World, seeds};
 
@@ -28,6 +28,8 @@ fn config() -> Config {
         routes: routes.iter().map(|r| r.parse().unwrap()).collect(),
         networks: Vec::new(),
         dns: Vec::new(),
+        domain: None,
+        search: Vec::new(),
         group: None,
         disabled: false,
     };
@@ -96,6 +98,24 @@ fn a_tenant_without_routes_answers_all_the_same() {
     let client = connect(&mut world, "user1");
     assert_eq!(routes(&mut world, client), [""; 0]);
     assert!(world.now.since(start) < Duration::from_secs(1));
+}
+
+#[test]
+fn a_client_that_asks_is_told_its_domain_and_where_to_look_names_up() {
+    let mut config = config();
+    config.tenants[0].domain = Domain::new("corp.example");
+    config.tenants[0].search =
+        ["corp.example", "lab.example"].map(|d| Domain::new(d).unwrap()).into();
+    let (mut world, _gateway) = world(6, config);
+    let client = connect(&mut world, "user1");
+    let own = world.client(client).up().unwrap().address;
+    let inform = Inform::asking(own, 78, &[15, 119]).write();
+    world.with_client(client, |c, now| c.pipeline.send_inner(&inform, now));
+    world.run_for(Duration::from_millis(200));
+    let answer = &world.client(client).echoes[0];
+    let has = |bytes: &[u8]| answer.windows(bytes.len()).any(|found| found == bytes);
+    assert!(has(b"\x0f\x0ccorp.example"));
+    assert!(has(b"\x77\x1b\x04corp\x07example\0\x03lab\x07example\0"));
 }
 
 #[test]

@@ -148,6 +148,8 @@ fn finish(
         gateway_address,
         dns: draft.dns,
         routes: draft.routes,
+        domain: draft.domain,
+        search: draft.search,
         users_file: draft.users_file.map(|at| at.value),
         inline_users,
         users,

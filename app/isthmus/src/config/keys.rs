@@ -403,7 +403,21 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             kind: "list of IPv4 networks",
             default: "`[]`",
             example: "[\"10.0.0.0/8\", \"172.20.0.0/14\"]",
-            about: "Routes told to clients that do not send everything through the tunnel.",
+            about: "Routes told to clients that do not send everything through the tunnel; the first 50 are told.",
+        },
+        Key {
+            name: "domain",
+            kind: "domain name",
+            default: "none",
+            example: "\"corp.example\"",
+            about: "The domain clients are in; told to those that ask (DHCP option 15).",
+        },
+        Key {
+            name: "search",
+            kind: "list of domain names, at most 8",
+            default: "`[]`",
+            example: "[\"corp.example\", \"lab.example\"]",
+            about: "Domains that clients look short names up in; told to those that ask (DHCP option 119).",
         },
         Key {
             name: "users_file",
@@ -558,6 +572,20 @@ pub(crate) const USER: SectionKeys = SectionKeys {
             default: "those of the tenant",
             example: "[\"10.1.0.53\"]",
             about: "Name servers told to this user instead of the tenant's.",
+        },
+        Key {
+            name: "domain",
+            kind: "domain name",
+            default: "that of the tenant",
+            example: "\"branch.corp.example\"",
+            about: "The domain told to this user instead of the tenant's.",
+        },
+        Key {
+            name: "search",
+            kind: "list of domain names, at most 8",
+            default: "those of the tenant",
+            example: "[\"branch.corp.example\"]",
+            about: "The search list told to this user instead of the tenant's.",
         },
         Key {
             name: "group",

@@ -26,6 +26,7 @@ pub use proposal::{IkeProposal, UnknownProposal, default_esp, default_ike};
 pub use read::CONTROL_SOCKET;
 pub use reference::reference;
 pub use secret::Environment;
+pub(crate) use tenant::{advised_routes, bounded_search};
 pub use types::{AuthProtocol, Config, Egress, Gateway, Ipsec, L2tp, Log, Nat, Ppp, Tenant};
 
 use std::path::{Path, PathBuf};

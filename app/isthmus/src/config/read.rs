@@ -211,13 +211,13 @@ fn refuse_legacy<T: Copy>(
 }
 
 /// The values of a list; those written twice are reported.
-pub(crate) fn distinct<T: Copy + PartialEq>(list: &At<Vec<At<T>>>, report: &mut Report) -> Vec<T> {
+pub(crate) fn distinct<T: Clone + PartialEq>(list: &At<Vec<At<T>>>, report: &mut Report) -> Vec<T> {
     let mut seen = Vec::new();
     for item in &list.value {
         if seen.contains(&item.value) {
             report.error(item.span, "this is in the list twice", "remove one");
         } else {
-            seen.push(item.value);
+            seen.push(item.value.clone());
         }
     }
     seen

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
 use isthmus_core::SecretBytes;
+use isthmus_ppp::dhcp::{Domain, ROUTES_MAX, SEARCH_MAX};
 
 use super::document::{Node, Value};
 use super::read::{distinct, require_some};
@@ -24,6 +25,8 @@ pub(crate) struct TenantDraft {
     pub(crate) gateway_address: Option<At<Ipv4Addr>>,
     pub(crate) dns: Vec<Ipv4Addr>,
     pub(crate) routes: Vec<Ipv4Net>,
+    pub(crate) domain: Option<Domain>,
+    pub(crate) search: Vec<Domain>,
     pub(crate) users_file: Option<At<PathBuf>>,
     pub(crate) inline_users: Vec<LocatedUser>,
     pub(crate) interface: Option<At<String>>,
@@ -54,10 +57,6 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
         require_some(&pool.value, pool.span, "a network", report);
         pool.value
     });
-    let networks = |key, section: &mut Section, report: &mut Report| {
-        let list = section.take(key, report, value::list(value::network))?;
-        Some(distinct(&list, report))
-    };
     let draft = TenantDraft {
         netns: section.take("netns", report, value::name).map(|at| at.value),
         psk: secret::take(&mut section, "psk", "psk_file", report),
@@ -66,7 +65,15 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
             .take("dns", report, value::list(value::address_v4))
             .map(|list| distinct(&list, report))
             .unwrap_or_default(),
-        routes: networks("routes", &mut section, report).unwrap_or_default(),
+        routes: section
+            .take("routes", report, value::list(value::network))
+            .map(|list| advised_routes(&list, report))
+            .unwrap_or_default(),
+        domain: section.take("domain", report, value::domain).map(|at| at.value),
+        search: section
+            .take("search", report, value::list(value::domain))
+            .map(|list| bounded_search(&list, report))
+            .unwrap_or_default(),
         users_file: section.take("users_file", report, secret::path),
         inline_users: section
             .take_node("users")
@@ -197,4 +204,27 @@ fn sections(node: Node, known: &'static keys::SectionKeys, report: &mut Report) 
             Vec::new()
         }
     }
+}
+
+/// Routes for clients, each once; warns when there are more than an answer to a client holds.
+pub(crate) fn advised_routes(list: &At<Vec<At<Ipv4Net>>>, report: &mut Report) -> Vec<Ipv4Net> {
+    let routes = distinct(list, report);
+    if routes.len() > ROUTES_MAX {
+        report.warning(
+            list.span,
+            format!("clients are told the first {ROUTES_MAX} of these {} routes", routes.len()),
+            "join neighbouring networks into wider ones",
+        );
+    }
+    routes
+}
+
+/// A search list for clients, each domain once and no more than an answer to a client holds.
+pub(crate) fn bounded_search(list: &At<Vec<At<Domain>>>, report: &mut Report) -> Vec<Domain> {
+    let search = distinct(list, report);
+    if search.len() > SEARCH_MAX {
+        let message = format!("clients are told no more than {SEARCH_MAX} domains");
+        report.error(list.span, message, "remove those that are needed least");
+    }
+    search
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
+use isthmus_ppp::dhcp::Domain;
 use isthmus_telemetry::LogFormat;
 
 use super::proposal::IkeProposal;
@@ -132,6 +133,10 @@ pub struct Tenant {
     pub dns: Vec<Ipv4Addr>,
     /// Routes told to clients.
     pub routes: Vec<Ipv4Net>,
+    /// The domain told to clients.
+    pub domain: Option<Domain>,
+    /// The search list told to clients.
+    pub search: Vec<Domain>,
     /// Where users are read from again when it changes.
     pub users_file: Option<PathBuf>,
     /// Users of the configuration itself, without those of `users_file`.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
+use isthmus_ppp::dhcp::Domain;
 
 use super::document::{Node, Value};
 use super::keys;
@@ -103,6 +104,18 @@ pub(crate) fn address_v4(node: &Node, report: &mut Report) -> Option<Ipv4Addr> {
             None
         }
     }
+}
+
+/// A domain name.
+pub(crate) fn domain(node: &Node, report: &mut Report) -> Option<Domain> {
+    let written = text(node, report)?;
+    let domain = Domain::new(&written);
+    if domain.is_none() {
+        let remedy =
+            "write it like \"corp.example\": letters, digits, `-` and `_` with dots between";
+        report.error(node.span, format!("`{written}` is not a domain name"), remedy);
+    }
+    domain
 }
 
 /// An IPv4 network with its prefix length; host bits must be zero.

@@ -26,6 +26,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use isthmus_core::SecretBytes;
+use isthmus_ppp::dhcp::Domain;
 
 /// The users of a tenant by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +45,10 @@ pub struct User {
     pub networks: Vec<Ipv4Net>,
     /// Name servers instead of the tenant's; empty for the tenant's.
     pub dns: Vec<Ipv4Addr>,
+    /// The domain instead of the tenant's; none for the tenant's.
+    pub domain: Option<Domain>,
+    /// The search list instead of the tenant's; empty for the tenant's.
+    pub search: Vec<Domain>,
     /// For the operator's own order.
     pub group: Option<String>,
     /// Refused without being forgotten.

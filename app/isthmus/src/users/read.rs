@@ -9,7 +9,7 @@ use super::{User, UserSecret, Users};
 use crate::config::document::{self, Entry, Node};
 use crate::config::secret::{inline, warn_when_open};
 use crate::config::section::{At, Section};
-use crate::config::{keys, value};
+use crate::config::{advised_routes, bounded_search, keys, value};
 use crate::report::{Report, Span};
 
 /// A user with the places that checks across users point at.
@@ -107,6 +107,8 @@ fn read_user(entry: Entry, report: &mut Report) -> Option<LocatedUser> {
     let routes = section.take("routes", report, value::list(value::network));
     let networks = section.take("networks", report, value::list(value::network));
     let dns = section.take("dns", report, value::list(value::address_v4));
+    let domain = section.take("domain", report, value::domain);
+    let search = section.take("search", report, value::list(value::domain));
     let group = section.take("group", report, value::name);
     let disabled = section.take("disabled", report, value::boolean);
     section.finish(report);
@@ -115,9 +117,11 @@ fn read_user(entry: Entry, report: &mut Report) -> Option<LocatedUser> {
         user: User {
             secret: secret?,
             address: address.map(|at| at.value),
-            routes: plain(routes),
+            routes: routes.map(|list| advised_routes(&list, report)).unwrap_or_default(),
             networks: plain(networks),
             dns: plain(dns),
+            domain: domain.map(|at| at.value),
+            search: search.map(|list| bounded_search(&list, report)).unwrap_or_default(),
             group: group.map(|at| at.value),
             disabled: disabled.is_some_and(|at| at.value),
         },

@@ -51,21 +51,30 @@ async fn serve(
             request = asked.recv() => request,
         };
         let Some(request) = request else { break };
-        if let ControlRequest::Apply { config: wanted, .. } = &request {
-            config = Arc::clone(wanted);
+        if let Some(applied) = answer(&config, request, &driver).await {
+            config = applied;
         }
-        answer(&config, request, &driver).await;
     }
     // A driver that has ended needs no word.
     let _ended = driver.send(Request::Shutdown).await;
 }
 
-async fn answer(config: &Arc<Config>, request: ControlRequest, driver: &mpsc::Sender<Request>) {
+/// Answers a request; the configuration that is in force from now on, when it brought one.
+async fn answer(
+    config: &Config,
+    request: ControlRequest,
+    driver: &mpsc::Sender<Request>,
+) -> Option<Arc<Config>> {
     // Who asked may be gone by the time the answer is there; nothing is lost then.
     match request {
         ControlRequest::Apply { config: wanted, reply } => {
-            let sent = driver.send(Request::Reconfigure(Arc::new(machine_config(&wanted)))).await;
-            let _gone = reply.send(sent.map_err(|_| String::from("the gateway is shutting down")));
+            let (tell, told) = oneshot::channel();
+            let machine = Arc::new(machine_config(&wanted));
+            let _ended = driver.send(Request::Reconfigure(machine, tell)).await;
+            let applied = told.await.map_err(|_| String::from("the gateway is shutting down"));
+            let in_force = applied.is_ok().then_some(wanted);
+            let _gone = reply.send(applied);
+            return in_force;
         }
         ControlRequest::Disconnect { session: SessionId(raw), reply } => {
             let (tell, told) = oneshot::channel();
@@ -89,6 +98,7 @@ async fn answer(config: &Arc<Config>, request: ControlRequest, driver: &mpsc::Se
             }
         }
     }
+    None
 }
 
 async fn snapshot(driver: &mpsc::Sender<Request>) -> Option<isthmus_driver::Snapshot> {

@@ -6,7 +6,7 @@ use isthmus_core::Encap;
 use isthmus_driver::Snapshot;
 use isthmus_gateway::{Failure as MachineFailure, SessionInfo};
 
-use crate::api::{DropCount, Failure, Session, SessionId, Status, TenantStatus};
+use crate::api::{DropCount, Failure, Session, SessionId, Status, Step, TenantStatus};
 use crate::config::Config;
 
 /// Everything at a glance.
@@ -44,15 +44,31 @@ pub(crate) fn failures(snapshot: &Snapshot) -> Vec<Failure> {
 }
 
 fn failure(failure: &MachineFailure, now: u64) -> Failure {
+    let step = |step: &isthmus_gateway::Step| Step {
+        milestone: step.milestone.label().to_owned(),
+        ms_before_end: step.at.map(|at| milliseconds(failure.at.since(at))),
+    };
     Failure {
         age_seconds: now.saturating_sub(failure.at.as_secs()),
+        first_age_seconds: now.saturating_sub(failure.first.as_secs()),
+        count: failure.count,
         from: failure.from,
+        proven: failure.proven,
         user: failure.user.clone(),
+        tenant: failure.tenant.clone(),
+        client: failure.client.kind.clone(),
+        client_behind_nat: failure.client.behind_nat,
+        server_behind_nat: failure.client.server_behind_nat,
         stage: failure.stage.label().to_owned(),
         cause: failure.cause.label().to_owned(),
         detail: failure.detail.clone(),
-        remedy: failure.cause.remedy().to_owned(),
+        remedy: failure.remedy.clone(),
+        steps: failure.steps.iter().map(step).collect(),
     }
+}
+
+fn milliseconds(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn session(snapshot: &Snapshot, info: &SessionInfo) -> Session {

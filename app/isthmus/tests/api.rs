@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use isthmus::api::{
     self, Client, ClientError, ControlRequest, ControlSocket, Failure, Refusal, Reload,
-    ReloadOutcome, Session, SessionId, Status,
+    ReloadOutcome, Session, SessionId, Status, Step,
 };
 use isthmus::report::{ProblemView, Severity};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -74,6 +74,17 @@ fn session() -> Session {
 fn failure() -> Failure {
     Failure {
         age_seconds: 5,
+        first_age_seconds: 65,
+        count: 3,
+        proven: true,
+        tenant: None,
+        client: String::from("Windows 8 or later"),
+        client_behind_nat: true,
+        server_behind_nat: false,
+        steps: vec![
+            Step { milestone: String::from("began"), ms_before_end: None },
+            Step { milestone: String::from("authenticated"), ms_before_end: Some(20_500) },
+        ],
         from: "198.51.100.8:500".parse().unwrap(),
         user: None,
         stage: String::from("ike_main_mode"),

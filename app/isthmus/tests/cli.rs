@@ -84,12 +84,13 @@ impl Fresh {
 
 #[test]
 fn help_is_as_committed() {
-    let pages: [&[&str]; 14] = [
+    let pages: [&[&str]; 15] = [
         &[],
         &["quickstart"],
         &["check"],
         &["run"],
         &["status"],
+        &["explain"],
         &["sessions"],
         &["reload"],
         &["user"],
@@ -275,7 +276,7 @@ fn a_disabled_user_fails_the_test_with_the_right_password() {
 fn what_needs_a_gateway_says_that_there_is_none() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("control.sock").display().to_string();
-    for command in ["status", "sessions", "reload"] {
+    for command in ["status", "explain", "sessions", "reload"] {
         let said = isthmus(&[command, "--socket", &socket], "");
         assert_eq!((said.code, said.out.as_str()), (3, ""), "{command}");
         assert!(said.err.contains("isthmus is not running") && said.err.contains("isthmus run"));

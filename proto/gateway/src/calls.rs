@@ -1,6 +1,7 @@
 //! What L2TP and PPP do: calls, links, logins and sessions.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec;
@@ -14,13 +15,16 @@ use isthmus_l2tp::{self as l2tp, SessionId, SessionRef, SessionUp, TunnelId};
 use isthmus_plane::{Command, SessionCounters, SessionParams};
 use isthmus_ppp as ppp;
 
+use crate::cause::Cause;
 use crate::config::Config;
+use crate::diagnosis::End;
 use crate::event::Event;
-use crate::failure::{Cause, Failure, Stage, printable};
+use crate::failure::{Failure, Milestone, Stage, printable};
 use crate::inform::dhcp_packet;
 use crate::login;
 use crate::machine::Gateway;
-use crate::peer::Peer;
+use crate::negotiation::{Negotiation, Sender};
+use crate::peer::{Peer, reach};
 use crate::session::{Lease, Session};
 
 /// How often a client may try another password on one link.
@@ -45,6 +49,8 @@ impl Gateway {
         state.l2tp.peer_alive(now);
         if l2tp::is_control(bytes) {
             state.spoke_l2tp = true;
+            state.attempt.l2tp_messages = state.attempt.l2tp_messages.saturating_add(1);
+            state.attempt.reach(Milestone::L2tpHeard, now);
             if let Err(rejected) = state.l2tp.handle_control(remote_port, bytes, now) {
                 self.stats.l2tp.count(rejected.label());
             }
@@ -67,8 +73,11 @@ impl Gateway {
         };
         if let Some(packet) = dhcp_packet(frame) {
             self.handle_dhcp(peer, at, packet);
-        } else if let Err(rejected) = session.link.handle_frame(frame, now) {
-            self.stats.ppp.count(rejected.label());
+        } else {
+            session.note(Sender::Peer, frame);
+            if let Err(rejected) = session.link.handle_frame(frame, now) {
+                self.stats.ppp.count(rejected.label());
+            }
         }
     }
 
@@ -100,12 +109,12 @@ impl Gateway {
                 remote_port: to_port,
                 bytes,
             }),
-            l2tp::Action::TunnelUp(_) => {}
+            l2tp::Action::TunnelUp(up) => self.tunnel_up(peer, &up, now),
             l2tp::Action::PortMoved { tunnel, to_port } => self.port_moved(peer, tunnel, to_port),
             l2tp::Action::Refused(refused) => self.call_refused(peer, &refused, now),
             l2tp::Action::SessionUp(call) => self.call_up(peer, call, now),
             l2tp::Action::SessionDown { session, reason } => {
-                self.call_down(peer, session, &reason.to_string(), now);
+                self.call_down(peer, session, &End::Call(&reason.to_string()), now);
             }
             l2tp::Action::TunnelDown { reason, .. } => {
                 self.tunnel_down(peer, &reason, now);
@@ -113,32 +122,45 @@ impl Gateway {
         }
     }
 
+    /// The L2TP vendor name says more about a client than most vendor ids.
+    fn tunnel_up(&mut self, peer: PeerId, up: &l2tp::TunnelUp, now: Instant) {
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        state.attempt.reach(Milestone::TunnelUp, now);
+        let kind = &mut state.attempt.client.kind;
+        if kind.is_empty() {
+            *kind = match up.peer_vendor.as_bytes() {
+                [] => String::new(),
+                vendor => format!("L2TP of {}", printable(vendor)),
+            };
+        }
+    }
+
     /// A tunnel that ends before any call came up is a failed attempt.
     fn tunnel_down(&mut self, peer: PeerId, reason: &l2tp::DownReason, now: Instant) {
-        let Some(state) = self.peers.get(&peer) else { return };
         let cause = match reason {
             l2tp::DownReason::NotEstablished | l2tp::DownReason::PeerSilent => Cause::PeerSilent,
             l2tp::DownReason::PeerError(_) => Cause::PeerMisbehaved,
             l2tp::DownReason::Congested => Cause::TooMany,
+            l2tp::DownReason::PeerStopped(_) => Cause::PeerRefused,
             l2tp::DownReason::Closed(_)
             | l2tp::DownReason::Idle
             | l2tp::DownReason::PeerDisconnected { .. }
-            | l2tp::DownReason::PeerStopped(_)
             | l2tp::DownReason::Replaced
             | l2tp::DownReason::TieBreakerLost => return,
         };
-        if state.had_session {
+        let quiet = |p: &Peer| p.had_session || p.attempt.reported;
+        if self.peers.get(&peer).is_none_or(quiet) {
             return;
         }
-        let failure = Failure {
-            at: now,
-            from: state.path.remote,
-            user: None,
-            stage: Stage::L2tp,
-            cause,
-            detail: reason.to_string(),
-        };
-        self.fail(failure);
+        self.l2tp_failed(peer, cause, reason.to_string(), now);
+    }
+
+    fn l2tp_failed(&mut self, peer: PeerId, cause: Cause, detail: String, now: Instant) {
+        let Some(mut state) = self.peers.remove(&peer) else { return };
+        let mut failure = Failure::new(now, state.path.remote, Stage::L2tp, cause);
+        failure.detail = detail;
+        self.peer_failed(&mut state, failure);
+        self.peers.insert(peer, state);
     }
 
     fn call_up(&mut self, peer: PeerId, call: Box<SessionUp>, now: Instant) {
@@ -163,12 +185,15 @@ impl Gateway {
             lease: None,
             claimed_user: None,
             refused: None,
+            negotiation: Negotiation::default(),
+            steps: Vec::new(),
             network: None,
             announced: None,
             since: now,
             carried: SessionCounters::default(),
         };
         state.had_session = true;
+        state.attempt.reach(Milestone::CallUp, now);
         state.sessions.insert(at, session);
     }
 
@@ -180,9 +205,19 @@ impl Gateway {
         now: Instant,
     ) {
         match action {
-            ppp::Action::Transmit(frame) => self.send_frame(peer, at, &frame),
+            ppp::Action::Transmit(frame) => {
+                if let Some(session) = self.session_mut(peer, at) {
+                    session.note(Sender::Us, &frame);
+                }
+                self.send_frame(peer, at, &frame);
+            }
             ppp::Action::Authenticate(request) => self.authenticate(peer, at, &request, now),
-            ppp::Action::Up(network) => self.network_up(peer, at, network),
+            ppp::Action::Up(network) => {
+                if let Some(session) = self.session_mut(peer, at) {
+                    reach(&mut session.steps, Milestone::Connected, now);
+                }
+                self.network_up(peer, at, network);
+            }
             ppp::Action::NetworkDown => self.network_down(peer, at),
             ppp::Action::Down(reason) => self.link_down(peer, at, reason, now),
         }
@@ -216,9 +251,11 @@ impl Gateway {
             return;
         };
         session.claimed_user = Some(printable(&request.user));
+        reach(&mut session.steps, Milestone::LinkUp, now);
         let holder = u64::from(session.key.raw());
         match login::decide(tenant, pool, holder, request, &*self.provider) {
             Ok(grant) => {
+                reach(&mut session.steps, Milestone::LoggedIn, now);
                 // Once more on a link that negotiates again: the old address goes back first.
                 if let Some(old) = session.lease.take().filter(|l| l.address != grant.address) {
                     pool.release(old.address, holder);
@@ -243,23 +280,55 @@ impl Gateway {
                 session.refused = Some(cause);
                 let verdict = ppp::Verdict::Refuse { reason: refusal(cause) };
                 let _stale = session.link.handle_verdict(request.ticket, verdict, now);
-                self.login_refused(peer, at, cause, now);
+                self.login_refused(peer, at, cause, request, now);
             }
         }
     }
 
-    fn login_refused(&mut self, peer: PeerId, at: SessionRef, cause: Cause, now: Instant) {
-        let Some(state) = self.peers.get(&peer) else { return };
-        let user = state.sessions.get(&at).and_then(|s| s.claimed_user.clone());
-        let failure = Failure {
-            at: now,
-            from: state.path.remote,
-            user,
-            stage: Stage::PppAuth,
-            cause,
-            detail: String::new(),
+    fn login_refused(
+        &mut self,
+        peer: PeerId,
+        at: SessionRef,
+        cause: Cause,
+        request: &ppp::AuthRequest,
+        now: Instant,
+    ) {
+        let Some(mut state) = self.peers.remove(&peer) else { return };
+        let mut failure = Failure::new(now, state.path.remote, Stage::PppAuth, cause);
+        if let Some(session) = state.sessions.get(&at) {
+            failure.user.clone_from(&session.claimed_user);
+            failure.steps.clone_from(&session.steps);
+        }
+        failure.detail = self.refusal_detail(&state, request, cause);
+        self.peer_failed(&mut state, failure);
+        self.peers.insert(peer, state);
+    }
+
+    /// What was tried, for a person who looks for the reason.
+    fn refusal_detail(&self, peer: &Peer, request: &ppp::AuthRequest, cause: Cause) -> String {
+        let protocol = match request.proof {
+            ppp::Proof::ChapMd5 { .. } => "CHAP with MD5",
+            ppp::Proof::MsChapV2(_) => "MS-CHAPv2",
+            ppp::Proof::Pap { .. } => "PAP",
         };
-        self.fail(failure);
+        let Some(tenant) = self.config.tenants.get(peer.tenant) else { return protocol.into() };
+        let place = format!("{protocol}, tenant {}", tenant.name);
+        let fixed = tenant.users.find(&request.user).and_then(|(_, user)| user.address);
+        match (cause, self.pools.get(peer.tenant), fixed) {
+            (Cause::PoolExhausted, Some(pool), _) => {
+                format!(
+                    "{place}: {} of {} addresses are leased",
+                    pool.leased_count(),
+                    pool.capacity()
+                )
+            }
+            (Cause::AddressInUse, _, Some(address)) => format!("{place}: {address} is leased"),
+            _ => place,
+        }
+    }
+
+    fn session_mut(&mut self, peer: PeerId, at: SessionRef) -> Option<&mut Session> {
+        self.peers.get_mut(&peer)?.sessions.get_mut(&at)
     }
 
     pub(crate) fn network_up(&mut self, peer: PeerId, at: SessionRef, network: ppp::NetworkUp) {
@@ -348,7 +417,6 @@ impl Gateway {
 
     /// We turned a tunnel or call away.
     fn call_refused(&mut self, peer: PeerId, refused: &l2tp::Refused, now: Instant) {
-        let Some(state) = self.peers.get(&peer) else { return };
         let cause = match refused.error {
             l2tp::PeerError::NoResources => Cause::TooMany,
             l2tp::PeerError::BadResponse
@@ -362,28 +430,20 @@ impl Gateway {
             | l2tp::PeerError::UnknownMessage(_)
             | l2tp::PeerError::Version(_) => Cause::PeerMisbehaved,
         };
-        let failure = Failure {
-            at: now,
-            from: state.path.remote,
-            user: None,
-            stage: Stage::L2tp,
-            cause,
-            detail: refused.error.to_string(),
-        };
-        self.fail(failure);
+        self.l2tp_failed(peer, cause, refused.error.to_string(), now);
     }
 
     /// The link is down: the call has no purpose any more.
     fn link_down(&mut self, peer: PeerId, at: SessionRef, reason: ppp::DownReason, now: Instant) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         state.l2tp.close_session(at, close_reason(reason), now);
-        self.call_down(peer, at, &reason.to_string(), now);
+        self.call_down(peer, at, &End::Link(reason), now);
     }
 
-    fn call_down(&mut self, peer: PeerId, at: SessionRef, reason: &str, now: Instant) {
+    fn call_down(&mut self, peer: PeerId, at: SessionRef, end: &End<'_>, now: Instant) {
         let Some(mut state) = self.peers.remove(&peer) else { return };
         if let Some(session) = state.sessions.remove(&at) {
-            self.session_ended(&state, session, reason, now);
+            self.session_ended(&mut state, &session, end, now);
         }
         self.peers.insert(peer, state);
     }
@@ -391,13 +451,12 @@ impl Gateway {
     /// Frees what a session held and says that it ended, or, when it never was up, why it failed.
     pub(crate) fn session_ended(
         &mut self,
-        peer: &Peer,
-        session: Session,
-        reason: &str,
+        peer: &mut Peer,
+        session: &Session,
+        end: &End<'_>,
         now: Instant,
     ) {
         self.sessions.remove(session.key);
-        let stage = session.stage();
         if let (Some(lease), Some(pool)) = (&session.lease, self.pools.get_mut(peer.tenant)) {
             pool.release(lease.address, u64::from(session.key.raw()));
         }
@@ -405,17 +464,22 @@ impl Gateway {
             self.plane(Command::CloseSession { session: session.key });
         }
         if session.announced.is_some() {
-            self.session_down(session.key, session.announced, reason);
-        } else if session.refused.is_none() {
-            self.fail(Failure {
-                at: now,
-                from: peer.path.remote,
-                user: session.claimed_user,
-                stage,
-                cause: Cause::LinkNegotiation,
-                detail: reason.to_string(),
-            });
+            self.session_down(session.key, session.announced.clone(), &end.text());
+        } else if session.refused.is_none() && !self.closing {
+            self.session_failed(peer, session, end, now);
         }
+    }
+
+    /// A session ended that never was up.
+    fn session_failed(&mut self, peer: &mut Peer, session: &Session, end: &End<'_>, now: Instant) {
+        let Some(cause) = end.cause() else { return };
+        let mut failure = Failure::new(now, peer.path.remote, session.stage(), cause);
+        failure.user.clone_from(&session.claimed_user);
+        failure.steps.clone_from(&session.steps);
+        let wanted = session.negotiation.describe();
+        let wanted = if wanted.is_empty() { wanted } else { format!("; {wanted}") };
+        failure.detail = format!("{}{wanted}", end.text());
+        self.peer_failed(peer, failure);
     }
 
     /// Starts ending one session from our side.
@@ -469,14 +533,23 @@ fn refusal(cause: Cause) -> ppp::Refusal {
         Cause::AccountDisabled => ppp::Refusal::AccountDisabled,
         Cause::AddressInUse | Cause::PoolExhausted | Cause::TooMany => ppp::Refusal::NoResources,
         Cause::AuthProtocolUnusable => ppp::Refusal::Unavailable,
-        Cause::LinkNegotiation
+        Cause::ExchangeUnsupported
+        | Cause::IkeV2
+        | Cause::LinkNegotiation
+        | Cause::NatTraversalBlocked
+        | Cause::NoAnswerHeard
         | Cause::NoL2tp
         | Cause::NoProposalEsp
         | Cause::NoProposalIke
+        | Cause::NoPskForIdentity
+        | Cause::NoQuickMode
+        | Cause::PathMtu
         | Cause::PeerMisbehaved
         | Cause::PeerRefused
         | Cause::PeerSilent
+        | Cause::ReturnPathDead
         | Cause::UnknownUser
+        | Cause::WindowsServerNat
         | Cause::WrongPassword
         | Cause::WrongPsk => ppp::Refusal::BadCredentials,
     }

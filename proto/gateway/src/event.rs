@@ -1,5 +1,6 @@
 //! What happened, as types: the one source of logs, the API stream and, later, accounting.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::net::{Ipv4Addr, SocketAddr};
 
@@ -12,8 +13,14 @@ use crate::failure::Failure;
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// An attempt to connect failed.
-    AttemptFailed(Failure),
+    /// An attempt to connect failed. The record as it is after it; see [`crate::FailureLog::push`] for
+    /// which attempts are told.
+    AttemptFailed(Box<Failure>),
+    /// Further attempts failed that no event told, so that the log stays readable.
+    AttemptsUntold {
+        /// How many since the last event of this kind.
+        count: u64,
+    },
     /// An IPsec SA pair was installed or replaced.
     ChildUp {
         /// The peer.

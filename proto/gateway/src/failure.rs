@@ -1,13 +1,18 @@
-//! Why an attempt to connect failed, in words an operator can act on.
+//! One failed attempt: who, from where, how far it came, the cause and the cure.
 
-use alloc::collections::VecDeque;
+use alloc::borrow::ToOwned;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
 use core::net::SocketAddr;
 
 use isthmus_core::Instant;
+use isthmus_ike::{ClientKind, Vendors};
 use serde::Serialize;
 
-/// How far an attempt came.
+use crate::cause::Cause;
+
+/// The protocol in which an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
@@ -23,6 +28,8 @@ pub enum Stage {
     PppAuth,
     /// PPP network negotiation (IPCP).
     PppNetwork,
+    /// Packets flow.
+    Connected,
 }
 
 impl Stage {
@@ -35,163 +42,179 @@ impl Stage {
             Self::PppLink => "ppp_link",
             Self::PppAuth => "ppp_auth",
             Self::PppNetwork => "ppp_network",
+            Self::Connected => "connected",
         }
     }
 }
 
-/// The cause of a failure: a closed set, fit for a metric label.
+/// What an attempt has behind it, in the order in which it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// The user is switched off.
-    AccountDisabled,
-    /// The user's own address is held by another session.
-    AddressInUse,
-    /// The configuration has no secret in the form the chosen authentication protocol needs.
-    AuthProtocolUnusable,
-    /// Neither side could agree on how to authenticate, or on link options.
-    LinkNegotiation,
-    /// The IPsec SA is up but no L2TP followed.
-    NoL2tp,
-    /// None of the ESP suites the client offers is allowed.
-    NoProposalEsp,
-    /// None of the IKE proposals the client offers is allowed.
-    NoProposalIke,
-    /// The peer broke its protocol.
-    PeerMisbehaved,
-    /// The peer said why itself, with a notification or result code.
-    PeerRefused,
-    /// No answer to our retransmissions.
-    PeerSilent,
-    /// Every address of the pool is in use.
-    PoolExhausted,
-    /// A configured limit was reached.
-    TooMany,
-    /// No user of that name.
-    UnknownUser,
-    /// The password is not the user's.
-    WrongPassword,
-    /// No configured pre-shared key fits.
-    WrongPsk,
+pub enum Milestone {
+    /// A first IKE message came.
+    Began,
+    /// IKE algorithms are agreed.
+    ProposalAgreed,
+    /// Both have the Diffie-Hellman secret; who is behind a NAT is known.
+    KeysExchanged,
+    /// The client proved its pre-shared key.
+    Authenticated,
+    /// The pair of IPsec SAs is up.
+    Secured,
+    /// An L2TP message came out of it.
+    L2tpHeard,
+    /// The L2TP tunnel is up.
+    TunnelUp,
+    /// The call is up; PPP begins.
+    CallUp,
+    /// LCP is open and the client says who it is.
+    LinkUp,
+    /// The user is who he says.
+    LoggedIn,
+    /// Packets flow.
+    Connected,
 }
 
-impl Cause {
-    /// The metric label; also what `--json` shows.
+impl Milestone {
+    /// Every milestone, in order.
+    pub const ALL: [Self; 11] = [
+        Self::Began,
+        Self::ProposalAgreed,
+        Self::KeysExchanged,
+        Self::Authenticated,
+        Self::Secured,
+        Self::L2tpHeard,
+        Self::TunnelUp,
+        Self::CallUp,
+        Self::LinkUp,
+        Self::LoggedIn,
+        Self::Connected,
+    ];
+
+    /// The name in `--json`.
     pub const fn label(self) -> &'static str {
         match self {
-            Self::AccountDisabled => "account_disabled",
-            Self::AddressInUse => "address_in_use",
-            Self::AuthProtocolUnusable => "auth_protocol_unusable",
-            Self::LinkNegotiation => "link_negotiation",
-            Self::NoL2tp => "no_l2tp",
-            Self::NoProposalEsp => "no_proposal_esp",
-            Self::NoProposalIke => "no_proposal_ike",
-            Self::PeerMisbehaved => "peer_misbehaved",
-            Self::PeerRefused => "peer_refused",
-            Self::PeerSilent => "peer_silent",
-            Self::PoolExhausted => "pool_exhausted",
-            Self::TooMany => "too_many",
-            Self::UnknownUser => "unknown_user",
-            Self::WrongPassword => "wrong_password",
-            Self::WrongPsk => "wrong_psk",
-        }
-    }
-
-    /// What to do about it.
-    pub const fn remedy(self) -> &'static str {
-        match self {
-            Self::AccountDisabled => "remove `disabled = true` from the user, or tell the user why",
-            Self::AddressInUse => {
-                "end the other session of this user, or remove the user's fixed `address`"
-            }
-            Self::AuthProtocolUnusable => {
-                "store `password` instead of `nt_hash`, or take \"chap\" out of `[ppp] auth`"
-            }
-            Self::LinkNegotiation => {
-                "allow in `[ppp] auth` a protocol that the client offers (MS-CHAPv2 is the usual one)"
-            }
-            Self::NoL2tp => {
-                "check that the client is set to L2TP/IPsec, and that nothing between it and the \
-                 gateway drops UDP 4500 or ESP after the first exchange"
-            }
-            Self::NoProposalEsp => {
-                "add one of the offered suites to `[ipsec] esp`; old clients may need `legacy = true`"
-            }
-            Self::NoProposalIke => {
-                "add one of the offered proposals to `[ipsec] ike`; Android up to 11 and old routers \
-                 need `legacy = true`"
-            }
-            Self::PeerMisbehaved => "look at the peer's own log; the detail names what it sent",
-            Self::PeerRefused => "look at the peer's own log for the reason it gives in the detail",
-            Self::PeerSilent => {
-                "check that UDP 500 and 4500 pass in both directions, and that the client is still there"
-            }
-            Self::PoolExhausted => "enlarge `pool` of the tenant, or end unused sessions",
-            Self::TooMany => "raise the limit, or find out who opens so many",
-            Self::UnknownUser => {
-                "add the user with `isthmus user add`, or correct the name in the client"
-            }
-            Self::WrongPassword => {
-                "correct the password in the client, or set it with `isthmus user add --replace`; \
-                 `isthmus user test` tells whether it fits"
-            }
-            Self::WrongPsk => {
-                "set the client's pre-shared key to the `psk` of the gateway or tenant; mind trailing \
-                 spaces and line ends"
-            }
+            Self::Began => "began",
+            Self::ProposalAgreed => "proposal_agreed",
+            Self::KeysExchanged => "keys_exchanged",
+            Self::Authenticated => "authenticated",
+            Self::Secured => "secured",
+            Self::L2tpHeard => "l2tp_heard",
+            Self::TunnelUp => "tunnel_up",
+            Self::CallUp => "call_up",
+            Self::LinkUp => "link_up",
+            Self::LoggedIn => "logged_in",
+            Self::Connected => "connected",
         }
     }
 }
 
-/// One failed attempt.
+/// A milestone that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// Which.
+    pub milestone: Milestone,
+    /// When, where that is known.
+    pub at: Option<Instant>,
+}
+
+/// One attempt that failed, and the like of it that followed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Failure {
-    /// When it failed.
+    /// When the first of them failed.
+    pub first: Instant,
+    /// When the last of them failed.
     pub at: Instant,
+    /// How many there were: the same cause from the same source within [`crate::MERGE_WINDOW`].
+    pub count: u64,
     /// Where the peer was reached.
     pub from: SocketAddr,
+    /// Whether the source has shown that it receives what we send; else the address may be forged.
+    pub proven: bool,
     /// The user, when the attempt came that far; untrusted text, escaped.
     pub user: Option<String>,
+    /// The tenant, when the pre-shared key led to one.
+    pub tenant: Option<String>,
+    /// What the client probably is.
+    pub client: Client,
     /// How far it came.
     pub stage: Stage,
     /// Why it failed.
     pub cause: Cause,
     /// Facts that help: what was offered, what the peer said.
     pub detail: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// What the last attempt had behind it.
+    pub steps: Vec<Step>,
 }
 
-/// The last failures, oldest first.
-#[derive(Debug, Default)]
-pub struct FailureLog {
-    entries: VecDeque<Failure>,
-    total: u64,
-}
-
-/// Most failures kept.
-pub const FAILURES_MAX: usize = 256;
-/// Longest detail kept, in bytes; what peers say is cut there.
-pub const DETAIL_BYTES_MAX: usize = 512;
-
-impl FailureLog {
-    /// Adds a failure; the oldest goes when there are too many.
-    pub fn push(&mut self, mut failure: Failure) {
-        let cut = failure.detail.floor_char_boundary(DETAIL_BYTES_MAX);
-        failure.detail.truncate(cut);
-        self.total += 1;
-        if self.entries.len() >= FAILURES_MAX {
-            self.entries.pop_front();
+impl Failure {
+    /// An attempt that ended just now, of which nothing more is known.
+    pub fn new(now: Instant, from: SocketAddr, stage: Stage, cause: Cause) -> Self {
+        Self {
+            first: now,
+            at: now,
+            count: 1,
+            from,
+            proven: true,
+            user: None,
+            tenant: None,
+            client: Client::default(),
+            stage,
+            cause,
+            detail: String::new(),
+            remedy: cause.remedy().to_owned(),
+            steps: Vec::new(),
         }
-        self.entries.push_back(failure);
     }
+}
 
-    /// The failures kept, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = &Failure> {
-        self.entries.iter()
+/// What is known of a client's make and place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Client {
+    /// A guess from its vendor ids and its L2TP vendor name; empty when nothing tells.
+    pub kind: String,
+    /// Whether it is behind a NAT.
+    pub behind_nat: bool,
+    /// Whether this gateway is behind a NAT, as the client's messages show.
+    pub server_behind_nat: bool,
+}
+
+impl Client {
+    /// What IKE tells.
+    pub fn of(vendors: &Vendors, nat: Option<isthmus_ike::NatStatus>) -> Self {
+        let nat = nat.unwrap_or_default();
+        Self {
+            kind: kind_name(vendors.client()),
+            behind_nat: nat.remote,
+            server_behind_nat: nat.local,
+        }
     }
+}
 
-    /// How many there were since the start.
-    pub const fn total(&self) -> u64 {
-        self.total
+fn kind_name(kind: ClientKind) -> String {
+    match kind {
+        ClientKind::Unknown => String::new(),
+        ClientKind::Android
+        | ClientKind::Apple
+        | ClientKind::Libreswan
+        | ClientKind::RouterOs
+        | ClientKind::StrongSwan
+        | ClientKind::Windows(_) => alloc::string::ToString::to_string(&kind),
+    }
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.kind.is_empty() { "unknown client" } else { &self.kind })?;
+        if self.behind_nat {
+            f.write_str(", behind a NAT")?;
+        }
+        if self.server_behind_nat {
+            f.write_str(", this gateway behind a NAT")?;
+        }
+        Ok(())
     }
 }
 
@@ -207,40 +230,18 @@ pub const NAME_BYTES_MAX: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::ToString;
-
-    fn failure(detail: &str) -> Failure {
-        Failure {
-            at: Instant::ZERO,
-            from: "192.0.2.1:500".parse().unwrap(),
-            user: None,
-            stage: Stage::IkeMainMode,
-            cause: Cause::WrongPsk,
-            detail: detail.to_string(),
-        }
-    }
-
-    #[test]
-    fn the_log_keeps_the_newest() {
-        let mut log = FailureLog::default();
-        for n in 0..FAILURES_MAX + 5 {
-            log.push(failure(&n.to_string()));
-        }
-        assert_eq!(log.iter().count(), FAILURES_MAX);
-        assert_eq!(log.iter().next().unwrap().detail, "5");
-        assert_eq!(log.total(), FAILURES_MAX as u64 + 5);
-    }
-
-    #[test]
-    fn a_long_detail_is_cut_at_a_character() {
-        let mut log = FailureLog::default();
-        log.push(failure(&"é".repeat(DETAIL_BYTES_MAX)));
-        assert!(log.iter().next().unwrap().detail.len() <= DETAIL_BYTES_MAX);
-    }
 
     #[test]
     fn hostile_names_are_escaped_and_cut() {
         assert_eq!(printable(b"a\x1b[2J\n"), "a\\x1b[2J\\n");
         assert_eq!(printable(&[b'x'; 500]).len(), NAME_BYTES_MAX);
+    }
+
+    #[test]
+    fn milestones_are_in_order_and_have_names_of_their_own() {
+        assert!(Milestone::ALL.is_sorted());
+        let mut names = Milestone::ALL.map(Milestone::label);
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
     }
 }

@@ -18,12 +18,16 @@
 extern crate alloc;
 
 mod calls;
+mod cause;
 mod config;
+mod diagnosis;
 mod event;
 mod failure;
+mod failures;
 mod inform;
 mod login;
 mod machine;
+mod negotiation;
 mod peer;
 mod peers;
 mod pool;
@@ -34,10 +38,13 @@ mod stats;
 mod status;
 mod users;
 
+pub use cause::{Cause, WINDOWS_REGISTRY};
 pub use config::{Config, Tenant};
 pub use event::Event;
-pub use failure::{
-    Cause, DETAIL_BYTES_MAX, FAILURES_MAX, Failure, FailureLog, NAME_BYTES_MAX, Stage, printable,
+pub use failure::{Client, Failure, Milestone, NAME_BYTES_MAX, Stage, Step, printable};
+pub use failures::{
+    DETAIL_BYTES_MAX, FAILURES_MAX, FAILURES_PER_SOURCE_MAX, FailureLog, LINES_MAX, MERGE_WINDOW,
+    UNPROVEN_LINES_MAX, UNPROVEN_MAX,
 };
 pub use machine::{Action, Gateway};
 pub use pool::{Holder, Pool};

@@ -10,8 +10,8 @@ use isthmus_ppp::auth::{self, mschapv2::AuthenticatorResponse};
 use isthmus_ppp::dhcp::Domain;
 use isthmus_ppp::{AuthRequest, Proof};
 
+use crate::cause::Cause;
 use crate::config::Tenant;
-use crate::failure::Cause;
 use crate::pool::{Holder, Pool};
 use crate::users::{User, UserSecret};
 

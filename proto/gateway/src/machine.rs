@@ -1,18 +1,21 @@
 //! The gateway machine: inputs from the packet pipeline, jobs and time; ordered actions out.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use isthmus_core::{Agenda, Arena, Deadline, Instant, Key, Outbox, Rng, Seed};
+use isthmus_core::{Agenda, Arena, Deadline, Instant, Key, Outbox, Path, Rng, Seed};
 use isthmus_crypto::{CryptoError, Job, JobOutput, Provider};
 use isthmus_ike::{self as ike, JobId, PeerId};
 use isthmus_l2tp::SessionRef;
 use isthmus_plane::{Command, Report};
 
 use crate::config::Config;
+use crate::diagnosis;
 use crate::event::Event;
-use crate::failure::{Failure, FailureLog};
+use crate::failure::{Failure, Stage};
+use crate::failures::FailureLog;
 use crate::peer::Peer;
 use crate::pool::Pool;
 use crate::stats::Stats;
@@ -88,6 +91,7 @@ impl Gateway {
             Report::Ike { path, marked, bytes } => {
                 if let Err(rejected) = self.ike.handle_datagram(path, marked, &bytes, now) {
                     self.stats.ike.count(rejected.label());
+                    self.ike_rejected(path, &rejected, now);
                 }
             }
             Report::L2tp { peer, remote_port, bytes, .. } => {
@@ -176,9 +180,23 @@ impl Gateway {
         self.peers.is_empty()
     }
 
+    /// Keeps a failure, and tells it unless much the same was told.
     pub(crate) fn fail(&mut self, failure: Failure) {
-        self.failures.push(failure.clone());
-        self.outbox.push(Action::Event(Event::AttemptFailed(failure)));
+        let Some(told) = self.failures.push(failure).cloned() else { return };
+        match self.failures.take_unsaid() {
+            0 => {}
+            count => self.event(Event::AttemptsUntold { count }),
+        }
+        self.event(Event::AttemptFailed(Box::new(told)));
+    }
+
+    /// A refused datagram may show a client that cannot connect; anybody may have sent it.
+    fn ike_rejected(&mut self, path: Path, rejected: &ike::Rejected, now: Instant) {
+        let Some((cause, detail)) = diagnosis::of_rejected(rejected) else { return };
+        let mut failure = Failure::new(now, path.remote, Stage::IkeMainMode, cause);
+        failure.proven = false;
+        failure.detail = detail;
+        self.fail(failure);
     }
 
     pub(crate) fn event(&mut self, event: Event) {

@@ -2,11 +2,13 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use isthmus_core::{Deadline, Encap, Path, Timers};
+use isthmus_core::{Deadline, Encap, Instant, Path, Timers};
 use isthmus_ike::PeerId;
 use isthmus_l2tp::{self as l2tp, SessionRef};
 
+use crate::failure::{Client, Milestone, Step};
 use crate::session::Session;
 
 /// Everything that hangs on one IPsec peer.
@@ -29,9 +31,37 @@ pub(crate) struct Peer {
     pub(crate) spoke_l2tp: bool,
     /// Whether any call came up.
     pub(crate) had_session: bool,
+    /// What the attempt became.
+    pub(crate) attempt: Attempt,
     /// By SPI of the peer: the numbers below may be used, and no record names one below. Empty when no
     /// records are kept.
     pub(crate) reserved: BTreeMap<u32, u64>,
+}
+
+/// What a failure record will need, should nothing come of the peer.
+#[derive(Debug, Default)]
+pub(crate) struct Attempt {
+    pub(crate) client: Client,
+    /// Reached by the peer itself; sessions have their own.
+    pub(crate) steps: Vec<Step>,
+    /// How often IPsec SAs were made.
+    pub(crate) children: u32,
+    pub(crate) l2tp_messages: u64,
+    /// A failure record was made, or no record is due.
+    pub(crate) reported: bool,
+}
+
+impl Attempt {
+    /// Notes that a milestone is behind; only the first time counts.
+    pub(crate) fn reach(&mut self, milestone: Milestone, now: Instant) {
+        reach(&mut self.steps, milestone, now);
+    }
+}
+
+pub(crate) fn reach(steps: &mut Vec<Step>, milestone: Milestone, now: Instant) {
+    if !steps.iter().any(|step| step.milestone == milestone) {
+        steps.push(Step { milestone, at: Some(now) });
+    }
 }
 
 /// Why a peer wants to be looked at.

@@ -1,6 +1,5 @@
 //! What IKE does, turned into commands for the pipeline and into peers.
 
-use alloc::format;
 use alloc::string::ToString;
 
 use isthmus_core::{Duration, Encap, Instant, Path, Timers};
@@ -12,10 +11,11 @@ use isthmus_plane::{self as plane, Command};
 use isthmus_ppp as ppp;
 
 use crate::calls::L2TP_PORT;
+use crate::diagnosis::{self, End};
 use crate::event::Event;
-use crate::failure::{Cause, Failure, Stage};
+use crate::failure::{Client, Failure, Milestone};
 use crate::machine::{Action, Gateway};
-use crate::peer::{Peer, PeerTimer};
+use crate::peer::{Attempt, Peer, PeerTimer};
 use crate::record::RESERVE_BLOCK;
 
 /// How long a peer may stay silent on L2TP once its IPsec SA is up.
@@ -43,7 +43,7 @@ impl Gateway {
                 self.plane(Command::InstallInbound(install_inbound(sa)));
             }
             ike::Action::InstallOutbound(sa) => self.install_fresh(install_outbound(sa)),
-            ike::Action::ChildUp(up) => self.child_up(up.peer, up.suite.name()),
+            ike::Action::ChildUp(up) => self.child_up(up.peer, up.suite.name(), now),
             // The peer stays; only its IKE SA is another.
             ike::Action::PeerRekeyed { .. } => {}
             ike::Action::RemoveInbound { spi, .. } => self.plane(Command::RemoveInbound { spi }),
@@ -86,6 +86,7 @@ impl Gateway {
             timers,
             spoke_l2tp: false,
             had_session: false,
+            attempt: new_attempt(up, now),
             reserved: alloc::collections::BTreeMap::new(),
         };
         self.announce_peer(up, peer);
@@ -119,8 +120,10 @@ impl Gateway {
         self.plane(Command::InstallOutbound(install));
     }
 
-    fn child_up(&mut self, peer: PeerId, suite: &'static str) {
+    fn child_up(&mut self, peer: PeerId, suite: &'static str, now: Instant) {
         if let Some(state) = self.peers.get_mut(&peer) {
+            state.attempt.children = state.attempt.children.saturating_add(1);
+            state.attempt.reach(Milestone::Secured, now);
             state.suite = Some(suite);
             self.event(Event::ChildUp { peer: peer.0, suite });
         }
@@ -140,21 +143,32 @@ impl Gateway {
         self.agenda.set(peer, None);
         let Some(mut state) = self.peers.remove(&peer) else { return };
         for session in core::mem::take(&mut state.sessions).into_values() {
-            self.session_ended(&state, session, reason, now);
+            self.session_ended(&mut state, &session, &End::Peer(reason), now);
+        }
+        if !state.had_session && !state.attempt.reported && !self.closing {
+            let failure = diagnosis::of_peer(&state, reason, now);
+            self.peer_failed(&mut state, failure);
         }
         self.event(Event::PeerDown { peer: peer.0, reason });
     }
 
+    /// Completes a failure with what is known of its peer.
+    pub(crate) fn peer_failed(&mut self, peer: &mut Peer, mut failure: Failure) {
+        peer.attempt.reported = true;
+        failure.client.clone_from(&peer.attempt.client);
+        failure.tenant = self.config.tenants.get(peer.tenant).map(|t| t.name.clone());
+        let own = core::mem::take(&mut failure.steps);
+        failure.steps = peer.attempt.steps.iter().copied().chain(own).collect();
+        self.fail(failure);
+    }
+
     fn ike_failed(&mut self, failed: &ike::Failure, now: Instant) {
-        let (stage, cause) = classify(failed);
-        self.fail(Failure {
-            at: now,
-            from: failed.path.remote,
-            user: None,
-            stage,
-            cause,
-            detail: failed.cause.to_string(),
-        });
+        let mut failure = diagnosis::of_ike(failed, &self.config.ike, now);
+        let peer = failed.peer.and_then(|id| self.peers.remove(&id));
+        let Some(mut peer) = peer else { return self.fail(failure) };
+        failure.steps.clear();
+        self.peer_failed(&mut peer, failure);
+        self.peers.insert(peer.id, peer);
     }
 
     /// Authenticated traffic counts as life for every layer of the peer.
@@ -178,26 +192,10 @@ impl Gateway {
         let due = state.timers.expired(now);
         self.drain_peer(peer, now);
         match due {
-            Some(PeerTimer::NoL2tp) => {
-                self.no_l2tp(peer, now);
-                self.close_peer(peer, now);
-            }
-            Some(PeerTimer::Idle) => self.close_peer(peer, now),
+            // Its end is reported when IKE has taken it away.
+            Some(PeerTimer::Idle | PeerTimer::NoL2tp) => self.close_peer(peer, now),
             None => {}
         }
-    }
-
-    fn no_l2tp(&mut self, peer: PeerId, now: Instant) {
-        let Some(state) = self.peers.get(&peer) else { return };
-        let failure = Failure {
-            at: now,
-            from: state.path.remote,
-            user: None,
-            stage: Stage::L2tp,
-            cause: Cause::NoL2tp,
-            detail: format!("IPsec with {} is up, but no L2TP came out of it", state.identity),
-        };
-        self.fail(failure);
     }
 
     /// Arms the idle timer when the last session is gone, and disarms it when there is one.
@@ -250,24 +248,13 @@ fn sa_params(spi: u32, suite: EspSuite, keys: EspKeys, lifetime: ike::Lifetime) 
     SaParams { spi, suite, keys, esn: false, lifetime }
 }
 
-fn classify(failed: &ike::Failure) -> (Stage, Cause) {
-    let stage = match failed.stage {
-        ike::Stage::Proposal | ike::Stage::KeyExchange | ike::Stage::Authentication => {
-            Stage::IkeMainMode
-        }
-        ike::Stage::QuickMode => Stage::IkeQuickMode,
+/// What is behind a peer that was just authenticated.
+fn new_attempt(up: &ike::PeerUp, now: Instant) -> Attempt {
+    let mut attempt = Attempt {
+        client: Client::of(&up.vendors, Some(up.nat)),
+        steps: diagnosis::main_mode_steps(ike::Stage::Authentication),
+        ..Attempt::default()
     };
-    let cause = match &failed.cause {
-        ike::FailureCause::NoIkeProposal { .. } => Cause::NoProposalIke,
-        ike::FailureCause::NoEspProposal { .. } => Cause::NoProposalEsp,
-        ike::FailureCause::WrongPsk
-        | ike::FailureCause::AuthenticationFailed
-        | ike::FailureCause::IdentityNotAllowed(_) => Cause::WrongPsk,
-        ike::FailureCause::Timeout => Cause::PeerSilent,
-        ike::FailureCause::PeerNotify(_) => Cause::PeerRefused,
-        ike::FailureCause::BadKeyExchange(_) | ike::FailureCause::InvalidSelectors => {
-            Cause::PeerMisbehaved
-        }
-    };
-    (stage, cause)
+    attempt.reach(Milestone::Authenticated, now);
+    attempt
 }

@@ -323,8 +323,8 @@ mod tests {
     fn the_version_is_looked_at_first() {
         assert_eq!(refused(&[]), RecordError::Truncated);
         assert_eq!(refused(&[0]), RecordError::Truncated);
-        assert_eq!(refused(&[0, 1]), RecordError::Truncated);
-        assert_eq!(refused(&[0, 2]), RecordError::UnknownVersion(2));
+        assert_eq!(refused(&[0, 2]), RecordError::Truncated);
+        assert_eq!(refused(&[0, 3]), RecordError::UnknownVersion(3));
         assert_eq!(refused(&[1, 0, 9, 9]), RecordError::UnknownVersion(256));
     }
 

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 
 use isthmus_core::{Instant, Timers};
@@ -13,8 +14,10 @@ use isthmus_plane::{self as plane, Command};
 use isthmus_ppp as ppp;
 
 use crate::calls::link_config;
+use crate::failure::Client;
 use crate::machine::Gateway;
-use crate::peer::Peer;
+use crate::negotiation::Negotiation;
+use crate::peer::{Attempt, Peer};
 use crate::peers::{install_inbound, install_outbound};
 use crate::pool::Holder;
 use crate::record::{PeerRecord, SessionRecord};
@@ -208,6 +211,11 @@ impl Gateway {
             timers: Timers::new(),
             spoke_l2tp: true,
             had_session: true,
+            attempt: Attempt {
+                client: Client::of(&up.vendors, Some(up.nat)),
+                reported: true,
+                ..Attempt::default()
+            },
             reserved: BTreeMap::new(),
         }
     }
@@ -243,6 +251,8 @@ impl Gateway {
             }),
             claimed_user: Some(saved.user.clone()),
             refused: None,
+            negotiation: Negotiation::default(),
+            steps: Vec::new(),
             network: None,
             announced: None,
             since: now - saved.age,

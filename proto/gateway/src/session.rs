@@ -12,7 +12,9 @@ use isthmus_plane::SessionCounters;
 use isthmus_ppp as ppp;
 use isthmus_ppp::dhcp::Domain;
 
-use crate::failure::{Cause, Stage};
+use crate::cause::Cause;
+use crate::failure::{Stage, Step};
+use crate::negotiation::{Negotiation, Sender};
 
 /// From the call to the hang-up.
 pub(crate) struct Session {
@@ -27,6 +29,10 @@ pub(crate) struct Session {
     pub(crate) claimed_user: Option<String>,
     /// The cause we refused the login with, so that the link's end is not reported a second time.
     pub(crate) refused: Option<Cause>,
+    /// What both sides asked for on the link.
+    pub(crate) negotiation: Negotiation,
+    /// What the session has behind it.
+    pub(crate) steps: Vec<Step>,
     /// The result of IPCP, while the network is up.
     pub(crate) network: Option<ppp::NetworkUp>,
     /// Who was said to be connected, and with which address; until somebody else is, or the end.
@@ -50,6 +56,13 @@ pub(crate) struct Lease {
 }
 
 impl Session {
+    /// Keeps what is asked for while nobody is logged in or no address is agreed.
+    pub(crate) fn note(&mut self, sender: Sender, frame: &[u8]) {
+        if self.network.is_none() {
+            self.negotiation.note(sender, frame);
+        }
+    }
+
     /// How far the session came, for a failure record.
     pub(crate) fn stage(&self) -> Stage {
         match (&self.claimed_user, &self.lease) {

@@ -67,10 +67,11 @@ impl Endpoint {
             (State::AwaitMm5(_), _) | (_, Role::Initiator) => {
                 self.give_up(key, FailureCause::Timeout, now);
             }
-            // Before message 3 it may have been anybody with a forged address: counted only.
+            // Before message 3 it may have been anybody with a forged address; there are never more of
+            // them than half-open exchanges.
             (_, Role::Responder) => {
                 self.ctx.stats.half_open_expired += 1;
-                self.drop_sa(key);
+                self.give_up(key, FailureCause::Timeout, now);
             }
         }
     }

@@ -36,8 +36,8 @@ pub struct GatewaySettings {
 pub enum Request {
     /// Ends one session; answers whether it existed.
     Disconnect(Key, oneshot::Sender<bool>),
-    /// Takes over a new configuration.
-    Reconfigure(Arc<Config>),
+    /// Takes over a new configuration; answers when it is in force.
+    Reconfigure(Arc<Config>, oneshot::Sender<()>),
     /// Shows everything.
     Snapshot(oneshot::Sender<Snapshot>),
     /// Ends everything, telling peers.
@@ -170,12 +170,13 @@ impl GatewayDriver {
                 let known = self.machine.disconnect(session, self.clock.now());
                 let _asker_gone = answer.send(known);
             }
-            Request::Reconfigure(config) => {
+            Request::Reconfigure(config, answer) => {
                 // What cannot be routed must not keep users from logging in.
                 if let Err(reason) = self.network.set_networks(networks(&config)).await {
                     tracing::error!(%reason, "cannot route the networks behind users");
                 }
                 self.machine.reconfigure(config);
+                let _asker_gone = answer.send(());
             }
             Request::Snapshot(answer) => {
                 let token = self.next_token;

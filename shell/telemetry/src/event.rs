@@ -3,7 +3,7 @@
 //! What concerns a person (names, addresses) goes to the audit target; what concerns the machine goes
 //! to the ordinary one.
 
-use isthmus_gateway::{Event, Failure};
+use isthmus_gateway::{Event, Failure, Milestone};
 use tracing::{info, warn};
 
 use crate::AUDIT;
@@ -12,6 +12,9 @@ use crate::AUDIT;
 pub fn event(event: &Event) {
     match event {
         Event::AttemptFailed(failure) => failed(failure),
+        Event::AttemptsUntold { count } => {
+            warn!(count, "more attempts failed than are told one by one");
+        }
         Event::ChildUp { peer, suite } => info!(peer = peer.raw(), suite, "IPsec SA up"),
         Event::PeerDown { peer, reason } => info!(peer = peer.raw(), reason, "peer gone"),
         Event::PeerUp { peer, from, encap, identity, tenant } => {
@@ -34,10 +37,23 @@ pub fn event(event: &Event) {
     }
 }
 
+/// The whole record; who it was is in the audit trail only.
 fn failed(failure: &Failure) {
     let (stage, cause) = (failure.stage.label(), failure.cause.label());
-    let remedy = failure.cause.remedy();
-    warn!(stage, cause, detail = failure.detail, remedy, "a client could not connect");
+    let Failure { count, detail, remedy, client, tenant, proven, .. } = failure;
+    let (client, tenant) = (client.to_string(), tenant.as_deref().unwrap_or("-"));
+    let reached = reached(failure);
+    warn!(stage, cause, count, detail, remedy, client, reached, "a client could not connect");
     let user = failure.user.as_deref().unwrap_or("-");
-    info!(target: AUDIT, from = %failure.from, user, stage, cause, "login refused");
+    let from = failure.from;
+    info!(
+        target: AUDIT,
+        %from, user, tenant, client, stage, cause, count, detail, remedy, reached, proven,
+        "login refused"
+    );
+}
+
+/// The last milestone.
+fn reached(failure: &Failure) -> &'static str {
+    failure.steps.iter().map(|step| step.milestone).max().map_or("nothing", Milestone::label)
 }

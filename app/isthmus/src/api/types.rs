@@ -119,15 +119,29 @@ pub struct Session {
     pub tx_packets: u64,
 }
 
-/// One failed attempt to connect.
+/// One failed attempt to connect, and those like it: the same cause from the same source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// Seconds ago.
+    /// Seconds since the last of them.
     pub age_seconds: u64,
+    /// Seconds since the first of them.
+    pub first_age_seconds: u64,
+    /// How many there were.
+    pub count: u64,
     /// Where the client was.
     pub from: SocketAddr,
+    /// Whether the client has shown that it receives what we send; else its address may be forged.
+    pub proven: bool,
     /// The user, when the attempt came that far.
     pub user: Option<String>,
+    /// The tenant, when the pre-shared key led to one.
+    pub tenant: Option<String>,
+    /// What the client probably is, such as `Windows 8 or later`; empty when nothing tells.
+    pub client: String,
+    /// Whether the client is behind a NAT.
+    pub client_behind_nat: bool,
+    /// Whether the gateway is behind a NAT.
+    pub server_behind_nat: bool,
     /// How far it came, such as `ike_main_mode`.
     pub stage: String,
     /// Why it failed, such as `wrong_psk`.
@@ -136,6 +150,17 @@ pub struct Failure {
     pub detail: String,
     /// What to do.
     pub remedy: String,
+    /// What the last attempt had behind it, in order.
+    pub steps: Vec<Step>,
+}
+
+/// Something that an attempt had behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its name, such as `proposal_agreed`.
+    pub milestone: String,
+    /// How long before the end it was reached, where that is known.
+    pub ms_before_end: Option<u64>,
 }
 
 /// What a reload did.

@@ -20,7 +20,8 @@ use crate::config::{AuthProtocol, DEFAULT_PATH, IkeProposal};
     disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "Begin with `isthmus quickstart`.\n\n\
-        Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the gateway is not running."
+        Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the gateway is not running, 4 `explain` knows\n\
+        nothing of whom it was asked about."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -38,6 +39,7 @@ pub(crate) enum Command {
         isthmus status --json | jq '.failures'\n  \
         isthmus status --socket /run/isthmus/control.sock")]
     Status(AskArgs),
+    Explain(ExplainArgs),
     Sessions(SessionsArgs),
     /// Make the running gateway read its configuration again; sessions go on.
     #[command(after_help = "Examples:\n  \
@@ -118,6 +120,29 @@ pub(crate) struct AskArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Explain why somebody cannot connect, or how somebody is connected.
+///
+/// Shows for each attempt that failed how far it came, the cause and what to do about it. Attempts that
+/// fail before login carry no user name: ask about the address then.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus explain                      # everybody\n  \
+        isthmus explain jo\n  \
+        isthmus explain 198.51.100.7 --since 1h\n  \
+        isthmus explain jo --json | jq -r '.failures[].remedy'\n\n\
+        Exit codes: 0 something is known, 1 failed, 2 wrong usage, 3 the gateway is not running,\n\
+        4 nothing is known of this user or address.")]
+pub(crate) struct ExplainArgs {
+    /// A user name, or the address a client comes from or was given; everybody when absent
+    #[arg(value_name = "USER|ADDRESS")]
+    pub(crate) who: Option<String>,
+    /// Only attempts within this time, such as 10m or 24h
+    #[arg(long, value_name = "DURATION", value_parser = any_duration)]
+    pub(crate) since: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
 }
 
 /// Show who is connected, or end a session.
@@ -350,6 +375,11 @@ fn esp_suite(written: &str) -> Result<EspSuite, String> {
 fn auth_protocol(written: &str) -> Result<AuthProtocol, String> {
     let found = AuthProtocol::NAMES.iter().find(|(name, _)| *name == written);
     found.map(|(_, protocol)| *protocol).ok_or_else(|| String::from("known: mschapv2, chap, pap"))
+}
+
+fn any_duration(written: &str) -> Result<Duration, String> {
+    parse_duration(written)
+        .ok_or_else(|| String::from("write a number and a unit, like 10m or 24h"))
 }
 
 fn ike_lifetime(written: &str) -> Result<Duration, String> {

@@ -17,6 +17,8 @@ pub enum Exit {
     Failed,
     /// 3.
     NotRunning,
+    /// 4.
+    NothingKnown,
     /// 2.
     Usage,
 }
@@ -28,6 +30,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => Self::from(1),
             Exit::Usage => Self::from(2),
             Exit::NotRunning => Self::from(3),
+            Exit::NothingKnown => Self::from(4),
         }
     }
 }
@@ -50,6 +53,9 @@ pub enum CliError {
     /// A file has mistakes.
     #[error("{0}")]
     Mistakes(Box<Report>),
+    /// The gateway knows nothing of whom it was asked about; what to check is said already.
+    #[error("")]
+    NothingKnown,
     /// Reading a password failed.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -69,6 +75,7 @@ impl CliError {
     pub const fn exit(&self) -> Exit {
         match self {
             Self::Api(ClientError::NotRunning(_)) => Exit::NotRunning,
+            Self::NothingKnown => Exit::NothingKnown,
             Self::Usage(_) => Exit::Usage,
             Self::Api(
                 ClientError::Garbled { .. }

@@ -6,6 +6,7 @@
 //! | 1 | failed; standard error says why and what to do |
 //! | 2 | the command itself is wrong |
 //! | 3 | the gateway is not running |
+//! | 4 | `explain` knows nothing of whom it was asked about |
 //!
 //! Answers go to standard output, everything else to standard error. Commands that only read take
 //! `--json`, and print one document then.
@@ -13,6 +14,7 @@
 mod args;
 mod check;
 mod client;
+mod explain;
 mod failure;
 mod guide;
 mod output;
@@ -56,6 +58,7 @@ fn execute(command: Command, out: &mut Output) -> Result<(), CliError> {
     match command {
         Command::Check(args) => check::check(&args, out),
         Command::Client(args) => client::client(args, out),
+        Command::Explain(args) => explain::explain(&args, out),
         Command::Quickstart(args) => quickstart::quickstart(&args, out),
         Command::Reload(args) => status::reload(&args, out),
         Command::Run(args) => run::run(args),

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::args::{AskArgs, SessionsArgs, VersionArgs};
 use super::failure::CliError;
-use super::output::{Output, age, bytes, remark};
+use super::output::{Output, age, bytes, printable, remark};
 use super::run::runtime;
 use crate::api::{
     Client, ClientError, Failure, Refusal, ReloadOutcome, Session, SessionId, Status,
@@ -79,7 +79,7 @@ pub(crate) fn version(args: VersionArgs, out: &mut Output) -> Result<(), CliErro
     out.line(&format!("isthmus {version}"))
 }
 
-fn client(args: &AskArgs) -> Result<Client, CliError> {
+pub(crate) fn client(args: &AskArgs) -> Result<Client, CliError> {
     Ok(Client::new(socket(args)?))
 }
 
@@ -153,12 +153,13 @@ fn show_failures(failures: &[Failure], out: &mut Output) -> Result<(), CliError>
             age(failure.age_seconds),
             failure.user.clone().unwrap_or_else(|| String::from("-")),
             failure.from.to_string(),
+            failure.count.to_string(),
             failure.stage.clone(),
             failure.cause.clone(),
             failure.detail.clone(),
         ]
     });
-    out.table(&["ago", "user", "from", "stage", "cause", "detail"], rows.collect())?;
+    out.table(&["ago", "user", "from", "times", "stage", "cause", "detail"], rows.collect())?;
     let mut said: Vec<(&str, &str)> = Vec::new();
     for failure in failures {
         let advice = (failure.cause.as_str(), failure.remedy.as_str());
@@ -167,9 +168,9 @@ fn show_failures(failures: &[Failure], out: &mut Output) -> Result<(), CliError>
         }
     }
     for (cause, remedy) in said {
-        out.line(&format!("  {cause}: {remedy}"))?;
+        out.line(&format!("  {cause}: {}", printable(remedy)))?;
     }
-    Ok(())
+    out.line("  `isthmus explain USER|ADDRESS` tells more of one of them")
 }
 
 fn show_sessions(sessions: &[Session], out: &mut Output) -> Result<(), CliError> {

@@ -24,6 +24,8 @@ pub struct ClientSettings {
     pub source_ports: (u16, u16),
     /// The pre-shared key.
     pub psk: SecretBytes,
+    /// Name of the group that the key is for.
+    pub group: Option<String>,
     /// The user name.
     pub user: String,
     /// The password.

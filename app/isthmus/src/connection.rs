@@ -226,6 +226,7 @@ fn driver_settings(settings: &ClientSettings, local: IpAddr) -> DriverSettings {
             ike_path: path(settings.source_ports.0, ike_port),
             nat_t_path: path(settings.source_ports.1, nat_t_port),
             psk: settings.psk.clone(),
+            group: settings.group.clone().map(String::into_bytes),
             ike: Arc::new(ike),
             l2tp: Arc::new(isthmus_l2tp::Config::lac(name.as_bytes(), dialect)),
             user: settings.user.clone().into_bytes(),

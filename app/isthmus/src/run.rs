@@ -6,6 +6,7 @@ use isthmus_core::SecretBytes;
 use isthmus_dataplane::PortsConfig;
 use isthmus_driver::{EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork};
 use isthmus_gateway as machine;
+use isthmus_ike::{Psk, PskId, RemoteMatch};
 use isthmus_net::{Namespace, SocketOptions};
 use isthmus_plane::TunId;
 use isthmus_tun::TunConfig;
@@ -170,30 +171,40 @@ fn machine_config(config: &Config) -> machine::Config {
             interval: config.ppp.echo_interval,
             ..isthmus_ppp::Echo::default()
         }),
-        tenants: tenants.map(|((index, t), psk)| machine_tenant(index, t, psk)).collect(),
+        tenants: tenants.map(|((index, t), psks)| machine_tenant(index, t, psks)).collect(),
     }
 }
 
-/// One key each, and which of them leads to each tenant: tenants with the same key share it.
-fn psks(tenants: &[Tenant]) -> (Vec<isthmus_ike::Psk>, Vec<isthmus_ike::PskId>) {
-    let mut psks: Vec<isthmus_ike::Psk> = Vec::new();
+/// One key each, and which of them lead to each tenant: tenants with the same key share it.
+fn psks(tenants: &[Tenant]) -> (Vec<Psk>, Vec<Vec<PskId>>) {
+    let mut psks: Vec<Psk> = Vec::new();
     let mut leads = Vec::new();
     for tenant in tenants {
-        let known = psks.iter().find(|psk| psk.secret == tenant.psk).map(|psk| psk.id);
-        leads.push(known.unwrap_or_else(|| {
-            let id = isthmus_ike::PskId(u32::try_from(psks.len()).unwrap_or(u32::MAX));
-            psks.push(isthmus_ike::Psk { id, secret: tenant.psk.clone(), remote: None });
-            id
-        }));
+        let own = tenant.psk.iter().map(|psk| (psk, None));
+        let groups = tenant.groups.iter().map(|group| {
+            let name = group.name.clone().into_bytes();
+            (&group.psk, Some(RemoteMatch::Group(name)))
+        });
+        let mut ids = Vec::new();
+        for (secret, remote) in own.chain(groups) {
+            let same = |psk: &&Psk| psk.secret == *secret && psk.remote == remote;
+            let known = psks.iter().find(same).map(|psk| psk.id);
+            ids.push(known.unwrap_or_else(|| {
+                let id = PskId(u32::try_from(psks.len()).unwrap_or(u32::MAX));
+                psks.push(Psk { id, secret: secret.clone(), remote });
+                id
+            }));
+        }
+        leads.push(ids);
     }
     (psks, leads)
 }
 
-fn machine_tenant(index: u16, tenant: &Tenant, psk: isthmus_ike::PskId) -> machine::Tenant {
+fn machine_tenant(index: u16, tenant: &Tenant, psks: Vec<PskId>) -> machine::Tenant {
     let users = tenant.users.iter().map(|(name, user)| (name.to_owned(), machine_user(user)));
     machine::Tenant {
         name: tenant.name.clone(),
-        psks: vec![psk],
+        psks,
         pool: tenant.pool.clone(),
         gateway_address: tenant.gateway_address,
         dns: tenant.dns.clone(),

@@ -12,6 +12,7 @@ pub(crate) fn ike(ipsec: &Ipsec) -> isthmus_ike::Config {
         child_lifetime: ipsec.child_lifetime,
         dpd_interval: Some(ipsec.dpd_interval),
         force_encap: ipsec.force_encap,
+        aggressive: ipsec.aggressive,
         ..isthmus_ike::Config::default()
     }
 }

@@ -91,7 +91,7 @@ fn the_least_configuration_gets_every_default() {
     let tenant = &config.tenants[0];
     assert_eq!(tenant.gateway_address, Ipv4Addr::new(10, 64, 0, 1));
     assert_eq!(tenant.interface, "ist-acme");
-    assert!(tenant.psk.ct_eq(b"correct horse battery"));
+    assert!(tenant.psk.as_ref().unwrap().ct_eq(b"correct horse battery"));
     assert!(tenant.users.named("alice").is_some());
 }
 
@@ -124,7 +124,7 @@ fn every_key_of_a_tenant_is_understood() {
     ));
     let tenant = &config.tenants[0];
     assert_eq!(tenant.netns.as_deref(), Some("blue"));
-    assert!(tenant.psk.ct_eq(b"another long secret"));
+    assert!(tenant.psk.as_ref().unwrap().ct_eq(b"another long secret"));
     assert_eq!(tenant.gateway_address, Ipv4Addr::new(10, 64, 0, 2));
     assert_eq!(tenant.routes[0].to_string(), "10.0.0.0/8");
     assert_eq!(tenant.interface, "vpn0");
@@ -415,10 +415,16 @@ fn secrets_come_from_files_and_the_environment() {
     assert!(none.contains("cannot read") && none.contains("alone on one line"), "{none}");
     write(dir.path(), "key", "from the file here\r\n");
     let (config, warnings) = load(Environment::default()).unwrap();
-    assert!(config.tenants[0].psk.ct_eq(b"from the file here"));
+    assert!(config.tenants[0].psk.as_ref().unwrap().ct_eq(b"from the file here"));
     assert!(warnings.is_empty(), "{warnings}");
     let psk = Some(SecretBytes::copy_of(b"from the environment"));
-    assert!(load(Environment { psk }).unwrap().0.tenants[0].psk.ct_eq(b"from the environment"));
+    assert!(
+        load(Environment { psk }).unwrap().0.tenants[0]
+            .psk
+            .as_ref()
+            .unwrap()
+            .ct_eq(b"from the environment")
+    );
     for (content, message) in
         [("", "is empty"), ("\n", "is empty"), ("a\nb\n", "more than one line")]
     {
@@ -613,4 +619,42 @@ fn more_routes_than_a_client_is_told_are_warned_about() {
     warned(&tenant_with(&routes(51)), "the first 50 of these 51 routes");
     let user = LEAST.replace("password = \"a\"", &format!("password = \"a\"\n{}", routes(51)));
     warned(&user, "the first 50 of these 51 routes");
+}
+
+#[test]
+fn groups_lead_to_their_tenant_with_a_key_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "field.psk", "the long random key of the field\n");
+    let head = "[[tenant]]\nname = \"acme\"\npool = [\"10.64.0.0/24\"]\n";
+    let inline = "group = [{ name = \"sales\", psk = \"the long random key of sales\" }]\n";
+    let listed = "[[tenant.group]]\nname = \"field@acme.example\"\npsk_file = \"field.psk\"\n";
+    for (lines, name) in [(inline, "sales"), (listed, "field@acme.example")] {
+        write(dir.path(), "isthmus.toml", &format!("{head}{lines}"));
+        let (config, warnings) = load_in(dir.path(), &Environment::default()).unwrap();
+        let tenant = &config.tenants[0];
+        assert_eq!(tenant.groups[0].name, name);
+        assert!(tenant.groups[0].psk.expose().starts_with(b"the long random key"));
+        assert!(tenant.psk.is_none(), "a group is enough");
+        assert!(!warnings.to_string().contains("guessed"), "{warnings}");
+    }
+}
+
+#[test]
+fn short_keys_of_groups_and_names_used_twice_are_found() {
+    let group =
+        |name: &str, psk: &str| format!("[[tenant.group]]\nname = \"{name}\"\npsk = \"{psk}\"\n");
+    let short = "twenty characters ok";
+    warned(&tenant_with(&group("sales", short)), "aggressive mode lets anybody try");
+    let aggressive = LEAST.replace("[ipsec]\n", "[ipsec]\naggressive = true\n");
+    warned(&aggressive, "aggressive mode lets anybody try");
+    let two = format!(
+        "{aggressive}[[tenant]]\nname = \"b\"\npool = [\"10.65.0.0/20\"]\npsk = \"another long secret\"\n"
+    );
+    warned(&two, "serves none");
+    let twice = [group("sales", short), group("sales", "another long secret")].concat();
+    refused(&tenant_with(&twice), 10, "the group `sales` exists twice", "the other is at");
+    refused(&tenant_with(&group("", short)), 7, "empty or too long", "1 to 128");
+    refused(&tenant_with(&group(&"g".repeat(129), short)), 7, "empty or too long", "1 to 128");
+    let keyless = tenant_with("[[tenant.group]]\nname = \"x\"\n");
+    refused(&keyless, 6, "has no pre-shared key", "psk_file");
 }

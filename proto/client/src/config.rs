@@ -17,6 +17,8 @@ pub struct Config {
     pub nat_t_path: Path,
     /// The pre-shared key.
     pub psk: SecretBytes,
+    /// Name of the group that the key is for: aggressive mode instead of main mode.
+    pub group: Option<Vec<u8>>,
     /// Proposals and lifetimes.
     pub ike: Arc<isthmus_ike::Config>,
     /// LAC behaviour.

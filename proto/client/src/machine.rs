@@ -106,6 +106,10 @@ impl Client {
         let mut connect =
             ike::Connect::l2tp(config.ike_path, config.nat_t_path, config.psk.clone());
         connect.local_port = config.l2tp_port;
+        if let Some(group) = &config.group {
+            connect.aggressive = true;
+            connect.local_id = Some(ike::Identity::key_id(group));
+        }
         let refused = ike.connect(connect, now).err();
         let mut timers = Timers::new();
         timers.set(Timer::Setup, now + SETUP_MAX);

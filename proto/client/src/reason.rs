@@ -35,6 +35,11 @@ impl Reason {
                     Self::new("the server allows none of the IKE proposals offered", OFFER)
                 }
             }
+            FailureCause::PeerNotify(NotifyType::INVALID_ID_INFORMATION)
+                if stage == ike::Stage::Proposal =>
+            {
+                Self::new("the server does not know the group", GROUP)
+            }
             FailureCause::Timeout => match stage {
                 ike::Stage::Proposal | ike::Stage::KeyExchange => {
                     Self::new("the server does not answer", REACH)
@@ -54,7 +59,8 @@ impl Reason {
             | FailureCause::InvalidSelectors
             | FailureCause::NoEspProposal { .. }
             | FailureCause::NoIkeProposal { .. }
-            | FailureCause::PeerNotify(_)) => Self::plain(other.to_string()),
+            | FailureCause::PeerNotify(_)
+            | FailureCause::UnknownGroup(_)) => Self::plain(other.to_string()),
         }
     }
 
@@ -130,6 +136,8 @@ const NO_ADDRESS: &str =
     "try again later; whoever runs the server can enlarge its pool or end unused sessions";
 const NOT_OURS: &str = "make sure that this is the right server";
 const OFFER: &str = "offer others, or allow these on the server; its log names both sides' lists";
+const GROUP: &str =
+    "correct the name of the group, in the letter case of the server's configuration";
 const PSK: &str = "correct the pre-shared key; mind trailing spaces and line ends";
 const PSK_OR_PORT: &str = "check the pre-shared key, since servers are silent about a wrong one, and that UDP 4500 passes";
 const REACH: &str = "check the server's address, and that UDP 500 and 4500 pass in both directions";

@@ -548,6 +548,7 @@ fn refusal(cause: Cause) -> ppp::Refusal {
         | Cause::PeerRefused
         | Cause::PeerSilent
         | Cause::ReturnPathDead
+        | Cause::UnknownGroup
         | Cause::UnknownUser
         | Cause::WindowsServerNat
         | Cause::WrongPassword

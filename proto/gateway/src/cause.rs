@@ -47,6 +47,8 @@ pub enum Cause {
     ReturnPathDead,
     /// A limit was reached.
     TooMany,
+    /// Aggressive mode with a group that is not configured.
+    UnknownGroup,
     /// No user of that name.
     UnknownUser,
     /// The gateway is behind a NAT, which Windows does not connect to by default.
@@ -59,7 +61,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in order of name.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::AccountDisabled,
         Self::AddressInUse,
         Self::AuthProtocolUnusable,
@@ -80,6 +82,7 @@ impl Cause {
         Self::PoolExhausted,
         Self::ReturnPathDead,
         Self::TooMany,
+        Self::UnknownGroup,
         Self::UnknownUser,
         Self::WindowsServerNat,
         Self::WrongPassword,
@@ -109,6 +112,7 @@ impl Cause {
             Self::PoolExhausted => "pool_exhausted",
             Self::ReturnPathDead => "return_path_dead",
             Self::TooMany => "too_many",
+            Self::UnknownGroup => "unknown_group",
             Self::UnknownUser => "unknown_user",
             Self::WindowsServerNat => "windows_server_nat",
             Self::WrongPassword => "wrong_password",
@@ -187,6 +191,10 @@ impl Cause {
                  rewrites the port 4500"
             }
             Self::TooMany => "find out who opens so many; `isthmus status` counts what was dropped",
+            Self::UnknownGroup => {
+                "set the client's group name to a `group` of a tenant, in the same letter case, or \
+                 remove it from the client to use the tenant's own pre-shared key"
+            }
             Self::UnknownUser => {
                 "add the user with `isthmus user add`, or correct the name in the client"
             }

@@ -49,6 +49,7 @@ pub(crate) fn of_ike(failed: &ike::Failure, config: &ike::Config, now: Instant) 
         | FailureCause::InvalidSelectors
         | FailureCause::PeerNotify(_)
         | FailureCause::Timeout
+        | FailureCause::UnknownGroup(_)
         | FailureCause::WrongPsk => {}
     }
     failure
@@ -61,6 +62,7 @@ fn ike_cause(failed: &ike::Failure) -> Cause {
         FailureCause::WrongPsk | FailureCause::AuthenticationFailed => Cause::WrongPsk,
         FailureCause::IdentityNotAllowed(_) => Cause::NoPskForIdentity,
         FailureCause::Timeout => silence(failed),
+        FailureCause::UnknownGroup(_) => Cause::UnknownGroup,
         FailureCause::PeerNotify(_) => Cause::PeerRefused,
         FailureCause::BadKeyExchange(_) | FailureCause::InvalidSelectors => Cause::PeerMisbehaved,
     }

@@ -292,11 +292,11 @@ pub struct Facts {
 /// How far an attempt came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Messages 1 and 2 of main mode.
+    /// Messages 1 and 2 of main mode, message 1 of aggressive mode.
     Proposal,
-    /// Messages 3 and 4 of main mode.
+    /// Messages 3 and 4 of main mode; message 2 of aggressive mode, until message 3 comes.
     KeyExchange,
-    /// Messages 5 and 6 of main mode.
+    /// Messages 5 and 6 of main mode, message 3 of aggressive mode.
     Authentication,
     /// Quick mode.
     QuickMode,
@@ -344,7 +344,10 @@ pub enum FailureCause {
     PeerNotify(NotifyType),
     /// No answer.
     Timeout,
-    /// The first encrypted message is garbled: the keys differ.
+    /// In aggressive mode: no group and no key goes by the name that the peer says it has.
+    UnknownGroup(Identity),
+    /// The first encrypted message is garbled, or in aggressive mode the hash is wrong: the keys
+    /// differ.
     WrongPsk,
 }
 
@@ -360,6 +363,7 @@ impl FailureCause {
             Self::NoIkeProposal { .. } => "no_ike_proposal",
             Self::PeerNotify(_) => "peer_notify",
             Self::Timeout => "timeout",
+            Self::UnknownGroup(_) => "unknown_group",
             Self::WrongPsk => "wrong_psk",
         }
     }
@@ -388,6 +392,9 @@ impl fmt::Display for FailureCause {
             }
             Self::PeerNotify(notify) => write!(f, "the peer answered {notify}"),
             Self::Timeout => f.write_str("no answer"),
+            Self::UnknownGroup(identity) => {
+                write!(f, "no group or key for {identity} in aggressive mode")
+            }
             Self::WrongPsk => f.write_str("the pre-shared keys differ"),
         }
     }

@@ -13,6 +13,7 @@ use crate::proposal::IkeProposal;
 
 /// Configuration of an endpoint; shared and immutable.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of an operator")]
 pub struct Config {
     /// Pre-shared keys that clients may use.
     pub psks: Vec<Psk>,
@@ -40,6 +41,9 @@ pub struct Config {
     pub mask_nat: bool,
     /// How we speak as initiator.
     pub habits: Habits,
+    /// Serves aggressive mode with keys that are not for a group, too. Keys for groups are served by
+    /// it in any case.
+    pub aggressive: bool,
 }
 
 impl Default for Config {
@@ -57,6 +61,7 @@ impl Default for Config {
             force_encap: false,
             mask_nat: true,
             habits: Habits::default(),
+            aggressive: false,
         }
     }
 }
@@ -83,6 +88,8 @@ pub struct Psk {
 pub enum RemoteMatch {
     /// Peers that we see under this address.
     Address(IpAddr),
+    /// Peers that say in aggressive mode that they are of this group, under whichever type of name.
+    Group(Vec<u8>),
     /// Peers that say they are this.
     Identity(Identity),
 }
@@ -93,13 +100,40 @@ impl Config {
     pub(crate) fn candidates(&self, remote: IpAddr) -> impl Iterator<Item = &Psk> {
         let rank = move |psk: &Psk| match &psk.remote {
             Some(RemoteMatch::Address(address)) if *address == remote => Some(0),
-            Some(RemoteMatch::Address(_)) => None,
+            // Its users say who they are before a key is needed.
+            Some(RemoteMatch::Address(_) | RemoteMatch::Group(_)) => None,
             Some(RemoteMatch::Identity(_)) => Some(1),
             None => Some(2),
         };
         (0..3)
             .flat_map(move |wanted| self.psks.iter().filter(move |p| rank(p) == Some(wanted)))
             .take(PSK_CANDIDATES_MAX)
+    }
+
+    /// Whether first messages of aggressive mode are looked at.
+    pub(crate) fn serves_aggressive_mode(&self) -> bool {
+        let group = |psk: &Psk| matches!(psk.remote, Some(RemoteMatch::Group(_)));
+        self.aggressive || self.psks.iter().any(group)
+    }
+
+    /// The key of a peer that says in clear who it is: its group's; if other keys serve aggressive
+    /// mode, its own, its address's, or the only one for anyone.
+    pub(crate) fn psk_of(&self, identity: &Identity, remote: IpAddr) -> Option<&Psk> {
+        let first = |wanted: &dyn Fn(&Psk) -> bool| self.psks.iter().find(|psk| wanted(psk));
+        let group = first(&|psk| match &psk.remote {
+            Some(RemoteMatch::Group(name)) => identity.names(name),
+            Some(RemoteMatch::Address(_) | RemoteMatch::Identity(_)) | None => false,
+        });
+        if group.is_some() || !self.aggressive {
+            return group;
+        }
+        let own = first(&|psk| psk.remote == Some(RemoteMatch::Identity(identity.clone())));
+        let address = || first(&|psk| psk.remote == Some(RemoteMatch::Address(remote)));
+        let anyone = || {
+            let mut all = self.psks.iter().filter(|psk| psk.remote.is_none());
+            all.next().filter(|_| all.next().is_none())
+        };
+        own.or_else(address).or_else(anyone)
     }
 }
 
@@ -108,7 +142,7 @@ impl Psk {
     pub(crate) fn allows(&self, identity: &Identity) -> bool {
         match &self.remote {
             Some(RemoteMatch::Identity(wanted)) => wanted == identity,
-            Some(RemoteMatch::Address(_)) | None => true,
+            Some(RemoteMatch::Address(_) | RemoteMatch::Group(_)) | None => true,
         }
     }
 }
@@ -132,6 +166,8 @@ pub struct Connect {
     pub remote_port: u16,
     /// Group for perfect forward secrecy; none as most L2TP clients have it.
     pub pfs: Option<DhGroup>,
+    /// Aggressive mode instead of main mode: our identity goes out in clear and chooses the key.
+    pub aggressive: bool,
 }
 
 impl Connect {
@@ -146,6 +182,7 @@ impl Connect {
             local_port: 1701,
             remote_port: 1701,
             pfs: None,
+            aggressive: false,
         }
     }
 }
@@ -175,6 +212,41 @@ mod tests {
         let ids: Vec<u32> =
             config.candidates("192.0.2.1".parse().unwrap()).map(|psk| psk.id.0).collect();
         assert_eq!(ids, [3, 2, 1]);
+    }
+
+    #[test]
+    fn a_group_is_found_by_its_name_under_any_type_and_in_aggressive_mode_only() {
+        let group = |name: &[u8]| Some(RemoteMatch::Group(name.to_vec()));
+        let mut config = Config {
+            psks: Vec::from([
+                psk(1, None),
+                psk(2, group(b"sales")),
+                psk(3, group(b"192.0.2.7")),
+                psk(4, Some(RemoteMatch::Identity(Identity::fqdn("a")))),
+                psk(5, Some(RemoteMatch::Address("192.0.2.1".parse().unwrap()))),
+            ]),
+            ..Config::default()
+        };
+        let remote = "192.0.2.1".parse().unwrap();
+        let of = |config: &Config, identity, remote| {
+            config.psk_of(&identity, remote).map(|psk| psk.id.0)
+        };
+        for named in
+            [Identity::key_id(b"sales"), Identity::fqdn("sales"), Identity::user_fqdn("sales")]
+        {
+            assert_eq!(of(&config, named, remote), Some(2));
+        }
+        assert_eq!(of(&config, Identity::parse("192.0.2.7"), remote), Some(3));
+        assert_eq!(of(&config, Identity::key_id(b"Sales"), remote), None);
+        assert_eq!(of(&config, Identity::fqdn("a"), remote), None);
+        assert!(config.candidates(remote).all(|psk| ![2, 3].contains(&psk.id.0)));
+        config.aggressive = true;
+        assert_eq!(of(&config, Identity::fqdn("a"), remote), Some(4));
+        assert_eq!(of(&config, Identity::fqdn("b"), remote), Some(5));
+        let elsewhere = "192.0.2.9".parse().unwrap();
+        assert_eq!(of(&config, Identity::fqdn("b"), elsewhere), Some(1));
+        config.psks.push(psk(6, None));
+        assert_eq!(of(&config, Identity::fqdn("b"), elsewhere), None);
     }
 
     #[test]

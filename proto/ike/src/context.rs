@@ -36,6 +36,8 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Job {
     MainMode(Key),
+    /// For a responder whose initiator may have forged its address.
+    Unproven(Key),
     QuickMode(Key, u32),
 }
 
@@ -83,6 +85,11 @@ impl Context {
     /// What a finished job was for. The SA may be gone meanwhile; its key finds nobody then.
     pub(crate) fn finished(&mut self, id: JobId) -> Option<Job> {
         self.jobs.remove(&id)
+    }
+
+    /// Computations under way for first messages that nothing proves.
+    pub(crate) fn unproven_jobs(&self) -> usize {
+        self.jobs.values().filter(|job| matches!(job, Job::Unproven(_))).count()
     }
 
     /// Recognises a message.

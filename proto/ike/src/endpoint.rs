@@ -109,7 +109,7 @@ impl Endpoint {
     /// Feeds the result of an [`Action::Offload`].
     pub fn handle_job(&mut self, id: JobId, result: Result<JobOutput, CryptoError>, now: Instant) {
         match self.ctx.finished(id) {
-            Some(Job::MainMode(key)) => {
+            Some(Job::MainMode(key) | Job::Unproven(key)) => {
                 self.touch(Owner::Sa(key));
                 self.main_mode_job(key, result.and_then(JobOutput::dh), now);
             }
@@ -246,6 +246,7 @@ impl Endpoint {
         let known = matches!(
             exchange,
             ExchangeType::IDENTITY_PROTECTION
+                | ExchangeType::AGGRESSIVE
                 | ExchangeType::QUICK_MODE
                 | ExchangeType::INFORMATIONAL
         );
@@ -253,17 +254,22 @@ impl Endpoint {
             return Err(Rejected::ExchangeUnsupported(exchange));
         }
         let main_mode = exchange == ExchangeType::IDENTITY_PROTECTION;
-        if main_mode && message_id != 0 {
+        let aggressive = exchange == ExchangeType::AGGRESSIVE;
+        if (main_mode || aggressive) && message_id != 0 {
             return Err(Rejected::MessageId);
         }
         if main_mode && cookies.is_initial() {
             return self.main_mode_first(path, marked, &message, now);
+        }
+        if aggressive && cookies.is_initial() {
+            return self.aggressive_first(path, marked, &message, now);
         }
         // Nothing is ever said to cookies that name no SA.
         let key = self.table.find(&cookies).ok_or(Rejected::UnknownCookies)?;
         self.touch(Owner::Sa(key));
         match exchange {
             ExchangeType::IDENTITY_PROTECTION => self.main_mode(key, (path, marked), &message, now),
+            ExchangeType::AGGRESSIVE => self.aggressive_mode(key, (path, marked), &message, now),
             ExchangeType::QUICK_MODE => self.quick_mode(key, (path, marked), &message, now),
             _ => self.informational(key, (path, marked), &message, now),
         }
@@ -290,7 +296,9 @@ impl Endpoint {
             State::AgreeingAsResponder(_)
             | State::AgreeingAsInitiator(_)
             | State::Generating(_) => Err(Rejected::Busy),
-            State::Established(_) | State::Changing => Err(Rejected::IncorrectState),
+            State::Aggressive(_) | State::Established(_) | State::Changing => {
+                Err(Rejected::IncorrectState)
+            }
         }
     }
 
@@ -326,6 +334,7 @@ impl Endpoint {
             State::AgreeingAsResponder(state) => self.responder_agreed(key, *state, result),
             State::Generating(state) => self.initiator_generated(key, *state, result, now),
             State::AgreeingAsInitiator(state) => self.initiator_agreed(key, *state, result, now),
+            State::Aggressive(state) => self.aggressive_job(key, state, result, now),
             other @ (State::AwaitMm2(_)
             | State::AwaitMm3(_)
             | State::AwaitMm4(_)

@@ -20,7 +20,7 @@ pub enum Rejected {
     Decode(DecodeError),
     /// Received before, and no answer is due.
     Duplicate,
-    /// An exchange type we do not do, aggressive mode among them.
+    /// An exchange type we do not do, or are not configured to.
     ExchangeUnsupported(ExchangeType),
     /// Too many half-open exchanges.
     HalfOpenLimit,
@@ -30,11 +30,13 @@ pub enum Rejected {
     HashMismatch,
     /// The message does not fit the state of its SA.
     IncorrectState,
+    /// Too many computations at once for first messages that nothing proves.
+    JobLimit,
     /// A message id that this exchange type may not have.
     MessageId,
     /// Nothing offered is acceptable.
     NoProposalChosen,
-    /// No pre-shared key could fit the source address.
+    /// No pre-shared key could fit the source address, or the group.
     NoPsk,
     /// Encrypted before keys exist.
     NotYetEncrypted,
@@ -69,6 +71,7 @@ impl Rejected {
             Self::HalfOpenSourceLimit => "half_open_source_limit",
             Self::HashMismatch => "hash_mismatch",
             Self::IncorrectState => "incorrect_state",
+            Self::JobLimit => "job_limit",
             Self::MessageId => "message_id",
             Self::NoProposalChosen => "no_proposal_chosen",
             Self::NoPsk => "no_psk",
@@ -109,6 +112,7 @@ impl fmt::Display for Rejected {
             | Self::HalfOpenSourceLimit
             | Self::HashMismatch
             | Self::IncorrectState
+            | Self::JobLimit
             | Self::MessageId
             | Self::NoProposalChosen
             | Self::NoPsk

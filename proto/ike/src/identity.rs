@@ -1,4 +1,4 @@
-//! Who a peer says it is. Main mode with a pre-shared key proves the key, not the name.
+//! Who a peer says it is. A pre-shared key proves the key, not the name.
 
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
@@ -59,6 +59,18 @@ impl Identity {
                 <[u8; 16]>::try_from(self.data.as_slice()).ok().map(|o| Ipv6Addr::from(o).into())
             }
             _ => None,
+        }
+    }
+
+    /// Whether this is the name of a group. Apple sends it as a key id, Android as a domain name or user
+    /// name when it looks like one.
+    pub(crate) fn names(&self, group: &[u8]) -> bool {
+        match (self.as_address(), self.kind) {
+            (Some(address), _) => {
+                core::str::from_utf8(group).is_ok_and(|text| text.parse() == Ok(address))
+            }
+            (None, IdType::KEY_ID | IdType::FQDN | IdType::USER_FQDN) => self.data == group,
+            (None, _) => false,
         }
     }
 

@@ -6,8 +6,8 @@
 //! A *peer* is the far end of one or more IKE SAs; children belong to the peer and outlive a rekeyed
 //! IKE SA.
 //!
-//! What is here: main mode with pre-shared keys, quick mode in transport mode with or without perfect
-//! forward secrecy, informational exchanges. What is not: aggressive mode, certificates, XAUTH,
+//! What is here: main mode and aggressive mode with pre-shared keys, quick mode in transport mode with
+//! or without perfect forward secrecy, informational exchanges. What is not: certificates, XAUTH,
 //! fragmentation; their messages are counted and dropped.
 //!
 //! `docs/protocol/ike.md` says which RFC section lives in which file, and which deviation is accepted
@@ -18,6 +18,7 @@
 extern crate alloc;
 
 mod action;
+mod aggressive_mode;
 mod child;
 pub mod codec;
 mod config;
@@ -63,6 +64,8 @@ pub use vendor::{ClientKind, NatT, VendorId, Vendors};
 
 /// Every bound and period of this crate that another may want to name.
 pub mod bounds {
+    pub use crate::aggressive_mode::initiator::AM3_REPEATS_MAX;
+    pub use crate::aggressive_mode::responder::UNPROVEN_JOBS_MAX;
     pub use crate::child::{
         ANNOUNCED_GRACE, CHILD_LIFETIME_MAX, CHILDREN_MAX, DELETED_GRACE, REPLACED_GRACE,
         REPLACED_GRACE_INITIATOR,

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use isthmus_core::{Duration, Instant, Key};
 
 use crate::action::{Action, DownReason, Failure, FailureCause, PeerId, Stage};
+use crate::aggressive_mode;
 use crate::child::ChildState;
 use crate::config::Connect;
 use crate::endpoint::{Endpoint, Owner};
@@ -50,6 +51,9 @@ impl Endpoint {
 
     fn repeat_request(&mut self, key: Key, now: Instant) {
         let Some(sa) = self.sas.get_mut(key) else { return };
+        if sa.established().is_some() {
+            return self.repeat_third(key, now);
+        }
         sa.window.tries += 1;
         let Some(wait) = sa.window.wait_of(&self.ctx.config.habits.phase1.retransmit) else {
             return self.give_up(key, FailureCause::Timeout, now);
@@ -64,6 +68,11 @@ impl Endpoint {
         match (&sa.state, sa.role) {
             // Reported when message 5 was refused.
             (State::AwaitMm5(state), _) if state.was_refused() => self.drop_sa(key),
+            (State::Aggressive(aggressive_mode::State::AwaitAm3(state)), _)
+                if state.was_refused() =>
+            {
+                self.drop_sa(key);
+            }
             (State::AwaitMm5(_), _) | (_, Role::Initiator) => {
                 self.give_up(key, FailureCause::Timeout, now);
             }

@@ -249,6 +249,19 @@ pub(crate) fn choose_ike(
     Err(candidates.map(|(_, transform)| OfferedIke::of(transform)).collect())
 }
 
+/// Like [`choose_ike`], among the transforms whose group the share that came along fits: aggressive mode
+/// sends one share with all its transforms.
+pub(crate) fn choose_ike_with_share(
+    offer: &SaBody,
+    ours: &[IkeProposal],
+    legacy: bool,
+    share_len: usize,
+) -> Result<ChosenIke, Vec<OfferedIke>> {
+    let fitting: Vec<_> =
+        ours.iter().copied().filter(|p| p.group.public_len() == share_len).collect();
+    choose_ike(offer, &fitting, legacy)
+}
+
 /// Understands a transform completely, or not at all: an attribute we do not know might change its
 /// meaning (RFC 2408 §4.2).
 fn read_ike(transform: &Transform) -> Option<IkeProposal> {

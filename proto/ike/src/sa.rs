@@ -8,6 +8,7 @@ use core::net::SocketAddr;
 use isthmus_core::{Duration, Instant, Path, Timers};
 
 use crate::action::{Facts, FailureCause, PeerId, Stage};
+use crate::aggressive_mode;
 use crate::codec::Cookies;
 use crate::context::{Context, Digest};
 use crate::error::Rejected;
@@ -15,6 +16,7 @@ use crate::keys::IkeKeys;
 use crate::main_mode::authentication::AwaitMm5;
 use crate::main_mode::{initiator, responder};
 use crate::quick_mode::Quick;
+use crate::table::HALF_OPEN_LIFETIME;
 use crate::vendor::Vendors;
 
 /// Who sent the first message of main mode.
@@ -37,6 +39,7 @@ pub(crate) enum State {
     AgreeingAsInitiator(Box<initiator::Agreeing>),
     AwaitMm6(Box<initiator::AwaitMm6>),
     // Both.
+    Aggressive(aggressive_mode::State),
     Established(Box<Established>),
     /// The old state was taken out and the new one is being made.
     Changing,
@@ -54,6 +57,7 @@ impl State {
             Self::AwaitMm5(_) | Self::AgreeingAsInitiator(_) | Self::AwaitMm6(_) => {
                 Some(Stage::Authentication)
             }
+            Self::Aggressive(state) => Some(state.stage()),
             Self::Established(_) | Self::Changing => None,
         }
     }
@@ -111,6 +115,44 @@ pub(crate) struct IkeSa {
 }
 
 impl IkeSa {
+    /// An SA that a first message asked for.
+    pub(crate) fn answering(
+        cookies: Cookies,
+        (path, marked): (Path, bool),
+        state: State,
+        now: Instant,
+    ) -> Self {
+        let mut timers = Timers::new();
+        timers.set(SaTimer::HalfOpen, now + HALF_OPEN_LIFETIME);
+        Self {
+            cookies,
+            role: Role::Responder,
+            path,
+            marked,
+            origin: path.remote,
+            created: now,
+            state,
+            peer: None,
+            vendors: Vendors::default(),
+            window: Window::default(),
+            budget: Budget::default(),
+            timers,
+            hint: None,
+        }
+    }
+
+    /// An SA that we ask for.
+    pub(crate) fn asking(
+        cookies: Cookies,
+        from: (Path, bool),
+        peer: PeerId,
+        state: State,
+        now: Instant,
+    ) -> Self {
+        let asked = Self::answering(cookies, from, state, now);
+        Self { role: Role::Initiator, peer: Some(peer), ..asked }
+    }
+
     /// Takes the state out; the caller puts the next one in.
     pub(crate) fn take_state(&mut self) -> State {
         core::mem::replace(&mut self.state, State::Changing)
@@ -127,6 +169,7 @@ impl IkeSa {
             | State::AwaitMm4(_)
             | State::AgreeingAsInitiator(_)
             | State::AwaitMm6(_)
+            | State::Aggressive(_)
             | State::Established(_)
             | State::Changing => None,
         };
@@ -144,6 +187,7 @@ impl IkeSa {
             | State::AwaitMm4(_)
             | State::AgreeingAsInitiator(_)
             | State::AwaitMm6(_)
+            | State::Aggressive(_)
             | State::Changing => None,
         }
     }
@@ -159,6 +203,7 @@ impl IkeSa {
             | State::AwaitMm4(_)
             | State::AgreeingAsInitiator(_)
             | State::AwaitMm6(_)
+            | State::Aggressive(_)
             | State::Changing => None,
         }
     }
@@ -231,6 +276,11 @@ pub(crate) struct Budget {
 impl Budget {
     pub(crate) const fn earn(&mut self, received: usize) {
         self.received = self.received.saturating_add(received);
+    }
+
+    /// What may still be sent.
+    pub(crate) const fn left(self) -> usize {
+        self.received.saturating_sub(self.sent)
     }
 
     pub(crate) const fn spend(&mut self, len: usize) -> bool {

@@ -301,6 +301,9 @@ pub(crate) struct ConnectArgs {
     /// A file whose first line is the pre-shared key; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) psk_file: Option<PathBuf>,
+    /// The group that the pre-shared key is for: IKE aggressive mode, with this as key id
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Option<String>,
     /// The user name
     #[arg(long, short)]
     pub(crate) user: String,

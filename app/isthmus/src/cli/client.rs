@@ -133,6 +133,7 @@ fn settings(args: ConnectArgs) -> Result<ClientSettings, CliError> {
         server_ports: args.server_ports,
         source_ports: args.source_ports,
         psk,
+        group: args.group,
         user: args.user,
         password,
         ike,

@@ -8,16 +8,24 @@ use isthmus_core::SecretBytes;
 
 use super::section::At;
 use super::tenant::TenantDraft;
-use super::types::{AuthProtocol, Tenant};
+use super::types::{AuthProtocol, Ipsec, Tenant};
 use super::value::INTERFACE_BYTES_MAX;
 use crate::report::{Report, Span};
 use crate::users::{LocatedUser, UserSecret, merge, read_users_file};
 
+/// Keys that are not a tenant's own.
+pub(crate) struct SharedKeys<'a> {
+    /// Of `[ipsec]`.
+    pub(crate) file: Option<&'a At<SecretBytes>>,
+    /// Of the environment; has precedence.
+    pub(crate) environment: Option<&'a SecretBytes>,
+    pub(crate) ipsec: &'a Ipsec,
+}
+
 /// Makes tenants of drafts; reports what does not fit together.
 pub(crate) fn tenants(
     drafts: Vec<TenantDraft>,
-    shared_psk: Option<&At<SecretBytes>>,
-    environment_psk: Option<&SecretBytes>,
+    shared: &SharedKeys<'_>,
     auth: &[AuthProtocol],
     report: &mut Report,
 ) -> Vec<Tenant> {
@@ -30,7 +38,8 @@ pub(crate) fn tenants(
     }
     distinct_names(&drafts, report);
     distinct_pools(&drafts, report);
-    let psks = psks(&drafts, shared_psk, environment_psk, report);
+    let psks = psks(&drafts, shared, report);
+    groups(&drafts, shared.ipsec, report);
     let interfaces = interfaces(&drafts, report);
     drafts
         .into_iter()
@@ -143,7 +152,8 @@ fn finish(
     Some(Tenant {
         name: draft.name.value,
         netns: draft.netns,
-        psk: psk?,
+        psk,
+        groups: draft.groups.into_iter().map(|at| at.value).collect(),
         pool,
         gateway_address,
         dns: draft.dns,
@@ -226,17 +236,19 @@ fn distinct_pools(drafts: &[TenantDraft], report: &mut Report) {
 /// The key of each tenant, in order.
 fn psks(
     drafts: &[TenantDraft],
-    shared: Option<&At<SecretBytes>>,
-    environment: Option<&SecretBytes>,
+    shared: &SharedKeys<'_>,
     report: &mut Report,
 ) -> Vec<Option<SecretBytes>> {
-    let fallback = environment.or(shared.map(|at| &at.value));
-    let shared_at = shared.map(|at| at.span);
-    warn_when_short(environment.map(|psk| (psk, None)), report);
-    if environment.is_none() {
-        warn_when_short(shared.map(|at| (&at.value, shared_at)), report);
+    let SharedKeys { file, environment, ipsec } = *shared;
+    let advised = if ipsec.aggressive { EXPOSED_PSK_BYTES_ADVISED } else { PSK_BYTES_ADVISED };
+    let fallback = environment.or(file.map(|at| &at.value));
+    let shared_at = file.map(|at| at.span);
+    if let Some(psk) = environment {
+        warn_when_short(psk, None, advised, report);
+    } else if let Some(at) = file {
+        warn_when_short(&at.value, shared_at, advised, report);
     }
-    let keyless: Vec<_> = drafts.iter().filter(|draft| draft.psk.is_none()).collect();
+    let keyless = keyless(drafts, fallback.is_some());
     for draft in &keyless {
         let name = &draft.name.value;
         if fallback.is_none() {
@@ -263,9 +275,10 @@ fn psks(
         .enumerate()
         .map(|(index, draft)| {
             let Some(own) = &draft.psk else {
-                return fallback.cloned();
+                let takes = keyless.iter().any(|other| std::ptr::eq(*other, draft));
+                return fallback.filter(|_| takes).cloned();
             };
-            warn_when_short(Some((&own.value, Some(own.span))), report);
+            warn_when_short(&own.value, Some(own.span), advised, report);
             let same = drafts
                 .iter()
                 .take(index)
@@ -284,16 +297,46 @@ fn psks(
         .collect()
 }
 
-fn warn_when_short(psk: Option<(&SecretBytes, Option<Span>)>, report: &mut Report) {
-    if let Some((_, at)) = psk.filter(|(psk, _)| psk.len() < PSK_BYTES_ADVISED) {
+/// The tenants that the shared key is for: those that nothing else leads to, or else one that a shared
+/// key may lead to besides.
+fn keyless(drafts: &[TenantDraft], shared: bool) -> Vec<&TenantDraft> {
+    let without_key = || drafts.iter().filter(|draft| draft.psk.is_none());
+    let needy: Vec<_> = without_key().filter(|draft| draft.groups.is_empty()).collect();
+    if needy.is_empty() && shared { without_key().collect() } else { needy }
+}
+
+/// Names of groups lead to tenants, and their keys are exposed to guessing.
+fn groups(drafts: &[TenantDraft], ipsec: &Ipsec, report: &mut Report) {
+    if let (true, Some(second)) = (ipsec.aggressive, drafts.get(1)) {
         report.warning(
-            at,
-            "the pre-shared key is short enough to be guessed",
-            format!(
-                "use {PSK_BYTES_ADVISED} characters or more; `isthmus quickstart` makes good ones"
-            ),
+            second.name.span,
+            "with several tenants, `aggressive = true` serves none: the name tells nothing",
+            "write a `[[tenant.group]]` for each, and take `aggressive` out of [ipsec]",
         );
     }
+    let mut taken: Vec<(&str, Span)> = Vec::new();
+    for at in drafts.iter().flat_map(|draft| &draft.groups) {
+        let name = at.value.name.as_str();
+        if let Some((_, first)) = taken.iter().find(|(other, _)| *other == name) {
+            let remedy = format!("rename one; the other is at {}", report.place(*first));
+            report.error(at.span, format!("the group `{name}` exists twice"), remedy);
+        }
+        taken.push((name, at.span));
+        warn_when_short(&at.value.psk, Some(at.span), EXPOSED_PSK_BYTES_ADVISED, report);
+    }
+}
+
+fn warn_when_short(psk: &SecretBytes, at: Option<Span>, advised: usize, report: &mut Report) {
+    if psk.len() >= advised {
+        return;
+    }
+    let message = if advised > PSK_BYTES_ADVISED {
+        "the pre-shared key is short enough to be guessed, and aggressive mode lets anybody try"
+    } else {
+        "the pre-shared key is short enough to be guessed"
+    };
+    let remedy = format!("use {advised} characters or more; `isthmus quickstart` makes good ones");
+    report.warning(at, message, remedy);
 }
 
 /// The interface of each tenant, in order.
@@ -341,3 +384,5 @@ fn join(nets: &[Ipv4Net]) -> String {
 const TENANTS_MAX: usize = 16;
 /// Below this a key of random words or letters can be tried out by whoever records one login.
 const PSK_BYTES_ADVISED: usize = 16;
+/// The same where anybody gets a hash of the key for the asking, without recording a login.
+const EXPOSED_PSK_BYTES_ADVISED: usize = 24;

@@ -115,7 +115,9 @@ fn with_device_of(new: &Tenant, old: &Tenant) -> Tenant {
 
 fn clash(a: &Tenant, b: &Tenant) -> bool {
     let overlap = a.pool.iter().any(|x| b.pool.iter().any(|y| x.contains(y) || y.contains(x)));
-    a.psk == b.psk || (a.netns == b.netns && overlap)
+    let psk = a.psk.is_some() && a.psk == b.psk;
+    let group = a.groups.iter().any(|x| b.groups.iter().any(|y| x.name == y.name));
+    psk || group || (a.netns == b.netns && overlap)
 }
 
 fn device_differs(a: &Tenant, b: &Tenant) -> bool {

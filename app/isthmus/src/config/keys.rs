@@ -64,8 +64,8 @@ pub(crate) fn home_of(key: &str) -> Option<&'static str> {
 }
 
 /// Every section in the order of the reference.
-pub(crate) const SECTIONS: [&SectionKeys; 11] =
-    [&ROOT, &GATEWAY, &LOG, &IPSEC, &L2TP, &PPP, &TENANT, &EGRESS, &MATCH, &VIA, &USER];
+pub(crate) const SECTIONS: [&SectionKeys; 12] =
+    [&ROOT, &GATEWAY, &LOG, &IPSEC, &L2TP, &PPP, &TENANT, &GROUP, &EGRESS, &MATCH, &VIA, &USER];
 
 const RADIUS_LATER: &str =
     "RADIUS comes with a later version; list the users in `users_file` until then";
@@ -271,6 +271,13 @@ pub(crate) const IPSEC: SectionKeys = SectionKeys {
             example: "false",
             about: "Puts ESP into UDP even where no NAT is seen, for paths that drop IP protocol 50.",
         },
+        Key {
+            name: "aggressive",
+            kind: "boolean",
+            default: "`false`",
+            example: "false",
+            about: "Serves IKE aggressive mode with the pre-shared key of the tenant, whatever name a client gives; with several tenants use `[[tenant.group]]`, which needs no switch. In aggressive mode anybody can get a hash made with the key and try keys against it in peace: only long random keys withstand that.",
+        },
     ],
     reserved: &[],
 };
@@ -378,6 +385,13 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             about: "A file whose only line is `psk`.",
         },
         Key {
+            name: "group",
+            kind: "list of tables",
+            default: "none",
+            example: "",
+            about: "Groups of users with a key of their own; see `[[tenant.group]]`.",
+        },
+        Key {
             name: "pool",
             kind: "list of IPv4 networks",
             default: "required",
@@ -449,6 +463,39 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
         },
     ],
     reserved: &[("radius", RADIUS_LATER), ("bgp", BGP_LATER)],
+};
+
+/// `[[tenant.group]]`.
+pub(crate) const GROUP: SectionKeys = SectionKeys {
+    header: "[[tenant.group]]",
+    about: "A group of users with a pre-shared key of its own. Clients use IKE aggressive mode for it: \
+            Apple calls the name \"Group Name\", Android \"IPSec identifier\". In aggressive mode anybody \
+            who knows the name can get a hash made with the key and try keys against it in peace: only \
+            long random keys withstand that.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: "text",
+            default: "required",
+            example: "\"sales\"",
+            about: "What clients say they are, letter case included; unique among all tenants.",
+        },
+        Key {
+            name: "psk",
+            kind: "secret",
+            default: "required",
+            example: "\"correct horse battery staple\"",
+            about: "Pre-shared key of the group. One of `psk` and `psk_file` is required.",
+        },
+        Key {
+            name: "psk_file",
+            kind: "path",
+            default: "required",
+            example: "\"sales.psk\"",
+            about: "A file whose only line is `psk`.",
+        },
+    ],
+    reserved: &[],
 };
 
 /// `[[tenant.egress]]`.

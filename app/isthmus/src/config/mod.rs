@@ -27,7 +27,7 @@ pub use read::CONTROL_SOCKET;
 pub use reference::reference;
 pub use secret::Environment;
 pub(crate) use tenant::{advised_routes, bounded_search};
-pub use types::{AuthProtocol, Config, Egress, Gateway, Ipsec, L2tp, Log, Nat, Ppp, Tenant};
+pub use types::{AuthProtocol, Config, Egress, Gateway, Group, Ipsec, L2tp, Log, Nat, Ppp, Tenant};
 
 use std::path::{Path, PathBuf};
 
@@ -131,7 +131,16 @@ fn read_root(root: Table, environment: &Environment, report: &mut Report) -> Opt
     let ppp = read::ppp(part("ppp", &keys::PPP, report), report);
     let drafts = tenant::tenants(root.take_node("tenant"), report);
     root.finish(report);
-    let tenants = check::tenants(drafts, psk.as_ref(), environment.psk.as_ref(), &ppp.auth, report);
+    let tenants = check::tenants(
+        drafts,
+        &check::SharedKeys {
+            file: psk.as_ref(),
+            environment: environment.psk.as_ref(),
+            ipsec: &ipsec,
+        },
+        &ppp.auth,
+        report,
+    );
     (!tenants.is_empty()).then_some(Config { gateway, ipsec, l2tp, ppp, tenants })
 }
 

@@ -68,6 +68,7 @@ pub(crate) fn ipsec(
         child_lifetime: Duration::from_hours(1),
         dpd_interval: Duration::from_secs(30),
         force_encap: false,
+        aggressive: false,
     };
     let mut psk = None;
     if let Some(mut section) = section {
@@ -86,6 +87,7 @@ pub(crate) fn ipsec(
         set(&mut ipsec.ike_lifetime, section.take("ike_lifetime", report, lifetime()));
         set(&mut ipsec.child_lifetime, section.take("child_lifetime", report, lifetime()));
         set(&mut ipsec.dpd_interval, section.take("dpd_interval", report, interval()));
+        set(&mut ipsec.aggressive, section.take("aggressive", report, value::boolean));
         set(&mut ipsec.force_encap, section.take("force_encap", report, value::boolean));
         section.finish(report);
     }

@@ -10,7 +10,7 @@ use isthmus_ppp::dhcp::{Domain, ROUTES_MAX, SEARCH_MAX};
 use super::document::{Node, Value};
 use super::read::{distinct, require_some};
 use super::section::{At, Section};
-use super::types::{Egress, Nat};
+use super::types::{Egress, Group, Nat};
 use super::{keys, secret, value};
 use crate::report::{Report, Span};
 use crate::users::{LocatedUser, read_table};
@@ -21,6 +21,7 @@ pub(crate) struct TenantDraft {
     pub(crate) name: At<String>,
     pub(crate) netns: Option<String>,
     pub(crate) psk: Option<At<SecretBytes>>,
+    pub(crate) groups: Vec<At<Group>>,
     pub(crate) pool: Vec<At<Ipv4Net>>,
     pub(crate) gateway_address: Option<At<Ipv4Addr>>,
     pub(crate) dns: Vec<Ipv4Addr>,
@@ -60,6 +61,7 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
     let draft = TenantDraft {
         netns: section.take("netns", report, value::name).map(|at| at.value),
         psk: secret::take(&mut section, "psk", "psk_file", report),
+        groups: section.take_node("group").map(|n| groups(n, report)).unwrap_or_default(),
         gateway_address: section.take("gateway_address", report, value::address_v4),
         dns: section
             .take("dns", report, value::list(value::address_v4))
@@ -87,6 +89,37 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
     section.finish(report);
     draft
 }
+
+fn groups(node: Node, report: &mut Report) -> Vec<At<Group>> {
+    sections(node, &keys::GROUP, report)
+        .into_iter()
+        .filter_map(|section| group(section, report))
+        .collect()
+}
+
+fn group(mut section: Section, report: &mut Report) -> Option<At<Group>> {
+    let (at, before) = (section.span(), report.problems().len());
+    let name = section.take_optional("name", report, value::text);
+    let name = required(name, "name", at, report);
+    let psk = secret::take(&mut section, "psk", "psk_file", report);
+    section.finish(report);
+    let name = name?;
+    if !(1..=GROUP_NAME_BYTES_MAX).contains(&name.value.len()) {
+        let remedy = format!("write 1 to {GROUP_NAME_BYTES_MAX} bytes, as clients can type them");
+        report.error(name.span, "the name of the group is empty or too long", remedy);
+        return None;
+    }
+    let Some(psk) = psk else {
+        if report.problems().len() == before {
+            report.error(at, "the group has no pre-shared key", "set `psk` or `psk_file` here");
+        }
+        return None;
+    };
+    Some(At { span: name.span, value: Group { name: name.value, psk: psk.value } })
+}
+
+/// Longest name of a group.
+const GROUP_NAME_BYTES_MAX: usize = 128;
 
 fn egresses(node: Node, report: &mut Report) -> Vec<Egress> {
     let mut found: Vec<(Span, Egress)> = Vec::new();

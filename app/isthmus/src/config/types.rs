@@ -75,6 +75,8 @@ pub struct Ipsec {
     pub dpd_interval: Duration,
     /// ESP in UDP even without NAT.
     pub force_encap: bool,
+    /// Aggressive mode with keys that are not for a group.
+    pub aggressive: bool,
 }
 
 /// `[l2tp]`.
@@ -123,8 +125,11 @@ pub struct Tenant {
     pub name: String,
     /// The namespace its packets come out in; none for the gateway's own.
     pub netns: Option<String>,
-    /// The key that leads here: its own, or that of `[ipsec]`. Unique.
-    pub psk: SecretBytes,
+    /// The key that leads here: its own, or that of `[ipsec]`. Unique. None only where something else
+    /// leads here.
+    pub psk: Option<SecretBytes>,
+    /// Groups with keys of their own that lead here in aggressive mode.
+    pub groups: Vec<Group>,
     /// Addresses to give out; at least one network, none overlapping.
     pub pool: Vec<Ipv4Net>,
     /// Our own address on every link; never given out.
@@ -147,6 +152,15 @@ pub struct Tenant {
     pub interface: String,
     /// Ways out.
     pub egress: Vec<Egress>,
+}
+
+/// `[[tenant.group]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// What clients say they are. Unique among all tenants.
+    pub name: String,
+    /// Its key.
+    pub psk: SecretBytes,
 }
 
 /// `[[tenant.egress]]`.

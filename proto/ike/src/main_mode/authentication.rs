@@ -152,7 +152,7 @@ impl Endpoint {
                 state.refused.push(digest);
                 sa.budget.earn(message.bytes.len());
                 if first {
-                    self.refuse_mm5(key, (path, marked), cause);
+                    self.refuse_authentication(key, (path, marked), cause);
                 }
                 Err(rejected)
             }
@@ -178,7 +178,12 @@ impl Endpoint {
     }
 
     /// Says once that authentication failed. The SA stays: the message may have been forged.
-    fn refuse_mm5(&mut self, key: Key, (path, marked): (Path, bool), cause: FailureCause) {
+    pub(crate) fn refuse_authentication(
+        &mut self,
+        key: Key,
+        (path, marked): (Path, bool),
+        cause: FailureCause,
+    ) {
         let id = self.ctx.message_id();
         let Some(sa) = self.sas.get_mut(key) else { return };
         let kind = NotifyType::AUTHENTICATION_FAILED;

@@ -138,7 +138,10 @@ impl Endpoint {
         rekey: bool,
         now: Instant,
     ) -> Result<Key, Rejected> {
-        let (offered, sa_i) = offer(&self.ctx.config)?;
+        if connect.aggressive {
+            return self.initiate_aggressive(peer, connect, (path, marked), rekey, now);
+        }
+        let (offered, sa_i) = offer(&self.ctx.config, false)?;
         let cookies = Cookies { initiator: self.ctx.cookie(), responder: [0; 8] };
         let mut chain = Out::new().with(PayloadType::SA, sa_i.as_slice());
         for vendor in vendors(&self.ctx.config.habits.phase1, rekey) {
@@ -168,8 +171,13 @@ impl Endpoint {
         Ok(key)
     }
 
-    /// Sends a main mode request and arms its repetition.
-    fn request(&mut self, key: Key, bytes: Vec<u8>, now: Instant) -> Result<(), Rejected> {
+    /// Sends a phase 1 request and arms its repetition.
+    pub(crate) fn request(
+        &mut self,
+        key: Key,
+        bytes: Vec<u8>,
+        now: Instant,
+    ) -> Result<(), Rejected> {
         self.with_sa(key, |sa, ctx| {
             sa.send(ctx, bytes)?;
             if let Some(wait) = sa.window.wait_of(&ctx.config.habits.phase1.retransmit) {
@@ -388,6 +396,9 @@ impl Endpoint {
     ) -> Result<(), Rejected> {
         let Some(sa) = self.sas.get(key) else { return Err(Rejected::UnknownCookies) };
         let waits_for_6 = matches!(sa.state, State::AwaitMm6(_));
+        if sa.awaits_am3() {
+            return self.disbelieved(key, message);
+        }
         if message.header.flags.is_encrypted() {
             // strongSwan reports PAYLOAD-MALFORMED under its own keys, which are not ours when the
             // pre-shared keys differ.
@@ -416,8 +427,25 @@ impl Endpoint {
         Err(Rejected::Plain)
     }
 
+    /// Anything but message 3 after message 2 of aggressive mode says that our hash was not believed:
+    /// in clear, or under keys that differ. Reported when the attempt ends without a message 3.
+    fn disbelieved(&mut self, key: Key, message: &Message<'_>) -> Result<(), Rejected> {
+        if !message.header.flags.is_encrypted() {
+            let chain = Chain::read(message.header.first, message.body)?;
+            let kind = Notification::read(chain.required(PayloadType::NOTIFICATION)?)?.kind;
+            self.ctx.stats.plain_notifications += 1;
+            if !kind.is_error() {
+                return Err(Rejected::Plain);
+            }
+        }
+        if let Some(sa) = self.sas.get_mut(key) {
+            sa.hint = Some(FailureCause::WrongPsk);
+        }
+        Err(Rejected::Plain)
+    }
+
     /// Keeps a likely cause; it is reported unless the exchange goes on within the grace.
-    fn hint(&mut self, key: Key, cause: FailureCause, now: Instant) {
+    pub(crate) fn hint(&mut self, key: Key, cause: FailureCause, now: Instant) {
         let Some(sa) = self.sas.get_mut(key) else { return };
         if sa.hint.is_none() {
             sa.hint = Some(cause);
@@ -428,7 +456,10 @@ impl Endpoint {
 }
 
 /// What we offer: the proposals that the peer may choose, and the SA body that says so.
-fn offer(config: &Config) -> Result<(Vec<IkeProposal>, Vec<u8>), Rejected> {
+pub(crate) fn offer(
+    config: &Config,
+    one_group: bool,
+) -> Result<(Vec<IkeProposal>, Vec<u8>), Rejected> {
     let habits = &config.habits.phase1;
     let transforms = match &habits.transforms {
         Some(transforms) => transforms.clone(),
@@ -436,8 +467,11 @@ fn offer(config: &Config) -> Result<(Vec<IkeProposal>, Vec<u8>), Rejected> {
     };
     let allowed = |p: &IkeProposal| config.legacy || !p.is_legacy();
     // A transform that we cannot do is offered when it is a habit; choosing it is the peer's mistake.
+    let known = |t: &OfferedIke| t.proposal().is_some_and(|proposal| allowed(&proposal));
+    let group = transforms.iter().find(|t| known(t)).map(|t| t.group).filter(|_| one_group);
     let transforms: Vec<OfferedIke> = transforms
         .into_iter()
+        .filter(|transform| group.is_none_or(|group| transform.group == group))
         .filter(|transform| transform.proposal().is_none_or(|proposal| allowed(&proposal)))
         .take(crate::proposal::OFFERS_MAX)
         .collect();
@@ -450,7 +484,7 @@ fn offer(config: &Config) -> Result<(Vec<IkeProposal>, Vec<u8>), Rejected> {
 }
 
 /// The vendor ids of message 1, in order.
-fn vendors(habits: &Phase1Habits, rekey: bool) -> Vec<Vec<u8>> {
+pub(crate) fn vendors(habits: &Phase1Habits, rekey: bool) -> Vec<Vec<u8>> {
     let says_first = habits.initial_contact == InitialContact::VendorId && !rekey;
     if let Some(vendors) = &habits.vendors {
         let sent = |id: &&Vec<u8>| says_first || id.as_slice() != FIRST_CONTACT.bytes();

@@ -101,7 +101,8 @@ impl Endpoint {
             Ok(accepted) => self.commit_mm1(accepted, (path, marked), message, now),
             Err(Mm1Refusal::Rejected(rejected)) => Err(rejected),
             Err(Mm1Refusal::NoProposal(offered)) => {
-                self.refuse_mm1(offered, (path, marked), message, now);
+                let why = (NotifyType::NO_PROPOSAL_CHOSEN, self.no_proposal(offered));
+                self.refuse_first(why, (path, marked), message, now);
                 Err(Rejected::NoProposalChosen)
             }
         }
@@ -125,9 +126,10 @@ impl Endpoint {
         self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false, facts });
     }
 
-    fn refuse_mm1(
+    /// Refuses a first message once, in fewer bytes than it has. The cookie of the refusal names nothing.
+    pub(crate) fn refuse_first(
         &mut self,
-        offered: Vec<OfferedIke>,
+        (kind, cause): (NotifyType, FailureCause),
         (path, marked): (Path, bool),
         message: &Message<'_>,
         now: Instant,
@@ -136,16 +138,20 @@ impl Endpoint {
         self.table.spend(Initiation::new(initiator, path.remote), now);
         let cookies = Cookies { initiator, responder: self.ctx.cookie() };
         let id = self.ctx.message_id();
-        let reply = plain_notification(cookies, id, NotifyType::NO_PROPOSAL_CHOSEN);
+        let reply = plain_notification(cookies, id, kind);
         if reply.len() <= message.bytes.len() {
             self.ctx.transmit(path, marked, reply);
         }
+        let (stage, facts) = (Stage::Proposal, facts(message, marked));
+        self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false, facts });
+    }
+
+    /// What was offered, and what we would have taken.
+    pub(crate) fn no_proposal(&self, offered: Vec<OfferedIke>) -> FailureCause {
         let legacy = self.ctx.config.legacy;
         let ours = &self.ctx.config.ike;
         let ours = ours.iter().copied().filter(|p| legacy || !p.is_legacy()).collect();
-        let cause = FailureCause::NoIkeProposal { offered, ours };
-        let (stage, facts) = (Stage::Proposal, facts(message, marked));
-        self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false, facts });
+        FailureCause::NoIkeProposal { offered, ours }
     }
 
     fn commit_mm1(

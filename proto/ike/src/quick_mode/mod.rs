@@ -108,6 +108,9 @@ impl Endpoint {
         let id = message.header.message_id;
         let digest = self.ctx.digest(message.bytes)?;
         let Some(sa) = self.sas.get(key) else { return Err(Rejected::UnknownCookies) };
+        if sa.awaits_am3() {
+            return Err(self.miss_third(key, message));
+        }
         let Some(established) = sa.established() else { return Err(Rejected::IncorrectState) };
         if !message.header.flags.is_encrypted() {
             return Err(Rejected::Plain);
@@ -227,6 +230,7 @@ impl Endpoint {
 
     /// Marks a quick mode as over and remembers its id.
     pub(crate) fn confirm_quick_mode(&mut self, key: Key, id: u32, now: Instant) {
+        self.third_arrived(key);
         let Some(sa) = self.sas.get_mut(key) else { return };
         let Some(established) = sa.established_mut() else { return };
         established.seen.insert(id);

@@ -175,6 +175,7 @@ impl Endpoint {
             | FailureCause::NoIkeProposal { .. }
             | FailureCause::PeerNotify(_)
             | FailureCause::Timeout
+            | FailureCause::UnknownGroup(_)
             | FailureCause::WrongPsk => NotifyType::NO_PROPOSAL_CHOSEN,
         };
         let Some(sa) = self.sas.get_mut(key) else { return };

@@ -1,6 +1,8 @@
 //! An initiator built by hand from the RFCs, sharing no exchange or key schedule code with the
 //! endpoint: it can take the shape of any client, and misbehave.
 
+mod aggressive;
+
 use alloc::vec::Vec;
 use alloc::{format, vec};
 use core::net::SocketAddr;
@@ -227,6 +229,17 @@ impl Fake {
         let message = Message::read(mm2).unwrap();
         self.cookies = message.header.cookies;
         let chain = Chain::read(message.header.first, message.body).unwrap();
+        self.learn(&chain);
+        let seed = [self.nonce_i[0]; 32];
+        let pair = self.provider.dh(&DhJob::Generate { group: self.group, seed });
+        let Ok(DhOutput::KeyPair(pair)) = pair else { panic!("no key pair") };
+        (self.private, self.ke_i) = (Some(pair.private), pair.public);
+        let out = self.mm3_payloads();
+        self.message(ExchangeType::IDENTITY_PROTECTION, 0, 0, &out)
+    }
+
+    /// The algorithms that the server chose.
+    fn learn(&mut self, chain: &Chain<'_>) {
         let sa = SaBody::read(chain.required(PayloadType::SA).unwrap()).unwrap();
         let value = |class| sa.proposals[0].transforms[0].attribute(class)?.as_u16();
         self.cipher = match (value(1), value(14)) {
@@ -243,12 +256,6 @@ impl Fake {
             other => panic!("chose {other:?}"),
         };
         self.group = DhGroup::from_number(value(4).unwrap()).unwrap();
-        let seed = [self.nonce_i[0]; 32];
-        let pair = self.provider.dh(&DhJob::Generate { group: self.group, seed });
-        let Ok(DhOutput::KeyPair(pair)) = pair else { panic!("no key pair") };
-        (self.private, self.ke_i) = (Some(pair.private), pair.public);
-        let out = self.mm3_payloads();
-        self.message(ExchangeType::IDENTITY_PROTECTION, 0, 0, &out)
     }
 
     pub(super) fn mm3_payloads(&self) -> Out {
@@ -268,10 +275,27 @@ impl Fake {
         let chain = Chain::read(message.header.first, message.body).unwrap();
         let ke_r = chain.required(PayloadType::KE).unwrap().to_vec();
         let nonce_r = chain.required(PayloadType::NONCE).unwrap();
+        let hash_i = self.derive(&ke_r, nonce_r);
+        let cookies = self.cookies.concat();
+        let mut out =
+            Out::new().with(PayloadType::ID, self.id.as_slice()).with(PayloadType::HASH, hash_i);
+        if self.profile.initial_contact {
+            let body = [&[0, 0, 0, 1, 1, 16, 0x60, 2][..], &cookies].concat();
+            out.push(PayloadType::NOTIFICATION, body);
+        }
+        self.float();
+        let iv = self.iv.clone();
+        let (bytes, iv) = self.seal(ExchangeType::IDENTITY_PROTECTION, 0, &iv, &out);
+        self.iv = iv;
+        bytes
+    }
+
+    /// Makes the keys; returns our hash.
+    fn derive(&mut self, ke_r: &[u8], nonce_r: &[u8]) -> Vec<u8> {
         let agree = DhJob::Agree {
             group: self.group,
             private: self.private.clone().unwrap(),
-            peer: ke_r.clone(),
+            peer: ke_r.to_vec(),
         };
         let Ok(DhOutput::Shared(shared)) = self.provider.dh(&agree) else { panic!("no secret") };
         let (gxy, cookies) = (shared.expose(), self.cookies.concat());
@@ -286,23 +310,13 @@ impl Fake {
             self.key = [one, two].concat();
         }
         self.key.truncate(self.cipher.key_len());
-        self.iv = self.digest(&[&self.ke_i, &ke_r]);
+        self.iv = self.digest(&[&self.ke_i, ke_r]);
         self.iv.truncate(self.cipher.block_len());
         let (i, r) = (self.cookies.initiator, self.cookies.responder);
-        let hash_i = self.prf(&self.skeyid, &[&self.ke_i, &ke_r, &i, &r, &self.sa_i, &self.id]);
-        let before = [&ke_r[..], &self.ke_i, &r, &i, &self.sa_i].concat();
+        let hash_i = self.prf(&self.skeyid, &[&self.ke_i, ke_r, &i, &r, &self.sa_i, &self.id]);
+        let before = [ke_r, &self.ke_i, &r, &i, &self.sa_i].concat();
         self.hash_r_parts = (before, Vec::new());
-        let mut out =
-            Out::new().with(PayloadType::ID, self.id.as_slice()).with(PayloadType::HASH, hash_i);
-        if self.profile.initial_contact {
-            let body = [&[0, 0, 0, 1, 1, 16, 0x60, 2][..], &cookies].concat();
-            out.push(PayloadType::NOTIFICATION, body);
-        }
-        self.float();
-        let iv = self.iv.clone();
-        let (bytes, iv) = self.seal(ExchangeType::IDENTITY_PROTECTION, 0, &iv, &out);
-        self.iv = iv;
-        bytes
+        hash_i
     }
 
     /// From here on over port 4500.

@@ -5,6 +5,7 @@ extern crate std;
 mod fake;
 mod net;
 
+mod aggressive;
 mod clients;
 mod exchange;
 mod habits;

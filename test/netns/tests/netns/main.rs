@@ -3,6 +3,7 @@
 //! One program, so that several labs are up at once. The library's manual says what each test is
 //! made of; `ISTHMUS_LAB_KEEP=1` keeps the evidence of tests that pass, too.
 
+mod aggressive;
 mod crowd;
 mod egress;
 mod flood;

@@ -15,6 +15,7 @@ use crate::config::{Connect, PskId};
 use crate::context::{Context, Digest, Job, plain, plain_notification};
 use crate::endpoint::{Endpoint, Owner};
 use crate::error::Rejected;
+use crate::habits::InitialContact;
 use crate::iana::{ExchangeType, NotifyType, PayloadType, ProtocolId};
 use crate::identity::Identity;
 use crate::keys::{Author, Candidate, Exchange};
@@ -341,11 +342,12 @@ fn message3(
             // A source port that is not ours: the server takes us to be behind a NAT.
             path.local.set_port(path.local.port().wrapping_add(1));
         }
-        let disguise = Disguise { force: false, source: None };
+        let disguise = Disguise { number: ctx.config.habits.phase1.nat_d, ..Disguise::default() };
         let about = (dialect, state.received.chosen.proposal.hash);
         nat::announce(provider, about, &exchange.cookies, path, disguise, &mut chain)?;
     }
-    if !start.rekey {
+    let habit = &ctx.config.habits.phase1.initial_contact;
+    if !start.rekey && *habit == InitialContact::Notification {
         let contact = Notification {
             protocol: ProtocolId::ISAKMP,
             kind: NotifyType::INITIAL_CONTACT,

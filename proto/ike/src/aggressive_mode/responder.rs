@@ -357,7 +357,7 @@ fn message2(
         reply.push(PayloadType::VENDOR_ID, VendorId::Dpd.bytes());
     }
     if let Some(dialect) = opening.vendors.nat_t {
-        let disguise = Disguise { force: ctx.config.force_encap, source: None };
+        let disguise = Disguise { force: ctx.config.force_encap, ..Disguise::default() };
         let about = (dialect, proposal.hash);
         nat::announce(provider, about, &exchange.cookies, path, disguise, &mut reply)?;
     }

@@ -455,7 +455,8 @@ impl Endpoint {
     }
 }
 
-/// What we offer: the proposals that the peer may choose, and the SA body that says so.
+/// What we offer: the proposals that the peer may choose, and the SA body that says so. Aggressive mode
+/// sends a share along, so its transforms have `one_group`, that of the first.
 pub(crate) fn offer(
     config: &Config,
     one_group: bool,

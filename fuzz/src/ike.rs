@@ -9,7 +9,9 @@ use isthmus_crypto::{
     HashAlg, Provider,
 };
 use isthmus_ike::codec::Message;
-use isthmus_ike::{Action, Config, Connect, Endpoint, IkeProposal, JobId, PeerId, Psk, PskId};
+use isthmus_ike::{
+    Action, Config, Connect, Endpoint, IkeProposal, JobId, PeerId, Psk, PskId, bounds,
+};
 
 use crate::Step;
 
@@ -185,6 +187,30 @@ impl Line {
             op => self.command(op),
         }
         self.settle();
+    }
+
+    /// One step whose datagrams are pieces: op is number and last flag, the bytes are header and data.
+    /// Every eighth step is an ordinary one.
+    pub fn pieces(&mut self, step: Step<'_>) {
+        if step.op % 8 == 0 {
+            return self.step(step);
+        }
+        let (op, data) = (step.op, step.bytes);
+        let len = u16::try_from(data.len() + 8).unwrap_or(u16::MAX).to_be_bytes();
+        let mut bytes = vec![0xee; 16];
+        bytes.extend([132, 0x10, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend([0, 0, len[0], len[1], 0, op >> 7, (op >> 2) % 32, op & 1]);
+        bytes.extend(data);
+        self.datagram(0, false, &bytes);
+        self.work();
+        self.settle();
+    }
+
+    /// Holds the bounds of reassembly.
+    pub fn assert_pieces_are_bounded(&self) {
+        let (partials, octets) = self.endpoint.incomplete();
+        assert!(partials <= bounds::PARTIALS_PER_SOURCE_MAX * 4);
+        assert!(octets <= bounds::FRAGMENT_OCTETS_MAX);
     }
 
     /// Closes what is up and falls silent: nothing may be left.

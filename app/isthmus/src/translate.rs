@@ -13,6 +13,7 @@ pub(crate) fn ike(ipsec: &Ipsec) -> isthmus_ike::Config {
         dpd_interval: Some(ipsec.dpd_interval),
         force_encap: ipsec.force_encap,
         aggressive: ipsec.aggressive,
+        fragment_size: ipsec.fragment_size,
         ..isthmus_ike::Config::default()
     }
 }

@@ -105,7 +105,7 @@ fn written_defaults_change_nothing() {
         LEAST.replace(
             "battery\"\n",
             "battery\"\nlegacy = false\nike_lifetime = \"8h\"\nchild_lifetime = \"1h\"\n\
-             dpd_interval = \"30s\"\nforce_encap = false\n"
+             dpd_interval = \"30s\"\nforce_encap = false\nfragment_size = 1280\n"
         ),
     );
     let mut config = valid(&written);

@@ -44,6 +44,9 @@ pub struct Config {
     /// Serves aggressive mode with keys that are not for a group, too. Keys for groups are served by
     /// it in any case.
     pub aggressive: bool,
+    /// Longest IP packet for messages to peers that understand fragments; longer messages are cut.
+    /// At least [`crate::bounds::FRAGMENT_SIZE_MIN`].
+    pub fragment_size: u16,
 }
 
 impl Default for Config {
@@ -62,6 +65,7 @@ impl Default for Config {
             mask_nat: true,
             habits: Habits::default(),
             aggressive: false,
+            fragment_size: FRAGMENT_SIZE_DEFAULT,
         }
     }
 }
@@ -187,6 +191,8 @@ impl Connect {
     }
 }
 
+/// What every IPv6 path carries, and racoon's choice.
+const FRAGMENT_SIZE_DEFAULT: u16 = 1280;
 /// Most pre-shared keys tried for one peer.
 pub const PSK_CANDIDATES_MAX: usize = 16;
 

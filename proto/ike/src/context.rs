@@ -28,6 +28,12 @@ pub struct Stats {
     pub half_open_evicted: u64,
     /// Half-open exchanges that timed out before they were worth a report.
     pub half_open_expired: u64,
+    /// Pieces of messages that were kept.
+    pub fragments_received: u64,
+    /// Messages given up because pieces were missing for too long.
+    pub fragments_expired: u64,
+    /// Messages that were sent in pieces.
+    pub messages_cut: u64,
     /// Notifications received in clear; they prove nothing.
     pub plain_notifications: u64,
 }

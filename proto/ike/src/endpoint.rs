@@ -10,6 +10,7 @@
 //! are entered into one agenda, so that thousands of SAs cost the logarithm of their number.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -18,11 +19,12 @@ use isthmus_core::{Agenda, Arena, Deadline, Instant, Key, Path, Rng, Seed};
 use isthmus_crypto::{CryptoError, DhOutput, JobOutput, Provider};
 
 use crate::action::{Action, DownReason, JobId, PeerId};
-use crate::codec::{Message, header::Header};
+use crate::codec::{Fragment, Message, header::Header};
 use crate::config::{Config, Connect};
 use crate::context::{Context, Job, Stats};
 use crate::error::Rejected;
-use crate::iana::ExchangeType;
+use crate::fragmentation::{self, Reassembly};
+use crate::iana::{ExchangeType, PayloadType};
 use crate::peer::Peer;
 use crate::sa::{IkeSa, Role, State};
 use crate::table::Table;
@@ -37,6 +39,9 @@ pub struct Endpoint {
     pub(crate) table: Table,
     pub(crate) agenda: Agenda<Owner>,
     touched: Vec<Owner>,
+    pub(crate) reassembly: Reassembly,
+    /// The rest of a message that was cut.
+    pieces: VecDeque<Action>,
 }
 
 const _: () = {
@@ -47,6 +52,7 @@ const _: () = {
 /// Who has deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
+    Fragments,
     Peer(Key),
     Sa(Key),
 }
@@ -67,6 +73,8 @@ impl Endpoint {
             table: Table::default(),
             agenda: Agenda::new(),
             touched: Vec::new(),
+            reassembly: Reassembly::default(),
+            pieces: VecDeque::new(),
         }
     }
 
@@ -86,7 +94,7 @@ impl Endpoint {
         bytes: &[u8],
         now: Instant,
     ) -> Result<(), Rejected> {
-        let result = self.dispatch(path, marked, bytes, now);
+        let result = self.receive(path, marked, bytes, now);
         if let Err(rejected) = &result {
             *self.ctx.stats.rejected.entry(rejected.label()).or_default() += 1;
         }
@@ -99,6 +107,9 @@ impl Endpoint {
         while let Some(owner) = self.agenda.pop_due(now) {
             self.touch(owner);
             match owner {
+                Owner::Fragments => {
+                    self.ctx.stats.fragments_expired += self.reassembly.expire(now);
+                }
                 Owner::Peer(key) => self.peer_timers(PeerId(key), now),
                 Owner::Sa(key) => self.sa_timers(key, now),
             }
@@ -201,7 +212,14 @@ impl Endpoint {
 
     /// The next thing to do; the order is part of the contract.
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.ctx.out.pop()
+        if let Some(piece) = self.pieces.pop_front() {
+            return Some(piece);
+        }
+        let action = self.ctx.out.pop()?;
+        if let Action::Transmit { path, marked, bytes } = action {
+            return Some(self.cut(path, marked, bytes));
+        }
+        Some(action)
     }
 
     /// When to call `handle_timeout` next.
@@ -229,12 +247,38 @@ impl Endpoint {
         self.inbound.len()
     }
 
+    /// Number of messages of which pieces are missing, and the octets kept of them.
+    pub fn incomplete(&self) -> (usize, usize) {
+        self.reassembly.load()
+    }
+
     /// Number of half-open exchanges that others began.
     pub fn half_open(&self) -> usize {
         self.table.half_open()
     }
 
-    fn dispatch(
+    /// A message that its peer takes in pieces and that is longer than a packet becomes pieces.
+    fn cut(&mut self, path: Path, marked: bool, bytes: Vec<u8>) -> Action {
+        let room = fragmentation::room(path, marked, self.ctx.config.fragment_size);
+        let Some(pieces) = fragmentation::cut(&bytes, room).filter(|_| self.takes_pieces(&bytes))
+        else {
+            return Action::Transmit { path, marked, bytes };
+        };
+        self.ctx.stats.messages_cut += 1;
+        let transmit = |bytes| Action::Transmit { path, marked, bytes };
+        self.pieces.extend(pieces.into_iter().map(transmit));
+        self.pieces.pop_front().unwrap_or(Action::Transmit { path, marked, bytes })
+    }
+
+    /// Whether the peer of the SA that a message belongs to announced fragmentation.
+    fn takes_pieces(&self, bytes: &[u8]) -> bool {
+        let cookies = Message::read(bytes).map(|message| message.header.cookies);
+        let sa = cookies.ok().and_then(|cookies| self.sas.get(self.table.find(&cookies)?));
+        sa.is_some_and(|sa| sa.vendors.fragmentation)
+    }
+
+    /// A datagram: a message, or a piece of one.
+    fn receive(
         &mut self,
         path: Path,
         marked: bool,
@@ -242,6 +286,46 @@ impl Endpoint {
         now: Instant,
     ) -> Result<(), Rejected> {
         let message = Message::read(bytes)?;
+        if message.header.first != PayloadType::FRAGMENT {
+            return self.dispatch(path, marked, &message, now);
+        }
+        let Some(whole) = self.take_piece(path, &message, now)? else { return Ok(()) };
+        let whole = Message::read(&whole)?;
+        // A message of another SA, or a piece of a piece, has no business in there.
+        let cookies = message.header.cookies;
+        if whole.header.first == PayloadType::FRAGMENT || whole.header.cookies != cookies {
+            return Err(Rejected::UnknownCookies);
+        }
+        self.dispatch(path, marked, &whole, now)
+    }
+
+    /// Keeps a piece for cookies that we gave out; gives the message when it is complete.
+    fn take_piece(
+        &mut self,
+        path: Path,
+        message: &Message<'_>,
+        now: Instant,
+    ) -> Result<Option<Vec<u8>>, Rejected> {
+        let piece = Fragment::read(message)?;
+        let key = self.table.find(&message.header.cookies).ok_or(Rejected::UnknownCookies)?;
+        let whole = self.reassembly.add(path.remote, message, &piece, now)?;
+        self.touch(Owner::Fragments);
+        self.ctx.stats.fragments_received += 1;
+        // The data is paid for when the message is looked at, what is around it here.
+        if let Some(sa) = self.sas.get_mut(key) {
+            sa.budget.earn(message.bytes.len() - piece.data.len());
+        }
+        Ok(whole)
+    }
+
+    /// A whole message.
+    fn dispatch(
+        &mut self,
+        path: Path,
+        marked: bool,
+        message: &Message<'_>,
+        now: Instant,
+    ) -> Result<(), Rejected> {
         let Header { cookies, exchange, message_id, .. } = message.header;
         let known = matches!(
             exchange,
@@ -259,19 +343,19 @@ impl Endpoint {
             return Err(Rejected::MessageId);
         }
         if main_mode && cookies.is_initial() {
-            return self.main_mode_first(path, marked, &message, now);
+            return self.main_mode_first(path, marked, message, now);
         }
         if aggressive && cookies.is_initial() {
-            return self.aggressive_first(path, marked, &message, now);
+            return self.aggressive_first(path, marked, message, now);
         }
         // Nothing is ever said to cookies that name no SA.
         let key = self.table.find(&cookies).ok_or(Rejected::UnknownCookies)?;
         self.touch(Owner::Sa(key));
         match exchange {
-            ExchangeType::IDENTITY_PROTECTION => self.main_mode(key, (path, marked), &message, now),
-            ExchangeType::AGGRESSIVE => self.aggressive_mode(key, (path, marked), &message, now),
-            ExchangeType::QUICK_MODE => self.quick_mode(key, (path, marked), &message, now),
-            _ => self.informational(key, (path, marked), &message, now),
+            ExchangeType::IDENTITY_PROTECTION => self.main_mode(key, (path, marked), message, now),
+            ExchangeType::AGGRESSIVE => self.aggressive_mode(key, (path, marked), message, now),
+            ExchangeType::QUICK_MODE => self.quick_mode(key, (path, marked), message, now),
+            _ => self.informational(key, (path, marked), message, now),
         }
     }
 
@@ -393,6 +477,7 @@ impl Endpoint {
     pub(crate) fn settle(&mut self) {
         while let Some(owner) = self.touched.pop() {
             let next = match owner {
+                Owner::Fragments => self.reassembly.deadline(),
                 Owner::Peer(key) => {
                     self.peers.get(key).and_then(|peer| peer.timers.next().map(|(at, _)| at))
                 }

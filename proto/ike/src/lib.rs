@@ -7,8 +7,8 @@
 //! IKE SA.
 //!
 //! What is here: main mode and aggressive mode with pre-shared keys, quick mode in transport mode with
-//! or without perfect forward secrecy, informational exchanges. What is not: certificates, XAUTH,
-//! fragmentation; their messages are counted and dropped.
+//! or without perfect forward secrecy, informational exchanges, fragmentation both ways. What is not:
+//! certificates, XAUTH; their messages are counted and dropped.
 //!
 //! `docs/protocol/ike.md` says which RFC section lives in which file, and which deviation is accepted
 //! for which client.
@@ -26,6 +26,7 @@ mod context;
 mod dpd;
 mod endpoint;
 mod error;
+mod fragmentation;
 mod habits;
 pub mod iana;
 mod identity;
@@ -70,8 +71,13 @@ pub mod bounds {
         ANNOUNCED_GRACE, CHILD_LIFETIME_MAX, CHILDREN_MAX, DELETED_GRACE, REPLACED_GRACE,
         REPLACED_GRACE_INITIATOR,
     };
+    pub use crate::codec::fragment::FRAGMENTS_MAX;
     pub use crate::config::PSK_CANDIDATES_MAX;
     pub use crate::dpd::{DPD_RETRY, DPD_TRIES_MAX};
+    pub use crate::fragmentation::{
+        FRAGMENT_OCTETS_MAX, FRAGMENT_OCTETS_PER_SOURCE_MAX, FRAGMENT_SIZE_MIN, PARTIALS_MAX,
+        PARTIALS_PER_SA_MAX, PARTIALS_PER_SOURCE_MAX, REASSEMBLY_LIFETIME,
+    };
     pub use crate::lifecycle::REKEY_RETRY;
     pub use crate::main_mode::authentication::MM5_TRIES_MAX;
     pub use crate::main_mode::initiator::HINT_GRACE;

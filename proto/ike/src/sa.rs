@@ -12,6 +12,7 @@ use crate::aggressive_mode;
 use crate::codec::Cookies;
 use crate::context::{Context, Digest};
 use crate::error::Rejected;
+use crate::fragmentation;
 use crate::keys::IkeKeys;
 use crate::main_mode::authentication::AwaitMm5;
 use crate::main_mode::{initiator, responder};
@@ -212,7 +213,7 @@ impl IkeSa {
     /// never sends more than it received.
     pub(crate) fn send(&mut self, ctx: &mut Context, bytes: Vec<u8>) -> Result<(), Rejected> {
         let sent = Sent { path: self.path, marked: self.marked, bytes };
-        let len = sent.bytes.len();
+        let len = self.wire_len(ctx, &sent);
         let limited = self.role == Role::Responder && self.established().is_none();
         self.window.tries = 0;
         self.window.sent = Some(sent.clone());
@@ -227,11 +228,21 @@ impl IkeSa {
     pub(crate) fn resend(&mut self, ctx: &mut Context) -> bool {
         let limited = self.role == Role::Responder && self.established().is_none();
         let Some(sent) = self.window.sent.clone() else { return false };
-        if limited && !self.budget.spend(sent.bytes.len()) {
+        let len = self.wire_len(ctx, &sent);
+        if limited && !self.budget.spend(len) {
             return false;
         }
         ctx.transmit(sent.path, sent.marked, sent.bytes);
         true
+    }
+
+    /// What a message costs once it is cut for a peer that takes pieces.
+    fn wire_len(&self, ctx: &Context, sent: &Sent) -> usize {
+        if !self.vendors.fragmentation {
+            return sent.bytes.len();
+        }
+        let room = fragmentation::room(sent.path, sent.marked, ctx.config.fragment_size);
+        fragmentation::cut_len(sent.bytes.len(), room)
     }
 }
 

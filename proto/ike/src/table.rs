@@ -185,7 +185,7 @@ impl Table {
 }
 
 /// What counts as one source: an IPv4 address, or an IPv6 /64.
-fn source(address: IpAddr) -> IpAddr {
+pub(crate) fn source(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) >> 64 << 64).into(),

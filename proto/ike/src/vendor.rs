@@ -126,6 +126,9 @@ pub struct Vendors {
     pub fragmentation: bool,
     /// Openswan or Libreswan.
     pub libreswan: bool,
+    /// It said so with a word of capabilities behind the id, as racoon does and racoon wants.
+    #[serde(skip)]
+    fragmentation_capability: bool,
     /// Windows, with the number behind its id: 3 XP, 5 Vista, 7 Windows 7, 9 Windows 8 and later.
     pub microsoft: Option<u32>,
     /// Windows says that it has no SA with us (its way to say INITIAL-CONTACT).
@@ -149,7 +152,10 @@ impl Vendors {
         match id {
             VendorId::AppleNatT => self.apple = true,
             VendorId::Dpd => self.dpd = true,
-            VendorId::Fragmentation => self.fragmentation = true,
+            VendorId::Fragmentation => {
+                self.fragmentation = true;
+                self.fragmentation_capability = body.len() >= FRAGMENTATION_WITH_CAPABILITY.len();
+            }
             VendorId::MicrosoftInitialContact => self.microsoft_initial_contact = true,
             VendorId::MicrosoftNt5 => {
                 let version = body.get(16..20).and_then(|v| <[u8; 4]>::try_from(v).ok());
@@ -166,6 +172,15 @@ impl Vendors {
             VendorId::Xauth => self.xauth = true,
             VendorId::IkeCga | VendorId::NegotiationDiscovery | VendorId::Unity => {}
         }
+    }
+
+    /// The id that announces fragmentation to a peer that announced it, in the form that the peer knows:
+    /// Windows has no capabilities behind it, racoon looks at nothing else.
+    pub(crate) fn fragmentation_reply(&self) -> Option<&'static [u8]> {
+        let with = self.fragmentation_capability;
+        let form =
+            if with { FRAGMENTATION_WITH_CAPABILITY } else { VendorId::Fragmentation.bytes() };
+        self.fragmentation.then_some(form)
     }
 
     fn note_nat_t(&mut self, dialect: NatT) {
@@ -267,6 +282,12 @@ impl NatT {
 /// Length of the id of Openswan and Libreswan.
 const OPENSWAN_LEN: usize = 12;
 
+/// The vendor id of fragmentation followed by the capabilities "main mode" and "aggressive mode".
+pub(crate) const FRAGMENTATION_WITH_CAPABILITY: &[u8] = &[
+    0x40, 0x48, 0xb7, 0xd5, 0x6e, 0xbc, 0xe8, 0x85, 0x25, 0xe7, 0xde, 0x7f, 0x00, 0xd6, 0xc2, 0xd3,
+    0x80, 0x00, 0x00, 0x00,
+];
+
 const fn nibble(digit: u8) -> u8 {
     match digit {
         b'0'..=b'9' => digit - b'0',
@@ -325,6 +346,23 @@ mod tests {
         assert_eq!(vendors.microsoft, Some(9));
         assert_eq!(vendors.nat_t, Some(NatT::Rfc3947));
         assert!(vendors.fragmentation && !vendors.dpd);
+    }
+
+    #[test]
+    fn fragmentation_is_announced_back_in_the_form_it_was_announced() {
+        let announce = |body: &[u8]| {
+            let mut vendors = Vendors::default();
+            vendors.note(body);
+            vendors.fragmentation_reply()
+        };
+        let bare = VendorId::Fragmentation.bytes();
+        assert_eq!(announce(bare), Some(bare));
+        for capability in [[0x80, 0, 0, 0], [0xc0, 0, 0, 0]] {
+            let body = [bare, &capability].concat();
+            assert_eq!(announce(&body), Some(FRAGMENTATION_WITH_CAPABILITY));
+            assert!(FRAGMENTATION_WITH_CAPABILITY.starts_with(bare));
+        }
+        assert_eq!(announce(VendorId::Dpd.bytes()), None);
     }
 
     #[test]

@@ -278,6 +278,13 @@ pub(crate) const IPSEC: SectionKeys = SectionKeys {
             example: "false",
             about: "Serves IKE aggressive mode with the pre-shared key of the tenant, whatever name a client gives; with several tenants use `[[tenant.group]]`, which needs no switch. In aggressive mode anybody can get a hash made with the key and try keys against it in peace: only long random keys withstand that.",
         },
+        Key {
+            name: "fragment_size",
+            kind: "bytes",
+            default: "`1280`",
+            example: "1280",
+            about: "Longest IP packet with an IKE message, 576 to 9000; longer messages are cut for clients that understand pieces.",
+        },
     ],
     reserved: &[],
 };

@@ -69,6 +69,7 @@ pub(crate) fn ipsec(
         dpd_interval: Duration::from_secs(30),
         force_encap: false,
         aggressive: false,
+        fragment_size: 1280,
     };
     let mut psk = None;
     if let Some(mut section) = section {
@@ -89,6 +90,8 @@ pub(crate) fn ipsec(
         set(&mut ipsec.dpd_interval, section.take("dpd_interval", report, interval()));
         set(&mut ipsec.aggressive, section.take("aggressive", report, value::boolean));
         set(&mut ipsec.force_encap, section.take("force_encap", report, value::boolean));
+        let sizes = isthmus_ike::bounds::FRAGMENT_SIZE_MIN..=9000;
+        set(&mut ipsec.fragment_size, section.take("fragment_size", report, value::number(sizes)));
         section.finish(report);
     }
     if ipsec.ike.is_empty() {

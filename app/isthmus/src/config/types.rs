@@ -77,6 +77,8 @@ pub struct Ipsec {
     pub force_encap: bool,
     /// Aggressive mode with keys that are not for a group.
     pub aggressive: bool,
+    /// Longest IP packet with an IKE message.
+    pub fragment_size: u16,
 }
 
 /// `[l2tp]`.

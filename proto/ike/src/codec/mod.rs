@@ -4,10 +4,12 @@
 
 pub mod body;
 pub mod chain;
+pub mod fragment;
 pub mod header;
 pub mod sa;
 
 pub use body::{Delete, IdBody, NatOa, Notification};
 pub use chain::{Chain, Out, Payload};
+pub use fragment::Fragment;
 pub use header::{Cookies, Flags, Header, Message};
 pub use sa::{Attribute, AttributeValue, Proposal, SaBody, Transform};

@@ -492,7 +492,8 @@ pub(crate) fn vendors(habits: &Phase1Habits, rekey: bool) -> Vec<Vec<u8>> {
         return vendors.iter().filter(sent).cloned().collect();
     }
     let dialects = NatT::ALL.into_iter().map(NatT::vendor_id);
-    dialects.chain([VendorId::Dpd]).map(|id| id.bytes().to_vec()).collect()
+    let known = dialects.chain([VendorId::Dpd]).map(VendorId::bytes);
+    known.chain([crate::vendor::FRAGMENTATION_WITH_CAPABILITY]).map(<[u8]>::to_vec).collect()
 }
 
 fn message5(

@@ -173,6 +173,9 @@ impl Endpoint {
         if vendors.dpd {
             reply.push(PayloadType::VENDOR_ID, VendorId::Dpd.bytes());
         }
+        if let Some(announced) = vendors.fragmentation_reply() {
+            reply.push(PayloadType::VENDOR_ID, announced);
+        }
         let bytes = plain(cookies, ExchangeType::IDENTITY_PROTECTION, 0, &reply);
         let mut budget = Budget::default();
         budget.earn(message.bytes.len());

@@ -107,7 +107,8 @@ fn message_2_says_nothing_that_windows_did_not_say_first() {
     let message = Message::read(&mm2).unwrap();
     let chain = codec::Chain::read(message.header.first, message.body).unwrap();
     let vids: Vec<&[u8]> = chain.all(PayloadType::VENDOR_ID).collect();
-    assert_eq!(vids, [VendorId::Rfc3947.bytes()], "no DPD");
+    let expected = [VendorId::Rfc3947.bytes(), VendorId::Fragmentation.bytes()];
+    assert_eq!(vids, expected, "no DPD");
     let sa = codec::SaBody::read(chain.required(PayloadType::SA).unwrap()).unwrap();
     let offered = codec::SaBody::read(&fake.profile.sa_body()).unwrap();
     assert_eq!(sa.proposals[0].transforms, offered.proposals[0].transforms[..1]);

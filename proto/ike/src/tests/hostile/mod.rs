@@ -2,6 +2,8 @@
 //!
 //! Everywhere the same is asked: no panic, nothing said that was not paid for, nothing changed.
 
+mod fragments;
+
 use alloc::vec;
 use alloc::vec::Vec;
 

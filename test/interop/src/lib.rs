@@ -12,8 +12,8 @@
 //!
 //! A test reads as: build the lab, start the gateway ([`Gateway`]), boot the peer ([`Peer`]), run the
 //! scenario's steps in it one by one, look at the gateway from outside between them, and finish
-//! with [`Lab::passed`]. Whatever ends a test before that keeps the evidence folder and prints its
-//! path. Nothing here knows the product's code: it sees the binary, the kernel and the wire.
+//! with [`Lab::passed`]; a [`Visit`] does what most scenarios have in common. Whatever ends a test
+//! before that keeps the evidence folder and prints its path. Nothing here knows the product's code: it sees the binary, the kernel and the wire.
 
 mod answer;
 mod capture;
@@ -31,6 +31,7 @@ mod peer;
 mod ping;
 mod scenario;
 mod snapshot;
+mod visit;
 mod vm;
 
 pub use crate::answer::Answer;
@@ -51,4 +52,5 @@ pub use crate::peer::{LOST_PER_REKEY_MAX, Peer};
 pub use crate::ping::PingRun;
 pub use crate::scenario::Scenario;
 pub use crate::snapshot::KernelState;
+pub use crate::visit::Visit;
 pub use crate::vm::{Nic, Vm, VmSpec, fact};

@@ -67,7 +67,7 @@ start_xl2tpd() {
 
 # The SPIs of the established IKE SA.
 ike_spis() {
-    ipsec statusall gw | sed -n 's/.*IKEv1 SPIs: \([0-9a-f]*\)_i\*\{0,1\} \([0-9a-f]*\)_r.*pre-shared.*/\1 \2/p'
+    ipsec statusall gw | sed -nE 's/.*IKEv1 SPIs: ([0-9a-f]*)_i\*? ([0-9a-f]*)_r.*(pre-shared|public) key.*/\1 \2/p'
 }
 
 # The SPIs of the CHILD SA in use.

@@ -17,7 +17,7 @@ cache=${ISTHMUS_LAB:-/var/cache/isthmus-lab}
 
 # What the tests and this script run on the host.
 host_packages=(
-    busybox-static cpio curl debootstrap e2fsprogs iproute2 iputils-ping kmod nftables procps
+    busybox-static cpio curl debootstrap e2fsprogs iproute2 iputils-ping kmod nftables openssl procps
     python3 qemu-system-x86 tcpdump util-linux xz-utils
 )
 # What the guest is made of.

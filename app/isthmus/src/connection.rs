@@ -225,6 +225,7 @@ fn driver_settings(settings: &ClientSettings, local: IpAddr) -> DriverSettings {
         machine: Config {
             ike_path: path(settings.source_ports.0, ike_port),
             nat_t_path: path(settings.source_ports.1, nat_t_port),
+            plain: None,
             psk: settings.psk.clone(),
             group: settings.group.clone().map(String::into_bytes),
             ike: Arc::new(ike),
@@ -241,6 +242,7 @@ fn driver_settings(settings: &ClientSettings, local: IpAddr) -> DriverSettings {
             addresses: vec![local],
             ike: settings.source_ports.0,
             nat_t: settings.source_ports.1,
+            l2tp: Vec::new(),
             esp: true,
             options: SocketOptions::default(),
         },

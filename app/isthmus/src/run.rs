@@ -120,6 +120,7 @@ fn settings(config: &Config) -> GatewaySettings {
             addresses,
             ike: gateway.ike_port,
             nat_t: gateway.nat_t_port,
+            l2tp: Vec::new(),
             esp: true,
             options: SocketOptions::default(),
         },
@@ -172,6 +173,7 @@ fn machine_config(config: &Config) -> machine::Config {
             ..isthmus_ppp::Echo::default()
         }),
         tenants: tenants.map(|((index, t), psks)| machine_tenant(index, t, psks)).collect(),
+        lacs: Vec::new(),
     }
 }
 

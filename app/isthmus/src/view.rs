@@ -85,7 +85,7 @@ fn session(snapshot: &Snapshot, info: &SessionInfo) -> Session {
         up: info.up,
         age_seconds: snapshot.uptime.as_secs().saturating_sub(info.since.as_secs()),
         from: info.from,
-        encapsulated: info.encap == Encap::Udp,
+        encapsulated: info.encap == Some(Encap::Udp),
         suite: info.suite.map(str::to_owned),
         identity: info.identity.clone(),
         host: info.host.clone(),

@@ -15,6 +15,9 @@ pub struct Config {
     pub ike_path: Path,
     /// Our and the server's address, NAT-T ports (4500).
     pub nat_t_path: Path,
+    /// L2TP without IPsec between these addresses and ports, which a server takes only from a LAC that
+    /// it trusts. IKE stays silent then.
+    pub plain: Option<Path>,
     /// The pre-shared key.
     pub psk: SecretBytes,
     /// Name of the group that the key is for: aggressive mode instead of main mode.

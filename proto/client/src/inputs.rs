@@ -11,9 +11,10 @@ use isthmus_crypto::{EspKeys, EspSuite};
 use isthmus_esp::{self as esp, SaParams};
 use isthmus_ike::{self as ike, PeerId};
 use isthmus_l2tp::{self as l2tp, SessionUp};
-use isthmus_plane::{self as plane, Command, Report, SessionParams};
+use isthmus_plane::{self as plane, Command, PeerRef, Report, SessionParams};
 use isthmus_ppp as ppp;
 
+use crate::config::Config;
 use crate::event::{Event, Up};
 use crate::inform::Asking;
 use crate::machine::{Action, Client, Linked, SESSION, Secured, State, Timer};
@@ -31,8 +32,12 @@ impl Client {
                 let _refused = self.ike.handle_datagram(path, marked, &bytes, now);
             }
             Report::L2tp { remote_port, bytes, .. } => self.handle_l2tp(remote_port, &bytes, now),
+            Report::PlainL2tp { path, bytes } => {
+                self.handle_l2tp(path.remote.port(), &bytes, now);
+            }
             Report::PathMoved { peer, path, .. } => self.ike.path_moved(PeerId(peer), path),
-            Report::Alive { peer } => self.alive(PeerId(peer), now),
+            Report::Alive { peer } => self.alive(PeerRef::Ipsec(peer), now),
+            Report::LacAlive { lac } => self.alive(PeerRef::Lac(lac), now),
             Report::SaUsed { spi, .. } => self.ike.inbound_used(spi, now),
             Report::SoftLimit { peer, spi } => self.ike.soft_limit(PeerId(peer), spi, now),
             Report::InstallFailed { .. } => {
@@ -43,8 +48,10 @@ impl Client {
         self.drain(now);
     }
 
-    fn alive(&mut self, peer: PeerId, now: Instant) {
-        self.ike.peer_alive(peer, now);
+    fn alive(&mut self, peer: PeerRef, now: Instant) {
+        if let PeerRef::Ipsec(peer) = peer {
+            self.ike.peer_alive(PeerId(peer), now);
+        }
         if let State::Calling(secured) | State::Linked(secured, _) = &mut self.state {
             secured.l2tp.peer_alive(now);
         }
@@ -117,7 +124,7 @@ impl Client {
             ike::Action::InstallOutbound(sa) => self.install_outbound(sa),
             ike::Action::ChildUp(up) => {
                 self.event(Event::Secured { suite: up.suite.name(), encap: up.encap });
-                self.secured(up.peer, now);
+                self.dial(PeerRef::Ipsec(up.peer.0), now);
             }
             ike::Action::RemoveInbound { spi, .. } => self.plane(Command::RemoveInbound { spi }),
             ike::Action::RemoveOutbound { peer, spi } => {
@@ -128,7 +135,7 @@ impl Client {
                 self.event(Event::PathMoved { path });
             }
             ike::Action::PeerDown { peer, reason } => {
-                if self.peer().is_none_or(|ours| ours == peer) {
+                if self.peer().is_none_or(|ours| ours == PeerRef::Ipsec(peer.0)) {
                     self.end(Reason::of_peer(reason), now);
                 }
             }
@@ -154,8 +161,8 @@ impl Client {
         self.plane(Command::InstallOutbound(install));
     }
 
-    /// The first SA pair is up: dial. Later ones are rekeys.
-    fn secured(&mut self, peer: PeerId, now: Instant) {
+    /// The server can be spoken with: dial. SA pairs after the first are rekeys.
+    pub(crate) fn dial(&mut self, peer: PeerRef, now: Instant) {
         if !matches!(self.state, State::Securing) {
             return;
         }
@@ -206,6 +213,7 @@ impl Client {
             }
             other @ (State::Securing | State::Linked(..) | State::Over) => other,
         };
+        self.number();
     }
 
     fn handle_ppp_action(&mut self, action: ppp::Action, now: Instant) {
@@ -227,24 +235,12 @@ impl Client {
         let xid = self.rng.u32();
         let State::Linked(secured, linked) = &mut self.state else { return };
         let params = SessionParams {
-            session: SESSION,
-            peer: secured.peer.0,
-            local_tunnel: linked.call.session.tunnel.0,
-            local_session: linked.call.session.session.0,
-            remote_tunnel: linked.call.remote_tunnel,
-            remote_session: linked.call.remote_session,
-            local_port: self.config.l2tp_port,
-            remote_port: linked.call.to_port,
-            sequence: linked.call.send_sequence.then_some(0),
-            tun: self.config.tun,
             // Whatever lies behind the server may answer.
             sources: vec![ipnet::Ipv4Net::default().into()],
             destinations: self.config.destinations.clone(),
             mtu,
-            acfc: false,
-            pfc: false,
             gateway_v4: Some(network.local),
-            dhcp: true,
+            ..session_params(&self.config, secured.peer, &linked.call)
         };
         let up = Up {
             address: network.local,
@@ -264,12 +260,31 @@ impl Client {
             linked.asking = None;
         }
         self.timers.clear(Timer::Inform);
-        self.plane(Command::CloseSession { session: SESSION });
+        match &self.state {
+            State::Linked(_, linked) if linked.call.send_sequence => self.number(),
+            State::Securing | State::Calling(_) | State::Linked(..) | State::Over => {
+                self.plane(Command::CloseSession { session: SESSION });
+            }
+        }
+    }
+
+    /// Has the pipeline count the frames of a session that must be numbered, whether or not packets may
+    /// pass.
+    fn number(&mut self) {
+        let State::Linked(secured, linked) = &self.state else { return };
+        if linked.call.send_sequence {
+            let params = session_params(&self.config, secured.peer, &linked.call);
+            self.plane(Command::OpenSession(params));
+        }
     }
 
     pub(crate) fn send_frame(&mut self, frame: &[u8]) {
         let State::Linked(_, linked) = &self.state else { return };
-        let header = l2tp::data::Header::new(linked.call.remote_tunnel, linked.call.remote_session);
+        let header = l2tp::data::Header {
+            // The pipeline counts.
+            sequence: linked.call.send_sequence.then_some((0, 0)),
+            ..l2tp::data::Header::new(linked.call.remote_tunnel, linked.call.remote_session)
+        };
         let to_port = linked.call.to_port;
         let mut bytes = vec![0; header.len()];
         header.write_into(&mut bytes);
@@ -280,7 +295,10 @@ impl Client {
     fn send_l2tp(&mut self, remote_port: u16, bytes: Vec<u8>) {
         let Some(peer) = self.peer() else { return };
         let local_port = self.config.l2tp_port;
-        self.plane(Command::SendL2tp { peer: peer.0, local_port, remote_port, bytes });
+        self.plane(match peer {
+            PeerRef::Ipsec(peer) => Command::SendL2tp { peer, local_port, remote_port, bytes },
+            PeerRef::Lac(lac) => Command::SendPlain { lac, bytes },
+        });
     }
 
     /// A layer ended by itself or by the server's word: the rest goes too.
@@ -295,6 +313,29 @@ impl Client {
 
     pub(crate) fn plane(&mut self, command: Command) {
         self.outbox.push(Action::Plane(command));
+    }
+}
+
+/// A session that no packet passes yet.
+fn session_params(config: &Config, peer: PeerRef, call: &SessionUp) -> SessionParams {
+    SessionParams {
+        session: SESSION,
+        peer,
+        local_tunnel: call.session.tunnel.0,
+        local_session: call.session.session.0,
+        remote_tunnel: call.remote_tunnel,
+        remote_session: call.remote_session,
+        local_port: config.l2tp_port,
+        remote_port: call.to_port,
+        sequence: call.send_sequence.then_some(0),
+        tun: config.tun,
+        sources: Vec::new(),
+        destinations: Vec::new(),
+        mtu: config.mru,
+        acfc: false,
+        pfc: false,
+        gateway_v4: None,
+        dhcp: true,
     }
 }
 

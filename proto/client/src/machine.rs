@@ -4,11 +4,11 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 
-use isthmus_core::{Deadline, Instant, Key, Outbox, Rng, Seed, Timers};
+use isthmus_core::{Deadline, Instant, Key, Outbox, Path, Rng, Seed, Timers};
 use isthmus_crypto::{CryptoError, Job, JobOutput, Provider};
 use isthmus_ike::{self as ike, JobId, PeerId};
 use isthmus_l2tp::{self as l2tp, SessionUp};
-use isthmus_plane::Command;
+use isthmus_plane::{Command, LacKey, PeerRef};
 use isthmus_ppp as ppp;
 
 use crate::config::Config;
@@ -59,9 +59,9 @@ pub(crate) enum State {
     Over,
 }
 
-/// IPsec is up.
+/// The server can be spoken with: IPsec is up, or is not wanted.
 pub(crate) struct Secured {
-    pub(crate) peer: PeerId,
+    pub(crate) peer: PeerRef,
     pub(crate) l2tp: l2tp::Endpoint,
 }
 
@@ -103,14 +103,8 @@ impl Client {
         let mut rng = Rng::new(seed);
         let mut ike =
             ike::Endpoint::new(Arc::clone(&config.ike), Arc::clone(&provider), rng.seed(), now);
-        let mut connect =
-            ike::Connect::l2tp(config.ike_path, config.nat_t_path, config.psk.clone());
-        connect.local_port = config.l2tp_port;
-        if let Some(group) = &config.group {
-            connect.aggressive = true;
-            connect.local_id = Some(ike::Identity::key_id(group));
-        }
-        let refused = ike.connect(connect, now).err();
+        let plain = config.plain;
+        let refused = if plain.is_some() { None } else { connect(&mut ike, &config, now) };
         let mut timers = Timers::new();
         timers.set(Timer::Setup, now + SETUP_MAX);
         let mut client = Self {
@@ -128,8 +122,19 @@ impl Client {
             client.reason = Some(Reason::plain(refused.to_string()));
             client.over(Stage::Ipsec, now);
         }
+        if let Some(path) = plain {
+            client.speak_plainly(path, now);
+        }
         client.drain(now);
         client
+    }
+
+    /// Dials without IPsec; only the server is listened to.
+    fn speak_plainly(&mut self, path: Path, now: Instant) {
+        let lac = LacKey(SESSION);
+        self.plane(Command::TrustLacs { sources: alloc::vec![path.remote.ip().into()] });
+        self.plane(Command::OpenLac { lac, path });
+        self.dial(PeerRef::Lac(lac), now);
     }
 
     /// Feeds the result of an [`Action::Offload`].
@@ -168,16 +173,16 @@ impl Client {
 
     /// Replaces the IPsec SA pair, as the client does by itself before its lifetime ends.
     pub fn rekey_child(&mut self, now: Instant) {
-        if let Some(peer) = self.peer() {
-            self.ike.rekey_child(peer, now);
+        if let Some(PeerRef::Ipsec(peer)) = self.peer() {
+            self.ike.rekey_child(PeerId(peer), now);
             self.drain(now);
         }
     }
 
     /// Replaces the IKE SA, as the client does by itself before its lifetime ends.
     pub fn rekey_ike(&mut self, now: Instant) {
-        if let Some(peer) = self.peer() {
-            self.ike.rekey_ike(peer, now);
+        if let Some(PeerRef::Ipsec(peer)) = self.peer() {
+            self.ike.rekey_ike(PeerId(peer), now);
             self.drain(now);
         }
     }
@@ -217,7 +222,7 @@ impl Client {
         }
     }
 
-    pub(crate) fn peer(&self) -> Option<PeerId> {
+    pub(crate) fn peer(&self) -> Option<PeerRef> {
         match &self.state {
             State::Calling(secured) | State::Linked(secured, _) => Some(secured.peer),
             State::Securing | State::Over => None,
@@ -238,8 +243,8 @@ impl Client {
             secured.l2tp.close(l2tp::CloseReason::Shutdown, now);
         }
         self.drain(now);
-        if let Some(peer) = self.peer() {
-            self.ike.close_peer(peer, now);
+        if let Some(PeerRef::Ipsec(peer)) = self.peer() {
+            self.ike.close_peer(PeerId(peer), now);
             self.drain(now);
         }
         self.over(stage, now);
@@ -251,7 +256,10 @@ impl Client {
             return;
         }
         if let Some(peer) = self.peer() {
-            self.outbox.push(Action::Plane(Command::RemovePeer { peer: peer.0 }));
+            self.plane(match peer {
+                PeerRef::Ipsec(peer) => Command::RemovePeer { peer },
+                PeerRef::Lac(lac) => Command::CloseLac { lac },
+            });
         }
         self.state = State::Over;
         self.timers.clear_all();
@@ -261,4 +269,15 @@ impl Client {
         let down = Down { stage, requested: self.stopping, reason: reason.text, remedy };
         self.outbox.push(Action::Event(Event::Down(down)));
     }
+}
+
+/// Starts main mode, or aggressive mode for a group; tells why it cannot.
+fn connect(ike: &mut ike::Endpoint, config: &Config, now: Instant) -> Option<ike::Rejected> {
+    let mut connect = ike::Connect::l2tp(config.ike_path, config.nat_t_path, config.psk.clone());
+    connect.local_port = config.l2tp_port;
+    if let Some(group) = &config.group {
+        connect.aggressive = true;
+        connect.local_id = Some(ike::Identity::key_id(group));
+    }
+    ike.connect(connect, now).err()
 }

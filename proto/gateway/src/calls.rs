@@ -10,13 +10,12 @@ use core::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 use isthmus_core::{Instant, Key};
-use isthmus_ike::PeerId;
 use isthmus_l2tp::{self as l2tp, SessionId, SessionRef, SessionUp, TunnelId};
-use isthmus_plane::{Command, SessionCounters, SessionParams};
+use isthmus_plane::{Command, PeerRef, SessionCounters, SessionParams};
 use isthmus_ppp as ppp;
 
 use crate::cause::Cause;
-use crate::config::Config;
+use crate::config::{Config, Tenant};
 use crate::diagnosis::End;
 use crate::event::Event;
 use crate::failure::{Failure, Milestone, Stage, printable};
@@ -37,7 +36,7 @@ impl Gateway {
     /// published session.
     pub(crate) fn handle_l2tp(
         &mut self,
-        peer: PeerId,
+        peer: PeerRef,
         remote_port: u16,
         bytes: &[u8],
         now: Instant,
@@ -60,7 +59,7 @@ impl Gateway {
         self.drain_peer(peer, now);
     }
 
-    fn handle_frame(&mut self, peer: PeerId, bytes: &[u8], now: Instant) {
+    fn handle_frame(&mut self, peer: PeerRef, bytes: &[u8], now: Instant) {
         let Ok((header, payload)) = l2tp::data::Header::read(bytes) else {
             self.stats.l2tp.count("bad_data_header");
             return;
@@ -82,7 +81,7 @@ impl Gateway {
     }
 
     /// Carries out everything the peer's L2TP endpoint and links want done, until all are quiet.
-    pub(crate) fn drain_peer(&mut self, peer: PeerId, now: Instant) {
+    pub(crate) fn drain_peer(&mut self, peer: PeerRef, now: Instant) {
         loop {
             let Some(state) = self.peers.get_mut(&peer) else { return };
             if let Some(action) = state.l2tp.poll_action() {
@@ -101,15 +100,13 @@ impl Gateway {
         self.watch_idle(peer, now);
     }
 
-    fn handle_l2tp_action(&mut self, peer: PeerId, action: l2tp::Action, now: Instant) {
+    fn handle_l2tp_action(&mut self, peer: PeerRef, action: l2tp::Action, now: Instant) {
         match action {
-            l2tp::Action::Transmit { to_port, bytes } => self.plane(Command::SendL2tp {
-                peer: peer.0,
-                local_port: L2TP_PORT,
-                remote_port: to_port,
-                bytes,
-            }),
-            l2tp::Action::TunnelUp(up) => self.tunnel_up(peer, &up, now),
+            l2tp::Action::Transmit { to_port, bytes } => self.send_l2tp(peer, to_port, bytes),
+            l2tp::Action::TunnelUp(up) => {
+                self.tunnel_up(peer, &up, now);
+                self.lac_tunnel_up(peer, &up);
+            }
             l2tp::Action::PortMoved { tunnel, to_port } => self.port_moved(peer, tunnel, to_port),
             l2tp::Action::Refused(refused) => self.call_refused(peer, &refused, now),
             l2tp::Action::SessionUp(call) => self.call_up(peer, call, now),
@@ -117,13 +114,14 @@ impl Gateway {
                 self.call_down(peer, session, &End::Call(&reason.to_string()), now);
             }
             l2tp::Action::TunnelDown { reason, .. } => {
+                self.lac_tunnel_down(peer, &reason);
                 self.tunnel_down(peer, &reason, now);
             }
         }
     }
 
     /// The L2TP vendor name says more about a client than most vendor ids.
-    fn tunnel_up(&mut self, peer: PeerId, up: &l2tp::TunnelUp, now: Instant) {
+    fn tunnel_up(&mut self, peer: PeerRef, up: &l2tp::TunnelUp, now: Instant) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         state.attempt.reach(Milestone::TunnelUp, now);
         let kind = &mut state.attempt.client.kind;
@@ -136,7 +134,7 @@ impl Gateway {
     }
 
     /// A tunnel that ends before any call came up is a failed attempt.
-    fn tunnel_down(&mut self, peer: PeerId, reason: &l2tp::DownReason, now: Instant) {
+    fn tunnel_down(&mut self, peer: PeerRef, reason: &l2tp::DownReason, now: Instant) {
         let cause = match reason {
             l2tp::DownReason::NotEstablished | l2tp::DownReason::PeerSilent => Cause::PeerSilent,
             l2tp::DownReason::PeerError(_) => Cause::PeerMisbehaved,
@@ -155,7 +153,7 @@ impl Gateway {
         self.l2tp_failed(peer, cause, reason.to_string(), now);
     }
 
-    fn l2tp_failed(&mut self, peer: PeerId, cause: Cause, detail: String, now: Instant) {
+    fn l2tp_failed(&mut self, peer: PeerRef, cause: Cause, detail: String, now: Instant) {
         let Some(mut state) = self.peers.remove(&peer) else { return };
         let mut failure = Failure::new(now, state.path.remote, Stage::L2tp, cause);
         failure.detail = detail;
@@ -163,7 +161,7 @@ impl Gateway {
         self.peers.insert(peer, state);
     }
 
-    fn call_up(&mut self, peer: PeerId, call: Box<SessionUp>, now: Instant) {
+    fn call_up(&mut self, peer: PeerRef, call: Box<SessionUp>, now: Instant) {
         let at = call.session;
         let Ok(key) = self.sessions.insert((peer, at)) else {
             self.stats.l2tp.count("sessions_full");
@@ -195,11 +193,23 @@ impl Gateway {
         state.had_session = true;
         state.attempt.reach(Milestone::CallUp, now);
         state.sessions.insert(at, session);
+        self.number(peer, at);
+    }
+
+    /// Has the pipeline count the frames of a session that must be numbered, from the first one on and
+    /// whether or not packets may pass.
+    fn number(&mut self, peer: PeerRef, at: SessionRef) {
+        let Some(state) = self.peers.get(&peer) else { return };
+        let tenant = self.config.tenants.get(state.tenant);
+        let Some(session) = state.sessions.get(&at) else { return };
+        let (true, Some(tenant)) = (session.call.send_sequence, tenant) else { return };
+        let params = session_params(peer, at, session, tenant, self.config.mru);
+        self.plane(Command::OpenSession(params));
     }
 
     fn handle_ppp_action(
         &mut self,
-        peer: PeerId,
+        peer: PeerRef,
         at: SessionRef,
         action: ppp::Action,
         now: Instant,
@@ -223,22 +233,35 @@ impl Gateway {
         }
     }
 
-    pub(crate) fn send_frame(&mut self, peer: PeerId, at: SessionRef, frame: &[u8]) {
+    pub(crate) fn send_frame(&mut self, peer: PeerRef, at: SessionRef, frame: &[u8]) {
         let Some(session) = self.peers.get_mut(&peer).and_then(|p| p.sessions.get_mut(&at)) else {
             return;
         };
-        let header =
-            l2tp::data::Header::new(session.call.remote_tunnel, session.call.remote_session);
+        let header = l2tp::data::Header {
+            // The pipeline counts.
+            sequence: session.call.send_sequence.then_some((0, 0)),
+            ..l2tp::data::Header::new(session.call.remote_tunnel, session.call.remote_session)
+        };
         let mut bytes = vec![0; header.len()];
         header.write_into(&mut bytes);
         bytes.extend_from_slice(frame);
         let remote_port = session.call.to_port;
-        self.plane(Command::SendL2tp { peer: peer.0, local_port: L2TP_PORT, remote_port, bytes });
+        self.send_l2tp(peer, remote_port, bytes);
+    }
+
+    /// Sends an L2TP packet the way its peer is spoken with.
+    fn send_l2tp(&mut self, peer: PeerRef, remote_port: u16, bytes: Vec<u8>) {
+        self.plane(match peer {
+            PeerRef::Ipsec(peer) => {
+                Command::SendL2tp { peer, local_port: L2TP_PORT, remote_port, bytes }
+            }
+            PeerRef::Lac(lac) => Command::SendPlain { lac, bytes },
+        });
     }
 
     fn authenticate(
         &mut self,
-        peer: PeerId,
+        peer: PeerRef,
         at: SessionRef,
         request: &ppp::AuthRequest,
         now: Instant,
@@ -287,7 +310,7 @@ impl Gateway {
 
     fn login_refused(
         &mut self,
-        peer: PeerId,
+        peer: PeerRef,
         at: SessionRef,
         cause: Cause,
         request: &ppp::AuthRequest,
@@ -327,11 +350,11 @@ impl Gateway {
         }
     }
 
-    fn session_mut(&mut self, peer: PeerId, at: SessionRef) -> Option<&mut Session> {
+    fn session_mut(&mut self, peer: PeerRef, at: SessionRef) -> Option<&mut Session> {
         self.peers.get_mut(&peer)?.sessions.get_mut(&at)
     }
 
-    pub(crate) fn network_up(&mut self, peer: PeerId, at: SessionRef, network: ppp::NetworkUp) {
+    pub(crate) fn network_up(&mut self, peer: PeerRef, at: SessionRef, network: ppp::NetworkUp) {
         self.publish(peer, at, &network);
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let tenant = self.config.tenants.get(state.tenant);
@@ -348,7 +371,7 @@ impl Gateway {
         self.session_down(key, before, "logged in again");
         self.stats.sessions_up_total += 1;
         let (user, address) = now_up;
-        self.event(Event::SessionUp { session: key, peer: peer.0, user, tenant, address });
+        self.event(Event::SessionUp { session: key, peer, user, tenant, address });
     }
 
     /// Says that whoever was announced is no longer connected.
@@ -360,46 +383,36 @@ impl Gateway {
     }
 
     /// Lets packets of a session flow, or changes how they do.
-    fn publish(&mut self, peer: PeerId, at: SessionRef, network: &ppp::NetworkUp) {
+    fn publish(&mut self, peer: PeerRef, at: SessionRef, network: &ppp::NetworkUp) {
         let Some(state) = self.peers.get(&peer) else { return };
         let tenant = self.config.tenants.get(state.tenant);
         let Some(session) = state.sessions.get(&at) else { return };
         let (Some(lease), Some(tenant)) = (&session.lease, tenant) else { return };
+        let mtu = network.peer_mru.min(self.config.mru);
         let prefixes = prefixes(lease);
         let params = SessionParams {
-            session: session.key,
-            peer: peer.0,
-            local_tunnel: at.tunnel.0,
-            local_session: at.session.0,
-            remote_tunnel: session.call.remote_tunnel,
-            remote_session: session.call.remote_session,
-            local_port: L2TP_PORT,
-            remote_port: session.call.to_port,
-            sequence: session.call.send_sequence.then_some(0),
-            tun: tenant.tun,
             sources: prefixes.clone(),
             destinations: prefixes,
-            mtu: network.peer_mru.min(self.config.mru),
-            // Plain framing: two bytes saved are not worth a client that gets it wrong.
-            acfc: false,
-            pfc: false,
-            gateway_v4: Some(tenant.gateway_address),
-            dhcp: true,
+            ..session_params(peer, at, session, tenant, mtu)
         };
         self.plane(Command::OpenSession(params));
     }
 
     /// The client negotiates anew: no packet passes until the network is up again.
-    fn network_down(&mut self, peer: PeerId, at: SessionRef) {
+    fn network_down(&mut self, peer: PeerRef, at: SessionRef) {
         let session = self.peers.get_mut(&peer).and_then(|p| p.sessions.get_mut(&at));
         let Some(session) = session else { return };
         session.network = None;
-        let session = session.key;
-        self.plane(Command::CloseSession { session });
+        let (session, numbered) = (session.key, session.call.send_sequence);
+        if numbered {
+            self.number(peer, at);
+        } else {
+            self.plane(Command::CloseSession { session });
+        }
     }
 
     /// The peer's L2TP moved to another UDP port: packets of its sessions follow.
-    fn port_moved(&mut self, peer: PeerId, tunnel: TunnelId, to_port: u16) {
+    fn port_moved(&mut self, peer: PeerRef, tunnel: TunnelId, to_port: u16) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let up: Vec<(SessionRef, ppp::NetworkUp)> = state
             .sessions
@@ -416,14 +429,13 @@ impl Gateway {
     }
 
     /// We turned a tunnel or call away.
-    fn call_refused(&mut self, peer: PeerId, refused: &l2tp::Refused, now: Instant) {
+    fn call_refused(&mut self, peer: PeerRef, refused: &l2tp::Refused, now: Instant) {
         let cause = match refused.error {
             l2tp::PeerError::NoResources => Cause::TooMany,
-            l2tp::PeerError::BadResponse
-            | l2tp::PeerError::Hidden(_)
+            l2tp::PeerError::BadResponse | l2tp::PeerError::NoSecret => Cause::WrongTunnelSecret,
+            l2tp::PeerError::Hidden(_)
             | l2tp::PeerError::Malformed(..)
             | l2tp::PeerError::Missing(_)
-            | l2tp::PeerError::NoSecret
             | l2tp::PeerError::NotOffered(_)
             | l2tp::PeerError::OutOfState(_)
             | l2tp::PeerError::UnknownMandatory { .. }
@@ -434,13 +446,13 @@ impl Gateway {
     }
 
     /// The link is down: the call has no purpose any more.
-    fn link_down(&mut self, peer: PeerId, at: SessionRef, reason: ppp::DownReason, now: Instant) {
+    fn link_down(&mut self, peer: PeerRef, at: SessionRef, reason: ppp::DownReason, now: Instant) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         state.l2tp.close_session(at, close_reason(reason), now);
         self.call_down(peer, at, &End::Link(reason), now);
     }
 
-    fn call_down(&mut self, peer: PeerId, at: SessionRef, end: &End<'_>, now: Instant) {
+    fn call_down(&mut self, peer: PeerRef, at: SessionRef, end: &End<'_>, now: Instant) {
         let Some(mut state) = self.peers.remove(&peer) else { return };
         if let Some(session) = state.sessions.remove(&at) {
             self.session_ended(&mut state, &session, end, now);
@@ -460,7 +472,7 @@ impl Gateway {
         if let (Some(lease), Some(pool)) = (&session.lease, self.pools.get_mut(peer.tenant)) {
             pool.release(lease.address, u64::from(session.key.raw()));
         }
-        if session.network.is_some() {
+        if session.network.is_some() || session.call.send_sequence {
             self.plane(Command::CloseSession { session: session.key });
         }
         if session.announced.is_some() {
@@ -483,11 +495,41 @@ impl Gateway {
     }
 
     /// Starts ending one session from our side.
-    pub(crate) fn close_link(&mut self, peer: PeerId, at: SessionRef, now: Instant) {
+    pub(crate) fn close_link(&mut self, peer: PeerRef, at: SessionRef, now: Instant) {
         let session = self.peers.get_mut(&peer).and_then(|p| p.sessions.get_mut(&at));
         if let Some(session) = session {
             session.link.close(ppp::CloseReason::Admin, now);
         }
+    }
+}
+
+/// A session that no packet passes yet.
+fn session_params(
+    peer: PeerRef,
+    at: SessionRef,
+    session: &Session,
+    tenant: &Tenant,
+    mtu: u16,
+) -> SessionParams {
+    SessionParams {
+        session: session.key,
+        peer,
+        local_tunnel: at.tunnel.0,
+        local_session: at.session.0,
+        remote_tunnel: session.call.remote_tunnel,
+        remote_session: session.call.remote_session,
+        local_port: L2TP_PORT,
+        remote_port: session.call.to_port,
+        sequence: session.call.send_sequence.then_some(0),
+        tun: tenant.tun,
+        sources: Vec::new(),
+        destinations: Vec::new(),
+        mtu,
+        // Plain framing: two bytes saved are not worth a client that gets it wrong.
+        acfc: false,
+        pfc: false,
+        gateway_v4: Some(tenant.gateway_address),
+        dhcp: true,
     }
 }
 
@@ -552,6 +594,7 @@ fn refusal(cause: Cause) -> ppp::Refusal {
         | Cause::UnknownUser
         | Cause::WindowsServerNat
         | Cause::WrongPassword
-        | Cause::WrongPsk => ppp::Refusal::BadCredentials,
+        | Cause::WrongPsk
+        | Cause::WrongTunnelSecret => ppp::Refusal::BadCredentials,
     }
 }

@@ -57,11 +57,13 @@ pub enum Cause {
     WrongPassword,
     /// No configured pre-shared key fits.
     WrongPsk,
+    /// The LAC does not prove the tunnel secret, or asks for a proof of one that we do not have.
+    WrongTunnelSecret,
 }
 
 impl Cause {
     /// Every cause, in order of name.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::AccountDisabled,
         Self::AddressInUse,
         Self::AuthProtocolUnusable,
@@ -87,6 +89,7 @@ impl Cause {
         Self::WindowsServerNat,
         Self::WrongPassword,
         Self::WrongPsk,
+        Self::WrongTunnelSecret,
     ];
 
     /// The metric label; also what `--json` shows.
@@ -117,6 +120,7 @@ impl Cause {
             Self::WindowsServerNat => "windows_server_nat",
             Self::WrongPassword => "wrong_password",
             Self::WrongPsk => "wrong_psk",
+            Self::WrongTunnelSecret => "wrong_tunnel_secret",
         }
     }
 
@@ -202,6 +206,10 @@ impl Cause {
             Self::WrongPassword => {
                 "correct the password in the client, or set it with `isthmus user add \
                  --replace`; `isthmus user test` tells whether it fits"
+            }
+            Self::WrongTunnelSecret => {
+                "set the same L2TP tunnel secret at the LAC and in its `[[lac]]`; clients with IPsec need \
+                 none"
             }
             Self::WrongPsk => {
                 "set the client's pre-shared key to the `psk` of the gateway or tenant; \

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use isthmus_ike::PskId;
 use isthmus_plane::TunId;
 use isthmus_ppp::dhcp::Domain;
@@ -27,6 +27,33 @@ pub struct Config {
     pub echo: Option<isthmus_ppp::Echo>,
     /// At least one.
     pub tenants: Vec<Tenant>,
+    /// LACs that are trusted without IPsec. Without any no plain L2TP is taken or sent.
+    pub lacs: Vec<Lac>,
+}
+
+/// A LAC that is trusted without IPsec: a wholesale access network that hands its users over.
+#[derive(Clone, Debug)]
+pub struct Lac {
+    /// Name, unique.
+    pub name: String,
+    /// Where it may be; nobody else is listened to.
+    pub sources: Vec<IpNet>,
+    /// Control channel behaviour towards it, with the tunnel secret that it must prove.
+    pub l2tp: Arc<isthmus_l2tp::Config>,
+    /// Index of the tenant that its users belong to.
+    pub tenant: usize,
+    /// What to do with what it negotiated for its users.
+    pub proxy: Proxy,
+}
+
+/// What to do with LCP and authentication that a LAC did in our place (RFC 2661 §4.4.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proxy {
+    /// Go on where the LAC stopped; what it sends of the user's proof is verified here.
+    Accept,
+    /// Negotiate and authenticate anew.
+    #[default]
+    Renegotiate,
 }
 
 /// One tenant: users, addresses and what is told to clients.

@@ -5,6 +5,7 @@ use alloc::string::String;
 use core::net::{Ipv4Addr, SocketAddr};
 
 use isthmus_core::{Encap, Key, Path};
+use isthmus_plane::PeerRef;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -27,6 +28,26 @@ pub enum Event {
         peer: Key,
         /// What was agreed, as written in configuration.
         suite: &'static str,
+    },
+    /// A tunnel of a LAC without IPsec is gone.
+    LacDown {
+        /// Its name in the configuration.
+        lac: String,
+        /// Where it was.
+        from: SocketAddr,
+        /// Why.
+        reason: String,
+    },
+    /// A LAC without IPsec proved its secret and has a tunnel.
+    LacUp {
+        /// Its name in the configuration.
+        lac: String,
+        /// Where it is.
+        from: SocketAddr,
+        /// The host name it gives; escaped.
+        host: String,
+        /// The tenant of its users.
+        tenant: String,
     },
     /// A peer is gone with all its SAs.
     PeerDown {
@@ -71,7 +92,7 @@ pub enum Event {
         /// The session.
         session: Key,
         /// Its peer.
-        peer: Key,
+        peer: PeerRef,
         /// The user.
         user: String,
         /// The tenant.

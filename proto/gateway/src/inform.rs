@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
-use isthmus_ike::PeerId;
 use isthmus_l2tp::SessionRef;
+use isthmus_plane::PeerRef;
 use isthmus_ppp::dhcp::{self, Answer, Inform};
 use isthmus_ppp::iana::Protocol;
 use isthmus_ppp::{Frame, IpVersion, split_ip};
@@ -23,7 +23,7 @@ pub(crate) fn dhcp_packet(frame: &[u8]) -> Option<&[u8]> {
 impl Gateway {
     /// Answers a packet for a DHCP server when it asks for options of the session's own address;
     /// anything else is counted and gets no answer.
-    pub(crate) fn handle_dhcp(&mut self, peer: PeerId, at: SessionRef, packet: &[u8]) {
+    pub(crate) fn handle_dhcp(&mut self, peer: PeerRef, at: SessionRef, packet: &[u8]) {
         let Some(state) = self.peers.get(&peer) else { return };
         let Some(tenant) = self.config.tenants.get(state.tenant) else { return };
         let Some(session) = state.sessions.get(&at) else { return };

@@ -25,6 +25,7 @@ mod event;
 mod failure;
 mod failures;
 mod inform;
+mod lacs;
 mod login;
 mod machine;
 mod negotiation;
@@ -39,13 +40,14 @@ mod status;
 mod users;
 
 pub use cause::{Cause, WINDOWS_REGISTRY};
-pub use config::{Config, Tenant};
+pub use config::{Config, Lac, Proxy, Tenant};
 pub use event::Event;
 pub use failure::{Client, Failure, Milestone, NAME_BYTES_MAX, Stage, Step, printable};
 pub use failures::{
     DETAIL_BYTES_MAX, FAILURES_MAX, FAILURES_PER_SOURCE_MAX, FailureLog, LINES_MAX, MERGE_WINDOW,
     UNPROVEN_LINES_MAX, UNPROVEN_MAX,
 };
+pub use lacs::PLACES_MAX;
 pub use machine::{Action, Gateway};
 pub use pool::{Holder, Pool};
 pub use record::{
@@ -54,5 +56,5 @@ pub use record::{
 };
 pub use restore::RestoreError;
 pub use stats::{Rejections, Stats};
-pub use status::{SessionInfo, Status, TenantStatus};
+pub use status::{LacStatus, SessionInfo, Status, TenantStatus};
 pub use users::{User, UserSecret, Users};

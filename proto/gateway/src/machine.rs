@@ -9,13 +9,14 @@ use isthmus_core::{Agenda, Arena, Deadline, Instant, Key, Outbox, Path, Rng, See
 use isthmus_crypto::{CryptoError, Job, JobOutput, Provider};
 use isthmus_ike::{self as ike, JobId, PeerId};
 use isthmus_l2tp::SessionRef;
-use isthmus_plane::{Command, Report};
+use isthmus_plane::{Command, PeerRef, Report};
 
 use crate::config::Config;
 use crate::diagnosis;
 use crate::event::Event;
 use crate::failure::{Failure, Stage};
 use crate::failures::FailureLog;
+use crate::lacs::Lacs;
 use crate::peer::Peer;
 use crate::pool::Pool;
 use crate::stats::Stats;
@@ -47,12 +48,13 @@ pub struct Gateway {
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) rng: Rng,
     pub(crate) ike: ike::Endpoint,
-    pub(crate) peers: BTreeMap<PeerId, Peer>,
+    pub(crate) peers: BTreeMap<PeerRef, Peer>,
+    pub(crate) lacs: Lacs,
     /// Session keys; the value says where the session is.
-    pub(crate) sessions: Arena<(PeerId, SessionRef)>,
+    pub(crate) sessions: Arena<(PeerRef, SessionRef)>,
     /// One per tenant, same order.
     pub(crate) pools: Vec<Pool>,
-    pub(crate) agenda: Agenda<PeerId>,
+    pub(crate) agenda: Agenda<PeerRef>,
     pub(crate) failures: FailureLog,
     pub(crate) stats: Stats,
     pub(crate) outbox: Outbox<Action>,
@@ -68,12 +70,13 @@ impl Gateway {
         let ike =
             ike::Endpoint::new(Arc::clone(&config.ike), Arc::clone(&provider), rng.seed(), now);
         let pools = config.tenants.iter().map(pool_of).collect();
-        Self {
+        let mut gateway = Self {
             config,
             provider,
             rng,
             ike,
             peers: BTreeMap::new(),
+            lacs: Lacs::default(),
             sessions: Arena::new(),
             pools,
             agenda: Agenda::new(),
@@ -82,7 +85,9 @@ impl Gateway {
             outbox: Outbox::new(),
             closing: false,
             keeps_records: false,
-        }
+        };
+        gateway.trust_lacs();
+        gateway
     }
 
     /// Feeds what the packet pipeline reports.
@@ -95,17 +100,19 @@ impl Gateway {
                 }
             }
             Report::L2tp { peer, remote_port, bytes, .. } => {
-                self.handle_l2tp(PeerId(peer), remote_port, &bytes, now);
+                self.handle_l2tp(PeerRef::Ipsec(peer), remote_port, &bytes, now);
             }
             Report::PathMoved { peer, path, encap } => {
                 self.ike.path_moved(PeerId(peer), path);
-                self.path_moved(PeerId(peer), path, encap);
+                self.path_moved(peer, path, encap);
             }
-            Report::Alive { peer } => self.peer_alive(PeerId(peer), now),
+            Report::Alive { peer } => self.peer_alive(PeerRef::Ipsec(peer), now),
+            Report::LacAlive { lac } => self.peer_alive(PeerRef::Lac(lac), now),
+            Report::PlainL2tp { path, bytes } => self.handle_plain(path, &bytes, now),
             Report::SaUsed { spi, .. } => self.ike.inbound_used(spi, now),
             Report::SoftLimit { peer, spi } => self.ike.soft_limit(PeerId(peer), spi, now),
             // An SA that the provider cannot work with is an SA the peer must not believe in.
-            Report::InstallFailed { peer, .. } => self.close_peer(PeerId(peer), now),
+            Report::InstallFailed { peer, .. } => self.close_peer(PeerRef::Ipsec(peer), now),
             // Counters answer the shell's own question; numbers are reserved by whoever stores records.
             Report::Counters { .. } | Report::ReserveLow { .. } => {}
         }
@@ -128,8 +135,8 @@ impl Gateway {
     }
 
     /// Takes over a new configuration. Sessions go on; a user who is gone keeps the session that is up
-    /// but cannot log in again.
-    pub fn reconfigure(&mut self, config: Arc<Config>) {
+    /// but cannot log in again; a LAC that is not trusted any more is told so, with all its sessions.
+    pub fn reconfigure(&mut self, config: Arc<Config>, now: Instant) {
         self.ike.set_config(Arc::clone(&config.ike));
         for (index, tenant) in config.tenants.iter().enumerate() {
             let fixed = tenant.users.fixed_addresses();
@@ -144,6 +151,8 @@ impl Gateway {
             }));
         }
         self.config = config;
+        self.review_lacs(now);
+        self.trust_lacs();
     }
 
     /// Ends one session: LCP Terminate-Request and CDN. False when there is no such session.
@@ -158,7 +167,7 @@ impl Gateway {
     /// attempts are ignored from here on. Done when [`Gateway::is_idle`].
     pub fn shutdown(&mut self, now: Instant) {
         self.closing = true;
-        let peers: Vec<PeerId> = self.peers.keys().copied().collect();
+        let peers: Vec<PeerRef> = self.peers.keys().copied().collect();
         for peer in peers {
             self.close_peer(peer, now);
         }

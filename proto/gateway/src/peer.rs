@@ -1,26 +1,27 @@
-//! One IPsec peer: its L2TP endpoint, its sessions and its timers.
+//! One peer, an IPsec peer or a trusted LAC: its L2TP endpoint, its sessions and its timers.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use isthmus_core::{Deadline, Encap, Instant, Path, Timers};
-use isthmus_ike::PeerId;
 use isthmus_l2tp::{self as l2tp, SessionRef};
+use isthmus_plane::PeerRef;
 
 use crate::failure::{Client, Milestone, Step};
 use crate::session::Session;
 
-/// Everything that hangs on one IPsec peer.
+/// Everything that hangs on one peer.
 ///
 /// L2TP ids are scoped per peer, so clients that all use tunnel 1 and session 1 never meet.
 pub(crate) struct Peer {
-    pub(crate) id: PeerId,
-    /// Index of the tenant its pre-shared key leads to.
+    pub(crate) id: PeerRef,
+    /// Index of the tenant its pre-shared key, or the configuration of the LAC, leads to.
     pub(crate) tenant: usize,
     pub(crate) path: Path,
-    pub(crate) encap: Encap,
-    /// Who it says it is; escaped.
+    /// How ESP travels; none for a LAC, which does without.
+    pub(crate) encap: Option<Encap>,
+    /// Who it says it is, escaped; the name of a LAC.
     pub(crate) identity: String,
     /// The ESP suite in use, once there is one.
     pub(crate) suite: Option<&'static str>,

@@ -2,12 +2,12 @@
 
 use alloc::string::ToString;
 
-use isthmus_core::{Duration, Encap, Instant, Path, Timers};
+use isthmus_core::{Duration, Encap, Instant, Key, Path, Timers};
 use isthmus_crypto::{EspKeys, EspSuite};
 use isthmus_esp::{self as esp, SaParams};
 use isthmus_ike::{self as ike, PeerId};
 use isthmus_l2tp as l2tp;
-use isthmus_plane::{self as plane, Command};
+use isthmus_plane::{self as plane, Command, PeerRef};
 use isthmus_ppp as ppp;
 
 use crate::calls::L2TP_PORT;
@@ -43,19 +43,19 @@ impl Gateway {
                 self.plane(Command::InstallInbound(install_inbound(sa)));
             }
             ike::Action::InstallOutbound(sa) => self.install_fresh(install_outbound(sa)),
-            ike::Action::ChildUp(up) => self.child_up(up.peer, up.suite.name(), now),
+            ike::Action::ChildUp(up) => self.child_up(up.peer.0, up.suite.name(), now),
             // The peer stays; only its IKE SA is another.
             ike::Action::PeerRekeyed { .. } => {}
             ike::Action::RemoveInbound { spi, .. } => self.plane(Command::RemoveInbound { spi }),
             ike::Action::RemoveOutbound { peer, spi } => {
-                if let Some(state) = self.peers.get_mut(&peer) {
+                if let Some(state) = self.peers.get_mut(&PeerRef::Ipsec(peer.0)) {
                     state.reserved.remove(&spi);
                 }
                 self.plane(Command::RemoveOutbound { peer: peer.0, spi });
             }
             ike::Action::PathMoved { peer, path, encap } => {
                 self.plane(Command::MovePath { peer: peer.0, path, encap });
-                self.path_moved(peer, path, encap);
+                self.path_moved(peer.0, path, encap);
             }
             ike::Action::PeerDown { peer, reason } => {
                 self.peer_down(peer, reason.label(), now);
@@ -75,10 +75,10 @@ impl Gateway {
         let mut timers = Timers::new();
         timers.set(PeerTimer::NoL2tp, now + NO_L2TP_AFTER);
         let peer = Peer {
-            id: up.peer,
+            id: PeerRef::Ipsec(up.peer.0),
             tenant,
             path: up.path,
-            encap: up.encap,
+            encap: Some(up.encap),
             identity: up.identity.to_string(),
             suite: None,
             l2tp: endpoint,
@@ -91,7 +91,7 @@ impl Gateway {
         };
         self.announce_peer(up, peer);
         if self.closing {
-            self.close_peer(up.peer, now);
+            self.close_peer(PeerRef::Ipsec(up.peer.0), now);
         }
     }
 
@@ -105,14 +105,15 @@ impl Gateway {
             identity: peer.identity.clone(),
             tenant: tenant.map(|t| t.name.clone()).unwrap_or_default(),
         });
-        self.agenda.set(up.peer, peer.deadline().map(|d| d.at));
-        self.peers.insert(up.peer, peer);
+        let id = peer.id;
+        self.agenda.set(id, peer.deadline().map(|d| d.at));
+        self.peers.insert(id, peer);
     }
 
     /// Sends with a new SA. Where records are kept, the first block is its own: no record names less.
     fn install_fresh(&mut self, mut install: plane::InstallOutbound) {
         let keeps = self.keeps_records;
-        if let Some(state) = self.peers.get_mut(&PeerId(install.peer)).filter(|_| keeps) {
+        if let Some(state) = self.peers.get_mut(&PeerRef::Ipsec(install.peer)).filter(|_| keeps) {
             let reserved = state.reserved.entry(install.sa.params.spi).or_insert(RESERVE_BLOCK);
             *reserved = (*reserved).max(RESERVE_BLOCK);
             install.reserved_until = Some(RESERVE_BLOCK);
@@ -120,36 +121,48 @@ impl Gateway {
         self.plane(Command::InstallOutbound(install));
     }
 
-    fn child_up(&mut self, peer: PeerId, suite: &'static str, now: Instant) {
-        if let Some(state) = self.peers.get_mut(&peer) {
+    fn child_up(&mut self, peer: Key, suite: &'static str, now: Instant) {
+        if let Some(state) = self.peers.get_mut(&PeerRef::Ipsec(peer)) {
             state.attempt.children = state.attempt.children.saturating_add(1);
             state.attempt.reach(Milestone::Secured, now);
             state.suite = Some(suite);
-            self.event(Event::ChildUp { peer: peer.0, suite });
+            self.event(Event::ChildUp { peer, suite });
         }
     }
 
-    pub(crate) fn path_moved(&mut self, peer: PeerId, path: Path, encap: Encap) {
-        if let Some(state) = self.peers.get_mut(&peer) {
+    pub(crate) fn path_moved(&mut self, peer: Key, path: Path, encap: Encap) {
+        if let Some(state) = self.peers.get_mut(&PeerRef::Ipsec(peer)) {
             state.path = path;
-            state.encap = encap;
-            self.event(Event::PathMoved { peer: peer.0, path });
+            state.encap = Some(encap);
+            self.event(Event::PathMoved { peer, path });
         }
     }
 
     /// IKE says the peer is gone with all its SAs: nothing more can be said to it.
     fn peer_down(&mut self, peer: PeerId, reason: &'static str, now: Instant) {
         self.plane(Command::RemovePeer { peer: peer.0 });
+        if let Some(mut state) = self.forget_peer(PeerRef::Ipsec(peer.0), reason, now) {
+            if !state.had_session && !state.attempt.reported && !self.closing {
+                let failure = diagnosis::of_peer(&state, reason, now);
+                self.peer_failed(&mut state, failure);
+            }
+            self.event(Event::PeerDown { peer: peer.0, reason });
+        }
+    }
+
+    /// Ends what is left of a peer here; nothing is said to it.
+    pub(crate) fn forget_peer(
+        &mut self,
+        peer: PeerRef,
+        reason: &'static str,
+        now: Instant,
+    ) -> Option<Peer> {
         self.agenda.set(peer, None);
-        let Some(mut state) = self.peers.remove(&peer) else { return };
+        let mut state = self.peers.remove(&peer)?;
         for session in core::mem::take(&mut state.sessions).into_values() {
             self.session_ended(&mut state, &session, &End::Peer(reason), now);
         }
-        if !state.had_session && !state.attempt.reported && !self.closing {
-            let failure = diagnosis::of_peer(&state, reason, now);
-            self.peer_failed(&mut state, failure);
-        }
-        self.event(Event::PeerDown { peer: peer.0, reason });
+        Some(state)
     }
 
     /// Completes a failure with what is known of its peer.
@@ -164,7 +177,7 @@ impl Gateway {
 
     fn ike_failed(&mut self, failed: &ike::Failure, now: Instant) {
         let mut failure = diagnosis::of_ike(failed, &self.config.ike, now);
-        let peer = failed.peer.and_then(|id| self.peers.remove(&id));
+        let peer = failed.peer.and_then(|id| self.peers.remove(&PeerRef::Ipsec(id.0)));
         let Some(mut peer) = peer else { return self.fail(failure) };
         failure.steps.clear();
         self.peer_failed(&mut peer, failure);
@@ -172,8 +185,10 @@ impl Gateway {
     }
 
     /// Authenticated traffic counts as life for every layer of the peer.
-    pub(crate) fn peer_alive(&mut self, peer: PeerId, now: Instant) {
-        self.ike.peer_alive(peer, now);
+    pub(crate) fn peer_alive(&mut self, peer: PeerRef, now: Instant) {
+        if let PeerRef::Ipsec(peer) = peer {
+            self.ike.peer_alive(PeerId(peer), now);
+        }
         let Some(state) = self.peers.get_mut(&peer) else { return };
         state.l2tp.peer_alive(now);
         for session in state.sessions.values_mut() {
@@ -183,7 +198,7 @@ impl Gateway {
     }
 
     /// Time passes for one peer.
-    pub(crate) fn handle_peer_timeout(&mut self, peer: PeerId, now: Instant) {
+    pub(crate) fn handle_peer_timeout(&mut self, peer: PeerRef, now: Instant) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         state.l2tp.handle_timeout(now);
         for session in state.sessions.values_mut() {
@@ -199,9 +214,14 @@ impl Gateway {
     }
 
     /// Arms the idle timer when the last session is gone, and disarms it when there is one.
-    pub(crate) fn watch_idle(&mut self, peer: PeerId, now: Instant) {
+    pub(crate) fn watch_idle(&mut self, peer: PeerRef, now: Instant) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
-        if state.spoke_l2tp {
+        if let PeerRef::Lac(lac) = peer {
+            // Tunnels have timers of their own; without any the LAC is gone.
+            if state.l2tp.is_empty() {
+                return self.lac_down(lac, now);
+            }
+        } else if state.spoke_l2tp {
             state.timers.clear(PeerTimer::NoL2tp);
             if !state.sessions.is_empty() {
                 state.timers.clear(PeerTimer::Idle);
@@ -214,7 +234,7 @@ impl Gateway {
     }
 
     /// Ends a peer in the order of RFC 2661 and RFC 2408: links, calls and tunnels, then the SAs.
-    pub(crate) fn close_peer(&mut self, peer: PeerId, now: Instant) {
+    pub(crate) fn close_peer(&mut self, peer: PeerRef, now: Instant) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         for session in state.sessions.values_mut() {
             session.link.close(ppp::CloseReason::Shutdown, now);
@@ -224,8 +244,13 @@ impl Gateway {
             state.l2tp.close(l2tp::CloseReason::Shutdown, now);
         }
         self.drain_peer(peer, now);
-        self.ike.close_peer(peer, now);
-        self.drain_ike(now);
+        match peer {
+            PeerRef::Ipsec(peer) => {
+                self.ike.close_peer(PeerId(peer), now);
+                self.drain_ike(now);
+            }
+            PeerRef::Lac(lac) => self.lac_down(lac, now),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use isthmus_core::{Duration, Instant, Key, SecretBytes};
 use isthmus_esp as esp;
 use isthmus_ike::{self as ike, PeerId};
 use isthmus_l2tp::{self as l2tp, SessionRef};
-use isthmus_plane::{Command, Counters, Direction, SaCounters, SessionCounters};
+use isthmus_plane::{Command, Counters, Direction, PeerRef, SaCounters, SessionCounters};
 use isthmus_ppp as ppp;
 use isthmus_ppp::dhcp::Domain;
 use serde::{Deserialize, Serialize};
@@ -187,7 +187,7 @@ impl Gateway {
     /// The peer at this moment; none while it has no session with its network up, or when no records
     /// are kept. The counters may be old: they tell the inbound numbers and what was carried.
     pub fn record(&self, peer: Key, now: Instant, counters: &Counters) -> Option<PeerRecord> {
-        let state = self.peers.get(&PeerId(peer)).filter(|_| self.keeps_records)?;
+        let state = self.peers.get(&PeerRef::Ipsec(peer)).filter(|_| self.keeps_records)?;
         let sessions: Vec<SessionRecord> = state
             .sessions
             .iter()
@@ -225,7 +225,7 @@ impl Gateway {
     /// A record is safely stored, in place of every older one of its peer: its numbers may be used.
     pub fn stored(&mut self, record: &PeerRecord) {
         let peer = record.peer();
-        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let Some(state) = self.peers.get_mut(&PeerRef::Ipsec(peer.0)) else { return };
         let mut raised = Vec::new();
         for numbers in &record.outbound {
             if let Some(reserved) = state.reserved.get_mut(&numbers.spi) {

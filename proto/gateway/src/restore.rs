@@ -8,9 +8,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use isthmus_core::{Instant, Timers};
-use isthmus_ike::{self as ike, PeerId};
+use isthmus_ike as ike;
 use isthmus_l2tp::{self as l2tp, SessionRef, SessionUp};
-use isthmus_plane::{self as plane, Command};
+use isthmus_plane::{self as plane, Command, PeerRef};
 use isthmus_ppp as ppp;
 
 use crate::calls::link_config;
@@ -76,26 +76,27 @@ impl Gateway {
         self.drain_ike(now);
         self.claim(record, tenant)?;
         if let Err(error) = self.ike.restore(&record.ike, now) {
-            self.give_back(&record.sessions, record.peer(), tenant);
+            self.give_back(&record.sessions, PeerRef::Ipsec(record.peer().0), tenant);
             return Err(RestoreError::Ike(error));
         }
         self.keeps_records = true;
         while let Some(action) = self.ike.poll_action() {
             self.handle_restored(action, record, tenant, now);
         }
+        let peer = PeerRef::Ipsec(record.peer().0);
         for session in &record.sessions {
-            self.network_up(record.peer(), session.at, session.link.network.clone());
+            self.network_up(peer, session.at, session.link.network.clone());
         }
-        self.drain_peer(record.peer(), now);
+        self.drain_peer(peer, now);
         Ok(())
     }
 
     /// Takes keys and addresses of all sessions, or none.
     fn claim(&mut self, record: &PeerRecord, tenant: usize) -> Result<(), RestoreError> {
         for (index, session) in record.sessions.iter().enumerate() {
-            if let Err(error) = self.claim_one(record.peer(), session, tenant) {
+            if let Err(error) = self.claim_one(PeerRef::Ipsec(record.peer().0), session, tenant) {
                 let before = record.sessions.get(..index).unwrap_or_default();
-                self.give_back(before, record.peer(), tenant);
+                self.give_back(before, PeerRef::Ipsec(record.peer().0), tenant);
                 return Err(error);
             }
         }
@@ -104,7 +105,7 @@ impl Gateway {
 
     fn claim_one(
         &mut self,
-        peer: PeerId,
+        peer: PeerRef,
         session: &SessionRecord,
         tenant: usize,
     ) -> Result<(), RestoreError> {
@@ -120,7 +121,7 @@ impl Gateway {
         Ok(())
     }
 
-    fn give_back(&mut self, sessions: &[SessionRecord], peer: PeerId, tenant: usize) {
+    fn give_back(&mut self, sessions: &[SessionRecord], peer: PeerRef, tenant: usize) {
         for session in sessions {
             debug_assert_eq!(self.sessions.get(session.session).map(|s| s.0), Some(peer));
             self.sessions.remove(session.session);
@@ -173,7 +174,7 @@ impl Gateway {
         install.sa.resume_at = numbers.resume_at;
         install.sa.counters = numbers.counters;
         install.reserved_until = Some(numbers.resume_at);
-        if let Some(peer) = self.peers.get_mut(&record.peer()) {
+        if let Some(peer) = self.peers.get_mut(&PeerRef::Ipsec(record.peer().0)) {
             peer.reserved.insert(spi, numbers.resume_at);
         }
         self.plane(Command::InstallOutbound(install));
@@ -200,10 +201,10 @@ impl Gateway {
             }
         }
         Peer {
-            id: up.peer,
+            id: PeerRef::Ipsec(up.peer.0),
             tenant,
             path: up.path,
-            encap: up.encap,
+            encap: Some(up.encap),
             identity: up.identity.to_string(),
             suite: None,
             l2tp: endpoint,

@@ -6,7 +6,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 
 use ipnet::Ipv4Net;
 use isthmus_core::{Encap, Instant, Key};
-use isthmus_plane::SessionCounters;
+use isthmus_plane::{PeerRef, SessionCounters};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -18,6 +18,8 @@ use crate::stats::Stats;
 pub struct Status {
     /// Peers with an IPsec SA.
     pub peers: usize,
+    /// LACs trusted without IPsec, in order of configuration.
+    pub lacs: Vec<LacStatus>,
     /// Sessions, connected or logging in.
     pub sessions: usize,
     /// Per tenant, in order of configuration.
@@ -43,13 +45,28 @@ pub struct TenantStatus {
     pub users: usize,
 }
 
+/// One LAC that is trusted without IPsec.
+#[derive(Clone, Debug, Serialize)]
+pub struct LacStatus {
+    /// Name.
+    pub name: String,
+    /// The tenant of its users.
+    pub tenant: String,
+    /// Where it speaks from now.
+    pub from: Vec<SocketAddr>,
+    /// Its tunnels, whether or not they are up.
+    pub tunnels: usize,
+    /// Its calls, connected or logging in.
+    pub sessions: usize,
+}
+
 /// One session.
 #[derive(Clone, Debug, Serialize)]
 pub struct SessionInfo {
     /// Its key, as used by the pipeline's counters.
     pub session: Key,
     /// Its peer.
-    pub peer: Key,
+    pub peer: PeerRef,
     /// The user; none before login.
     pub user: Option<String>,
     /// The tenant.
@@ -68,11 +85,11 @@ pub struct SessionInfo {
     pub since: Instant,
     /// Where the client is.
     pub from: SocketAddr,
-    /// How ESP travels.
-    pub encap: Encap,
+    /// How ESP travels; none without IPsec.
+    pub encap: Option<Encap>,
     /// The ESP suite.
     pub suite: Option<&'static str>,
-    /// Who the peer says it is.
+    /// Who the peer says it is; for a LAC its name in the configuration.
     pub identity: String,
     /// The client's host name as sent in L2TP; escaped.
     pub host: String,
@@ -89,7 +106,8 @@ impl Gateway {
                 users: tenant.users.len(),
             });
         Status {
-            peers: self.peers.len(),
+            peers: self.peers.keys().filter(|peer| matches!(peer, PeerRef::Ipsec(_))).count(),
+            lacs: self.lac_status(),
             sessions: self.sessions.len(),
             tenants: tenants.collect(),
             stats: self.stats.clone(),
@@ -108,7 +126,7 @@ impl Gateway {
         let lease = session.lease.as_ref();
         SessionInfo {
             session: session.key,
-            peer: peer.id.0,
+            peer: peer.id,
             user: lease.map(|l| l.user.clone()).or_else(|| session.claimed_user.clone()),
             tenant: self
                 .config

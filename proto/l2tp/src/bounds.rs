@@ -19,9 +19,9 @@ pub const PROXY_AUTHEN_MAX: usize = 255;
 /// Longest random vector taken, in bytes.
 pub const VECTOR_MAX: usize = 255;
 /// Most tunnels of one endpoint, closing ones included, whatever the configuration says.
-pub const TUNNELS_MAX: usize = 16;
+pub const TUNNELS_MAX: usize = 64;
 /// Most sessions of one endpoint, whatever the configuration says.
-pub const SESSIONS_MAX: usize = 256;
+pub const SESSIONS_MAX: usize = 2048;
 /// Most messages waiting for the peer's window in one tunnel; one more ends the tunnel.
 pub const SEND_QUEUE_MAX: usize = 64;
 /// Most messages kept because an earlier one is missing; further ones are dropped.

@@ -8,6 +8,7 @@ use isthmus_core::{Encap, Key, Path};
 use isthmus_esp::{InboundRecord, OutboundRecord, SaParams};
 
 use crate::TunId;
+use crate::lac::{LacKey, PeerRef};
 
 /// One change or one thing to send.
 ///
@@ -53,6 +54,30 @@ pub enum Command {
         spi: u32,
         /// A record that resumes here is stored.
         until: u64,
+    },
+    /// Listens for plain L2TP from these addresses and no others; none at the start.
+    TrustLacs {
+        /// Where LACs may be.
+        sources: Vec<IpNet>,
+    },
+    /// A LAC speaks to us without IPsec: its packets are told from those of others by the path.
+    OpenLac {
+        /// The LAC.
+        lac: LacKey,
+        /// Where it is; this never changes.
+        path: Path,
+    },
+    /// Forgets a LAC with all its sessions.
+    CloseLac {
+        /// The LAC.
+        lac: LacKey,
+    },
+    /// Sends a complete L2TP packet to a LAC, in the clear.
+    SendPlain {
+        /// The LAC.
+        lac: LacKey,
+        /// The packet from the L2TP flags on.
+        bytes: Vec<u8>,
     },
     /// Opens a session, or changes what an open one was opened with.
     OpenSession(SessionParams),
@@ -149,8 +174,8 @@ impl InstallOutbound {
 pub struct SessionParams {
     /// The name control has for it.
     pub session: Key,
-    /// The peer whose SAs carry it.
-    pub peer: Key,
+    /// Who carries it.
+    pub peer: PeerRef,
     /// Our tunnel id.
     pub local_tunnel: u16,
     /// Our session id.
@@ -163,8 +188,9 @@ pub struct SessionParams {
     pub local_port: u16,
     /// The peer's UDP port.
     pub remote_port: u16,
-    /// The Ns of the first data message, when we send sequence numbers. From here on the pipeline
-    /// counts, and renumbers the PPP frames it gets by [`Command::SendL2tp`].
+    /// The Ns of the first data message, when both ends agreed on sequence numbers. From here on the
+    /// pipeline counts, renumbers the PPP frames it gets by [`Command::SendL2tp`] and
+    /// [`Command::SendPlain`], and puts messages that come early back into their place.
     pub sequence: Option<u16>,
     /// The TUN device behind the session.
     pub tun: TunId,

@@ -31,6 +31,8 @@ pub enum DropReason {
     NoRoute,
     /// From a TUN device: no IP packet.
     NotIp,
+    /// Plain L2TP from an address that no LAC was configured for.
+    NotTrusted,
     /// Authentic, but no UDP: nothing else is let out of the tunnel.
     NotUdp,
     /// Messages that wait for an outbound SA fill their queue.
@@ -43,6 +45,8 @@ pub enum DropReason {
     SequenceExhausted,
     /// The outbound SA has used all its reserved sequence numbers.
     SequenceUnreserved,
+    /// An L2TP data message was waiting for those before it when its session ended.
+    SessionEnded,
     /// From a peer: the source address is not the session's.
     SourceNotAllowed,
     /// From a TUN device: longer than fits and not to be cut.
@@ -57,7 +61,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason in the order of its counter.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::BadInner,
         Self::BadL2tp,
         Self::Dummy,
@@ -72,12 +76,14 @@ impl DropReason {
         Self::NoRoom,
         Self::NoRoute,
         Self::NotIp,
+        Self::NotTrusted,
         Self::NotUdp,
         Self::QueueFull,
         Self::ReportsFull,
         Self::Runt,
         Self::SequenceExhausted,
         Self::SequenceUnreserved,
+        Self::SessionEnded,
         Self::SourceNotAllowed,
         Self::TooBig,
         Self::UnknownPeer,
@@ -102,12 +108,14 @@ impl DropReason {
             Self::NoRoom => "no_room",
             Self::NoRoute => "no_route",
             Self::NotIp => "not_ip",
+            Self::NotTrusted => "not_trusted",
             Self::NotUdp => "not_udp",
             Self::QueueFull => "queue_full",
             Self::ReportsFull => "reports_full",
             Self::Runt => "runt",
             Self::SequenceExhausted => "sequence_exhausted",
             Self::SequenceUnreserved => "sequence_unreserved",
+            Self::SessionEnded => "session_ended",
             Self::SourceNotAllowed => "source_not_allowed",
             Self::TooBig => "too_big",
             Self::UnknownPeer => "unknown_peer",

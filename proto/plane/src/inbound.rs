@@ -4,23 +4,13 @@ use alloc::vec::Vec;
 
 use isthmus_core::{Buf, Instant, Key};
 use isthmus_esp::{Datagram, NON_ESP_MARKER};
-use isthmus_l2tp::data::Header;
 use isthmus_wire::ip::{Udp, protocol};
-use isthmus_wire::mss::{self, Clamped};
 
-use crate::packet::{Outputs, Port, Rx, TunId};
+use crate::l2tp::{self, Packet, keep};
+use crate::packet::{Outputs, Port, Rx};
 use crate::report::Report;
 use crate::scratch::{Origin, Received};
-use crate::session::Data;
 use crate::{DropReason, Plane, REPORTS_MAX};
-
-/// Where the content of an authentic packet goes. The buffer has been trimmed to it.
-enum Inner {
-    /// An L2TP packet, to control.
-    Control { local_port: u16, remote_port: u16 },
-    /// An IP packet.
-    Tun(TunId),
-}
 
 impl Plane {
     /// Takes a batch of datagrams and leaves it empty.
@@ -30,6 +20,7 @@ impl Plane {
             match rx.port {
                 Port::Esp => self.sort_in(rx, out),
                 Port::Ike => self.ike(rx, false, out),
+                Port::L2tp => self.plain(rx, out, now),
                 Port::NatT => self.nat_t(rx, out),
             }
         }
@@ -116,7 +107,7 @@ impl Plane {
         }
         for (buf, result) in run.drain(..).zip(results.drain(..)) {
             match result {
-                Ok(next_header) => self.inner(peer, local_port, next_header, buf, out),
+                Ok(next_header) => self.inner(peer, local_port, next_header, buf, out, now),
                 Err(reason) => self.drop(reason.into(), buf, out),
             }
         }
@@ -144,68 +135,32 @@ impl Plane {
         next_header: u8,
         mut buf: Buf,
         out: &mut Outputs,
+        now: Instant,
     ) {
         self.stats.esp_received.count(buf.len());
-        match self.unwrap(peer, local_port, next_header, &mut buf) {
-            Ok(Inner::Tun(tun)) => {
-                self.stats.tun_sent.count(buf.len());
-                out.tun.push((tun, buf));
-            }
-            Ok(Inner::Control { .. }) if out.reports.len() >= REPORTS_MAX => {
-                self.drop(DropReason::ReportsFull, buf, out);
-            }
-            Ok(Inner::Control { local_port, remote_port }) => {
-                self.stats.l2tp_reported = self.stats.l2tp_reported.saturating_add(1);
-                let bytes = buf.to_vec();
-                out.reports.push(Report::L2tp { peer, local_port, remote_port, bytes });
-                out.free.push(buf);
+        match unwrap_udp(local_port, next_header, &mut buf) {
+            Ok((local_port, remote_port)) => {
+                let origin = l2tp::Origin::Ipsec { peer, local_port, remote_port };
+                self.l2tp(Packet { origin, buf, frame: 0..0 }, out, now);
             }
             Err(reason) => self.drop(reason, buf, out),
         }
     }
+}
 
-    /// Takes UDP, L2TP and PPP headers off, or finds that control must see the packet.
-    fn unwrap(
-        &mut self,
-        peer: Key,
-        local_port: u16,
-        next_header: u8,
-        buf: &mut Buf,
-    ) -> Result<Inner, DropReason> {
-        if next_header != protocol::UDP {
-            return Err(DropReason::NotUdp);
-        }
-        // The checksum was made before NAT changed the addresses (RFC 3948 §3.1.2); ESP has vouched.
-        let udp = Udp::new(buf).map_err(|_| DropReason::BadL2tp)?;
-        let (to, from, len) = (udp.destination_port(), udp.source_port(), udp.payload().len());
-        if local_port != 0 && to != local_port {
-            return Err(DropReason::WrongPort);
-        }
-        let control = Inner::Control { local_port: to, remote_port: from };
-        keep(buf, Udp::HEADER_LEN, len);
-        if buf.first().is_some_and(|flags| flags & L2TP_CONTROL != 0) {
-            return Ok(control);
-        }
-        let (header, frame) = Header::read(buf).map_err(|_| DropReason::BadL2tp)?;
-        let Some(session) = self.tables.session_of(peer, header.tunnel, header.session) else {
-            return Ok(control);
-        };
-        match session.admit(&header, buf, frame) {
-            Ok(Data::Control) => Ok(control),
-            Ok(Data::Packet { version, at }) => {
-                keep(buf, at.start, at.len());
-                if mss::clamp(buf, session.mss(version)) != Clamped::Unchanged {
-                    self.stats.mss_clamped = self.stats.mss_clamped.saturating_add(1);
-                }
-                session.counters.received.count(buf.len());
-                Ok(Inner::Tun(session.params.tun))
-            }
-            Err(reason) => {
-                session.counters.dropped = session.counters.dropped.saturating_add(1);
-                Err(reason)
-            }
-        }
+/// Takes the UDP header off; its ports, ours first.
+fn unwrap_udp(local_port: u16, next_header: u8, buf: &mut Buf) -> Result<(u16, u16), DropReason> {
+    if next_header != protocol::UDP {
+        return Err(DropReason::NotUdp);
     }
+    // The checksum was made before NAT changed the addresses (RFC 3948 §3.1.2); ESP has vouched.
+    let udp = Udp::new(buf).map_err(|_| DropReason::BadL2tp)?;
+    let (to, from, len) = (udp.destination_port(), udp.source_port(), udp.payload().len());
+    if local_port != 0 && to != local_port {
+        return Err(DropReason::WrongPort);
+    }
+    keep(buf, Udp::HEADER_LEN, len);
+    Ok((to, from))
 }
 
 /// SPI and sequence number of an ESP packet.
@@ -213,13 +168,3 @@ fn esp_header(packet: &[u8]) -> Option<[u32; 2]> {
     let ([spi, sequence], _) = packet.first_chunk::<8>()?.as_chunks::<4>() else { return None };
     Some([u32::from_be_bytes(*spi), u32::from_be_bytes(*sequence)])
 }
-
-/// Trims a buffer to the `len` bytes from `at` on, which a decoder has found in it.
-fn keep(buf: &mut Buf, at: usize, len: usize) {
-    let behind = buf.len().saturating_sub(at.saturating_add(len));
-    let kept = buf.trim_front(at) && buf.trim_back(behind);
-    debug_assert!(kept, "a decoder looked behind the end");
-}
-
-/// The T bit of the first byte (RFC 2661 §3.1).
-const L2TP_CONTROL: u8 = 0x80;

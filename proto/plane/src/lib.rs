@@ -16,8 +16,10 @@
 //! the caller lets [`Outputs::free`] keep some buffers; only reports own bytes.
 //!
 //! What always holds:
-//! - L2TP is taken only out of ESP, and inner packets only from the addresses of their session.
-//! - Nothing but IKE, keepalives and ESP is sent.
+//! - L2TP is taken only out of ESP or from a LAC that was configured to be trusted without it; inner
+//!   packets are taken only from the addresses of their session.
+//! - To an IPsec peer nothing but IKE, keepalives and ESP is sent. Plain L2TP is sent to an open LAC and
+//!   to nobody else: a [`LacKey`] names no IPsec peer, and a peer's key names no LAC.
 //! - A packet that is not authentic changes nothing but a counter.
 //! - A peer's session ids mean nothing to another peer.
 //! - Every packet is delivered, reported or counted under a [`DropReason`].
@@ -40,7 +42,10 @@ mod command;
 mod drops;
 mod inbound;
 mod key_map;
+mod l2tp;
+mod lac;
 mod limit;
+mod order;
 mod outbound;
 mod packet;
 mod peer;
@@ -57,7 +62,9 @@ mod tests;
 
 pub use command::{Command, InstallInbound, InstallOutbound, SessionParams};
 pub use drops::DropReason;
+pub use lac::{LacKey, PeerRef};
 pub use limit::TOO_BIG_PER_SECOND_MAX;
+pub use order::{REORDER_MAX, REORDER_WAIT_MAX};
 pub use packet::{Outputs, Port, Rx, TunId, Tx};
 pub use peer::{SAS_MAX, WAITING_MAX};
 pub use plane::Plane;

@@ -9,6 +9,7 @@ use isthmus_wire::ip::Ip;
 use isthmus_wire::mss::{self, Clamped};
 use isthmus_wire::{fragment, icmp};
 
+use crate::lac::{LacKey, PeerRef};
 use crate::packet::{Outputs, TunId, Tx};
 use crate::report::Report;
 use crate::{DropReason, Plane};
@@ -17,9 +18,17 @@ use crate::{DropReason, Plane};
 #[derive(Clone, Copy)]
 struct Route {
     session: Key,
-    peer: Key,
-    path: Path,
+    way: Way,
     version: IpVersion,
+}
+
+/// How a packet leaves.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Sealed, to an IPsec peer.
+    Ipsec(Key, Path),
+    /// In the clear, to a trusted LAC.
+    Plain(LacKey),
 }
 
 impl Plane {
@@ -54,13 +63,21 @@ impl Plane {
         buf.trim_back(behind);
         let session = self.tables.route(tun, destination).ok_or(DropReason::NoRoute)?;
         let open = self.tables.sessions.get_mut(session).ok_or(DropReason::NoRoute)?;
-        let peer = open.params.peer;
-        let known = self.tables.peers.get_mut(peer).filter(|peer| peer.may_send());
-        let Some(path) = known.and_then(|peer| peer.place).map(|place| place.path) else {
-            open.counters.dropped = open.counters.dropped.saturating_add(1);
-            return Err(DropReason::NoOutboundSa);
+        let way = match open.params.peer {
+            PeerRef::Ipsec(peer) => {
+                let known = self.tables.peers.get_mut(peer).filter(|peer| peer.may_send());
+                let path = known.and_then(|peer| peer.place).map(|place| place.path);
+                path.map(|path| Way::Ipsec(peer, path)).ok_or(DropReason::NoOutboundSa)
+            }
+            PeerRef::Lac(lac) => {
+                let known = self.tables.lacs.get(lac);
+                known.map(|_| Way::Plain(lac)).ok_or(DropReason::UnknownPeer)
+            }
         };
-        Ok(Route { session, peer, path, version })
+        if way.is_err() {
+            open.counters.dropped = open.counters.dropped.saturating_add(1);
+        }
+        Ok(Route { session, way: way?, version })
     }
 
     /// Sends a packet, in fragments where it must be and may be.
@@ -125,19 +142,44 @@ impl Plane {
         answer.filter(|_| self.too_big.take(now))
     }
 
-    /// Puts the headers on and the packet in line for sealing.
+    /// Puts the headers on, and the packet in line for sealing where it must be sealed.
     fn wrap(&mut self, route: Route, mut buf: Buf, out: &mut Outputs) {
         let Some(session) = self.tables.sessions.get_mut(route.session) else { return };
         let len = buf.len();
-        if session.encapsulate(&mut buf, route.version, &route.path) {
-            session.counters.sent.count(len);
-            self.scratch.push_sealing(route.peer, buf);
-        } else {
-            self.drop_in_session(route.session, DropReason::NoRoom, buf, out);
+        let fits = session.encapsulate(&mut buf, route.version);
+        match route.way {
+            Way::Ipsec(peer, path) if fits && session.push_udp(&mut buf, &path) => {
+                session.counters.sent.count(len);
+                self.scratch.push_sealing(peer, buf);
+            }
+            Way::Plain(lac) if fits => {
+                session.counters.sent.count(len);
+                self.send_plain(lac, buf, out);
+            }
+            Way::Ipsec(..) | Way::Plain(_) => {
+                self.drop_in_session(route.session, DropReason::NoRoom, buf, out);
+            }
         }
     }
 
-    fn drop_in_session(&mut self, session: Key, reason: DropReason, buf: Buf, out: &mut Outputs) {
+    /// Sends an L2TP packet to a LAC as it is.
+    pub(crate) fn send_plain(&mut self, lac: LacKey, buf: Buf, out: &mut Outputs) {
+        match self.tables.lacs.get(lac) {
+            Some(lac) => {
+                self.stats.plain_sent.count(buf.len());
+                out.net.push(lac.send(buf));
+            }
+            None => self.drop(DropReason::UnknownPeer, buf, out),
+        }
+    }
+
+    pub(crate) fn drop_in_session(
+        &mut self,
+        session: Key,
+        reason: DropReason,
+        buf: Buf,
+        out: &mut Outputs,
+    ) {
         if let Some(session) = self.tables.sessions.get_mut(session) {
             session.counters.dropped = session.counters.dropped.saturating_add(1);
         }

@@ -14,6 +14,8 @@ pub enum Port {
     Esp,
     /// UDP port 500.
     Ike,
+    /// UDP port 1701 in the clear, towards trusted LACs only.
+    L2tp,
     /// UDP port 4500.
     NatT,
 }

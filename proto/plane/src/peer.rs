@@ -121,7 +121,9 @@ impl Peer {
         let path = match (place.encap, port) {
             (Encap::Udp, Port::NatT) => path,
             (Encap::Esp, Port::Esp) => with_ports_of(path, place.path),
-            (Encap::Udp | Encap::Esp, Port::Esp | Port::Ike | Port::NatT) => return None,
+            (Encap::Udp | Encap::Esp, Port::Esp | Port::Ike | Port::L2tp | Port::NatT) => {
+                return None;
+            }
         };
         if place.path == path {
             return None;

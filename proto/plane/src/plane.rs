@@ -1,16 +1,18 @@
 //! The pipeline itself: its state and the commands.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use isthmus_core::{Instant, Key, Path, Rng, Seed};
+use isthmus_core::{Agenda, Instant, Key, Path, Rng, Seed};
 use isthmus_crypto::Provider;
 use isthmus_esp::{NAT_KEEPALIVE, NON_ESP_MARKER};
 use isthmus_l2tp::data::Header;
 
 use crate::DropReason;
 use crate::command::{Command, InstallInbound, InstallOutbound};
+use crate::lac::PeerRef;
 use crate::limit::Limiter;
 use crate::packet::{Outputs, Port, Tx};
 use crate::peer::Message;
@@ -31,6 +33,8 @@ pub struct Plane {
     pub(crate) scratch: Scratch,
     /// How many inbound SAs were installed; the age of the next one.
     installed: u64,
+    /// Sessions in which messages wait for earlier ones.
+    pub(crate) reordering: Agenda<Key>,
 }
 
 impl Plane {
@@ -44,12 +48,32 @@ impl Plane {
             too_big: Limiter::default(),
             scratch: Scratch::default(),
             installed: 0,
+            reordering: Agenda::new(),
         }
     }
 
     /// Carries out a command. The time is there for uniformity: nothing a command does depends on it.
     pub fn apply(&mut self, command: Command, out: &mut Outputs, _now: Instant) {
         debug_assert!(self.scratch.is_empty(), "a batch was left half done");
+        self.carry_out(command, out);
+        for buf in core::mem::take(&mut self.tables.abandoned) {
+            self.drop(DropReason::SessionEnded, buf, out);
+        }
+    }
+
+    /// Feeds the passage of time; calling it early is harmless.
+    pub fn handle_timeout(&mut self, out: &mut Outputs, now: Instant) {
+        while let Some(session) = self.reordering.pop_due(now) {
+            self.release(session, out, now);
+        }
+    }
+
+    /// When to call [`Plane::handle_timeout`] next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.reordering.next()
+    }
+
+    fn carry_out(&mut self, command: Command, out: &mut Outputs) {
         match command {
             Command::InstallInbound(sa) => self.install_inbound(&sa, out),
             Command::InstallOutbound(sa) => self.install_outbound(&sa, out),
@@ -69,6 +93,14 @@ impl Plane {
                 if let Some(peer) = self.tables.peers.get_mut(peer) {
                     peer.reserve(spi, until);
                 }
+            }
+            Command::TrustLacs { sources } => self.tables.lacs.trust(sources),
+            Command::OpenLac { lac, path } => self.tables.open_lac(lac, path),
+            Command::CloseLac { lac } => self.tables.close_lac(lac),
+            Command::SendPlain { lac, mut bytes } => {
+                self.renumber(PeerRef::Lac(lac), &mut bytes);
+                let buf = out.copy(&bytes);
+                self.send_plain(lac, buf, out);
             }
             Command::OpenSession(params) => self.tables.open_session(params),
             Command::CloseSession { session } => self.tables.close_session(session),
@@ -144,7 +176,7 @@ impl Plane {
             }
             return;
         };
-        self.renumber(key, &mut message.bytes);
+        self.renumber(PeerRef::Ipsec(key), &mut message.bytes);
         let mut buf = out.copy(&message.bytes);
         if push_udp(&mut buf, message.local_port, message.remote_port, &place.path) {
             self.scratch.push_sealing(key, buf);
@@ -155,18 +187,22 @@ impl Plane {
     }
 
     /// Gives a PPP frame from control the next number of its session, when we number them.
-    fn renumber(&mut self, peer: Key, bytes: &mut [u8]) {
+    fn renumber(&mut self, peer: PeerRef, bytes: &mut [u8]) {
         let Ok((header, _)) = Header::read(bytes) else { return };
-        let Some(peer) = self.tables.peers.get(peer).filter(|_| header.sequence.is_some()) else {
+        if header.sequence.is_none() {
             return;
+        }
+        let Tables { peers, lacs, sessions, .. } = &mut self.tables;
+        let of_peer = match peer {
+            PeerRef::Ipsec(peer) => peers.get(peer).map(|peer| &peer.sessions),
+            PeerRef::Lac(lac) => lacs.get(lac).map(|lac| &lac.sessions),
         };
-        for session in peer.sessions.values() {
-            if let Some(session) = self.tables.sessions.get_mut(*session)
+        for key in of_peer.into_iter().flat_map(BTreeMap::values) {
+            if let Some(session) = sessions.get_mut(*key)
                 && session.sends(&header)
                 && let Some(sequence) = session.number()
             {
-                patch_sequence(bytes, sequence);
-                return;
+                return patch_sequence(bytes, sequence);
             }
         }
     }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use isthmus_core::{Encap, Key, Path};
 
+use crate::lac::LacKey;
 use crate::stats::{SaCounters, SessionCounters, Stats};
 
 /// One observation.
@@ -43,6 +44,20 @@ pub enum Report {
         local_port: u16,
         /// The peer's UDP port.
         remote_port: u16,
+        /// The packet from the L2TP flags on.
+        bytes: Vec<u8>,
+    },
+    /// Something came from a LAC that is open; at most once per
+    /// [`ALIVE_REPORT_INTERVAL`](crate::ALIVE_REPORT_INTERVAL).
+    LacAlive {
+        /// The LAC.
+        lac: LacKey,
+    },
+    /// A plain L2TP packet for control from an address that is trusted; nothing else about it has been
+    /// checked. What it is, is as with [`Report::L2tp`].
+    PlainL2tp {
+        /// Where it came from.
+        path: Path,
         /// The packet from the L2TP flags on.
         bytes: Vec<u8>,
     },

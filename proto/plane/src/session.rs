@@ -10,6 +10,7 @@ use isthmus_ppp::{DataHeader, IpVersion, split_ip};
 use isthmus_wire::Checksum;
 use isthmus_wire::ip::{Ip, Ipv4, Ipv6, Udp, protocol};
 
+use crate::order::Order;
 use crate::stats::SessionCounters;
 use crate::{DropReason, SessionParams};
 
@@ -35,8 +36,8 @@ pub(crate) struct Session {
     ppp_v6: DataHeader,
     /// The Ns of the next data message, when we number them.
     next_ns: Option<u16>,
-    /// The Ns of the last one taken.
-    last_ns: Option<u16>,
+    /// The order of those that come.
+    pub(crate) order: Order,
 }
 
 impl Session {
@@ -46,31 +47,29 @@ impl Session {
             ppp_v4: DataHeader::new(IpVersion::V4, params.acfc, params.pfc),
             ppp_v6: DataHeader::new(IpVersion::V6, params.acfc, params.pfc),
             next_ns: params.sequence,
-            last_ns: None,
+            order: Order::default(),
             params,
         }
     }
 
-    /// The same session opened with other parameters: counters and sequence numbers go on.
-    pub(crate) fn reopened(&self, params: SessionParams) -> Self {
+    /// The same session opened with other parameters: counters and sequence numbers go on, and so does
+    /// what waits for its turn.
+    pub(crate) fn reopened(&mut self, params: SessionParams) -> Self {
         let next_ns = params.sequence.map(|first| self.next_ns.unwrap_or(first));
         let mut session = Self::new(params);
         session.counters = self.counters;
         session.next_ns = next_ns;
-        session.last_ns = self.last_ns;
+        session.order = core::mem::take(&mut self.order);
         session
     }
 
+    /// Whether messages that come early wait for those before them.
+    pub(crate) const fn keeps_order(&self) -> bool {
+        self.params.sequence.is_some()
+    }
+
     /// Checks a data message, all of it in `l2tp` and its PPP frame at `frame`.
-    pub(crate) fn admit(
-        &mut self,
-        header: &Header,
-        l2tp: &[u8],
-        frame: Range<usize>,
-    ) -> Result<Data, DropReason> {
-        if header.sequence.is_some_and(|(ns, _)| !self.take_ns(ns)) {
-            return Err(DropReason::LateOrTwice);
-        }
+    pub(crate) fn admit(&self, l2tp: &[u8], frame: Range<usize>) -> Result<Data, DropReason> {
         let end = frame.end;
         let Some((version, packet)) = split_ip(l2tp.get(frame).unwrap_or_default()) else {
             return Ok(Data::Control);
@@ -92,17 +91,6 @@ impl Session {
         self.params.sources.iter().any(|prefix: &IpNet| prefix.contains(&source))
     }
 
-    /// Takes the number of a data message; false when it is not newer than the last one (RFC 2661
-    /// §5.4). The first number may be any: control has seen those before it.
-    fn take_ns(&mut self, ns: u16) -> bool {
-        // Half of the number space ahead is new, the rest is late.
-        let newer = self.last_ns.is_none_or(|last| (1..0x8000).contains(&ns.wrapping_sub(last)));
-        if newer {
-            self.last_ns = Some(ns);
-        }
-        newer
-    }
-
     /// Longest inner packet to the peer.
     pub(crate) fn mtu(&self, version: IpVersion) -> u16 {
         match version {
@@ -119,8 +107,8 @@ impl Session {
         }
     }
 
-    /// Puts the PPP, L2TP and UDP headers in front of an inner packet; false when they do not fit.
-    pub(crate) fn encapsulate(&mut self, buf: &mut Buf, version: IpVersion, path: &Path) -> bool {
+    /// Puts the PPP and L2TP headers in front of an inner packet; false when they do not fit.
+    pub(crate) fn encapsulate(&mut self, buf: &mut Buf, version: IpVersion) -> bool {
         let ppp = match version {
             IpVersion::V4 => &self.ppp_v4,
             IpVersion::V6 => &self.ppp_v6,
@@ -132,7 +120,11 @@ impl Session {
             ..Header::new(self.params.remote_tunnel, self.params.remote_session)
         };
         header.push_onto(buf)
-            && push_udp(buf, self.params.local_port, self.params.remote_port, path)
+    }
+
+    /// Puts the UDP header of L2TP inside ESP in front; false when it does not fit.
+    pub(crate) fn push_udp(&self, buf: &mut Buf, path: &Path) -> bool {
+        push_udp(buf, self.params.local_port, self.params.remote_port, path)
     }
 
     /// Whether data with this header goes to the peer in this session.
@@ -191,17 +183,6 @@ const IPV6_MTU_MIN: u16 = 1280;
 mod tests {
     use super::*;
     use crate::tests::fixture::Link;
-
-    #[test]
-    fn only_newer_numbers_are_taken_and_the_first_may_be_any() {
-        let mut session = Session::new(Link::new(1).gateway_session());
-        assert!(session.take_ns(65_534));
-        assert!(!session.take_ns(65_534), "the same again");
-        assert!(session.take_ns(65_535) && session.take_ns(1), "0 was lost");
-        assert!(!session.take_ns(0), "late");
-        assert!(session.take_ns(0x8000), "the farthest that counts as newer");
-        assert!(!session.take_ns(0), "the other half");
-    }
 
     #[test]
     fn our_numbers_go_on_over_a_change_of_parameters() {

@@ -64,6 +64,10 @@ pub struct Stats {
     pub esp_received: Traffic,
     /// ESP packets sent, with their length on the wire.
     pub esp_sent: Traffic,
+    /// Plain L2TP packets from trusted addresses.
+    pub plain_received: Traffic,
+    /// Plain L2TP packets sent to LACs.
+    pub plain_sent: Traffic,
     /// Inner packets to TUN devices.
     pub tun_sent: Traffic,
     /// Inner packets from TUN devices.
@@ -74,6 +78,8 @@ pub struct Stats {
     pub ike_received: u64,
     /// L2TP packets handed to control.
     pub l2tp_reported: u64,
+    /// L2TP data messages that came early and waited for those before them.
+    pub reordered: u64,
     /// TCP SYNs whose MSS was lowered.
     pub mss_clamped: u64,
     /// Packets that were cut into fragments.

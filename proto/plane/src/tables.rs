@@ -1,11 +1,13 @@
 //! What is installed: SAs, peers, sessions and routes, and how commands change them.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use isthmus_core::{Encap, Key, Path};
+use isthmus_core::{Buf, Encap, Key, Path};
 
 use crate::key_map::KeyMap;
+use crate::lac::{LacKey, Lacs, PeerRef};
 use crate::peer::{Peer, Place};
 use crate::routes::Routes;
 use crate::sa::Inbound;
@@ -19,6 +21,9 @@ pub(crate) struct Tables {
     pub(crate) inbound: KeyMap<Inbound>,
     pub(crate) peers: KeyMap<Peer>,
     pub(crate) sessions: KeyMap<Session>,
+    pub(crate) lacs: Lacs,
+    /// Messages that waited for their turn in a session that has ended.
+    pub(crate) abandoned: Vec<Buf>,
     routes: BTreeMap<TunId, Routes>,
 }
 
@@ -29,14 +34,36 @@ impl Tables {
     }
 
     /// The session that a peer's data message names. Ids mean something only within their peer.
-    pub(crate) fn session_of(
-        &mut self,
-        peer: Key,
-        tunnel: u16,
-        session: u16,
-    ) -> Option<&mut Session> {
-        let key = *self.peers.get(peer)?.sessions.get(&(tunnel, session))?;
-        self.sessions.get_mut(key)
+    pub(crate) fn session_of(&self, peer: PeerRef, ids: (u16, u16)) -> Option<Key> {
+        match peer {
+            PeerRef::Ipsec(peer) => self.peers.get(peer)?.sessions.get(&ids).copied(),
+            PeerRef::Lac(lac) => self.lacs.get(lac)?.sessions.get(&ids).copied(),
+        }
+    }
+
+    fn sessions_of(&mut self, peer: PeerRef) -> Option<&mut BTreeMap<(u16, u16), Key>> {
+        match peer {
+            PeerRef::Ipsec(peer) => self.peers.get_mut(peer).map(|peer| &mut peer.sessions),
+            PeerRef::Lac(lac) => self.lacs.get_mut(lac).map(|lac| &mut lac.sessions),
+        }
+    }
+
+    /// Takes a LAC in; whoever had its key or place is gone, whether or not control said so.
+    pub(crate) fn open_lac(&mut self, lac: LacKey, path: Path) {
+        if self.lacs.get(lac).is_some_and(|known| known.path == path) {
+            return;
+        }
+        for occupant in self.lacs.occupants(lac, &path).into_iter().flatten() {
+            self.close_lac(occupant);
+        }
+        self.lacs.insert(lac, path);
+    }
+
+    /// Forgets a LAC with all its sessions.
+    pub(crate) fn close_lac(&mut self, lac: LacKey) {
+        for session in self.lacs.remove(lac) {
+            self.close_session(session);
+        }
     }
 
     /// The peer of a command that makes it known. A peer that had the slot before is gone, whether or
@@ -94,9 +121,14 @@ impl Tables {
     pub(crate) fn open_session(&mut self, params: SessionParams) {
         let key = params.session;
         let (peer, ids) = (params.peer, (params.local_tunnel, params.local_session));
-        self.peer(peer);
-        let before = self.sessions.get(key).filter(|session| session.params.peer == peer);
-        if before.is_some_and(|session| session.params == params) {
+        match peer {
+            PeerRef::Ipsec(peer) => drop(self.peer(peer)),
+            // A LAC is made known by its place.
+            PeerRef::Lac(lac) if self.lacs.get(lac).is_none() => return,
+            PeerRef::Lac(_) => {}
+        }
+        let before = self.sessions.get_mut(key).filter(|session| session.params.peer == peer);
+        if before.as_ref().is_some_and(|session| session.params == params) {
             return;
         }
         let session = match before {
@@ -107,8 +139,7 @@ impl Tables {
         if let Some(occupant) = self.sessions.occupant(key) {
             self.close_session(occupant);
         }
-        let holder = self.peers.get(peer).and_then(|peer| peer.sessions.get(&ids).copied());
-        if let Some(holder) = holder {
+        if let Some(holder) = self.session_of(peer, ids) {
             self.close_session(holder);
         }
         let routes = self.routes.entry(session.params.tun).or_default();
@@ -116,13 +147,14 @@ impl Tables {
             routes.insert(*destination, key);
         }
         self.sessions.insert(key, session);
-        if let Some(peer) = self.peers.get_mut(peer) {
-            peer.sessions.insert(ids, key);
+        if let Some(sessions) = self.sessions_of(peer) {
+            sessions.insert(ids, key);
         }
     }
 
     pub(crate) fn close_session(&mut self, session: Key) {
-        let Some(gone) = self.sessions.remove(session) else { return };
+        let Some(mut gone) = self.sessions.remove(session) else { return };
+        self.abandoned.extend(gone.order.abandon().map(|packet| packet.buf));
         let params = gone.params;
         if let Some(routes) = self.routes.get_mut(&params.tun) {
             for destination in &params.destinations {
@@ -132,9 +164,9 @@ impl Tables {
                 self.routes.remove(&params.tun);
             }
         }
-        if let Some(peer) = self.peers.get_mut(params.peer) {
+        if let Some(sessions) = self.sessions_of(params.peer) {
             // Ids lead to one session at a time: opening one closes what had its ids.
-            peer.sessions.remove(&(params.local_tunnel, params.local_session));
+            sessions.remove(&(params.local_tunnel, params.local_session));
         }
     }
 
@@ -144,6 +176,6 @@ impl Tables {
         let no_sas = self.inbound.iter().next().is_none();
         let no_peers = self.peers.iter().next().is_none();
         let no_sessions = self.sessions.iter().next().is_none();
-        no_sas && no_peers && no_sessions && self.routes.is_empty()
+        no_sas && no_peers && no_sessions && self.routes.is_empty() && self.lacs.is_empty()
     }
 }

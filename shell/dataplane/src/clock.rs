@@ -3,6 +3,7 @@
 use std::time::Instant as StdInstant;
 
 use isthmus_core::Instant;
+use rustix::event::Timespec;
 
 /// Where zero is; copied to every thread so that all agree.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,13 @@ impl Clock {
     /// The operating system's name for a point on this line.
     pub fn to_std(&self, at: Instant) -> StdInstant {
         self.origin + std::time::Duration::from_nanos(at.as_nanos())
+    }
+
+    /// How long it is until then, for the kernel; nothing when it is past.
+    pub(crate) fn until(&self, at: Instant) -> Timespec {
+        let left = at.since(self.now());
+        let whole = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+        Timespec { tv_sec: whole, tv_nsec: i64::from(left.subsec_nanos()) }
     }
 }
 

@@ -18,6 +18,8 @@ pub struct PortsConfig {
     pub ike: u16,
     /// NAT traversal port (4500).
     pub nat_t: u16,
+    /// Where to take plain L2TP from trusted LACs, or to send it from; nowhere as a rule.
+    pub l2tp: Vec<SocketAddr>,
     /// Whether to open raw ESP sockets as well.
     pub esp: bool,
     /// Namespace, buffers and sharing.
@@ -53,6 +55,10 @@ impl Ports {
                 let udp = UdpPort::bind(SocketAddr::new(bound, number), &config.options)?;
                 sockets.push(Socket { port, bound, kind: Kind::Udp(udp) });
             }
+        }
+        for address in &config.l2tp {
+            let udp = UdpPort::bind(*address, &config.options)?;
+            sockets.push(Socket { port: Port::L2tp, bound: address.ip(), kind: Kind::Udp(udp) });
         }
         if config.esp {
             for (family, bound) in

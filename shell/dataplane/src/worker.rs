@@ -112,18 +112,21 @@ impl Worker {
             }
             self.read_sockets(&ready);
             self.read_tuns(&ready);
+            self.plane.handle_timeout(&mut self.out, self.clock.now());
             self.flush();
         }
     }
 
-    /// Sleeps until a descriptor is readable; `ready` says which, in the order wake-up, sockets, TUNs.
+    /// Sleeps until a descriptor is readable or the pipeline is due; `ready` says which, in the order wake-up, sockets, TUNs.
     fn wait(&self, ready: &mut Vec<bool>) -> io::Result<()> {
         let mut fds = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
         fds.extend(self.ports.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         let tuns = self.tuns.values();
         fds.extend(tuns.map(|tun| PollFd::from_borrowed_fd(tun.as_fd(), PollFlags::IN)));
+        let until = self.plane.poll_timeout();
         loop {
-            match poll(&mut fds, None) {
+            let wait = until.map(|at| self.clock.until(at));
+            match poll(&mut fds, wait.as_ref()) {
                 Ok(_) => break,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),

@@ -65,6 +65,9 @@ impl ClientDriver {
                 path.local.set_port(bound.port());
             }
         }
+        if let (Some(path), Some(bound)) = (&mut machine.plain, ports.local(Port::L2tp)) {
+            path.local.set_port(bound.port());
+        }
         let (mailbox, deliver) = mailbox();
         let worker = Worker::spawn(ports, Arc::clone(&provider), seed()?, clock, deliver)?;
         let (jobs, results) = JobPool::new(Arc::clone(&provider));

@@ -156,7 +156,9 @@ impl GatewayDriver {
             | Report::Ike { .. }
             | Report::InstallFailed { .. }
             | Report::L2tp { .. }
+            | Report::LacAlive { .. }
             | Report::PathMoved { .. }
+            | Report::PlainL2tp { .. }
             | Report::ReserveLow { .. }
             | Report::SaUsed { .. }
             | Report::SoftLimit { .. }) => self.machine.handle_report(other, self.clock.now()),
@@ -175,7 +177,7 @@ impl GatewayDriver {
                 if let Err(reason) = self.network.set_networks(networks(&config)).await {
                     tracing::error!(%reason, "cannot route the networks behind users");
                 }
-                self.machine.reconfigure(config);
+                self.machine.reconfigure(config, self.clock.now());
                 let _asker_gone = answer.send(());
             }
             Request::Snapshot(answer) => {

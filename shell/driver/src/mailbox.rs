@@ -3,7 +3,8 @@
 //! Anybody can send IKE datagrams, so they have queues of their own: a flood of them fills those and
 //! is dropped there, while reports about authenticated peers still get through. First messages of
 //! strangers (their responder cookie is zero, RFC 2408 §3.1) come last: who has had an answer from
-//! us goes on in front of a flood of spoofed first messages.
+//! us goes on in front of a flood of spoofed first messages. Plain L2TP comes from whoever can fake
+//! the address of a LAC, so it waits where IKE does.
 
 use isthmus_plane::Report;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -35,11 +36,12 @@ impl Inlets {
     fn deliver(&self, report: Report) -> bool {
         let queue = match &report {
             Report::Ike { bytes, .. } if opens_an_exchange(bytes) => &self.strangers,
-            Report::Ike { .. } => &self.ike,
+            Report::Ike { .. } | Report::PlainL2tp { .. } => &self.ike,
             Report::Alive { .. }
             | Report::Counters(_)
             | Report::InstallFailed { .. }
             | Report::L2tp { .. }
+            | Report::LacAlive { .. }
             | Report::PathMoved { .. }
             | Report::ReserveLow { .. }
             | Report::SaUsed { .. }

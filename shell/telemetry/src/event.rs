@@ -4,6 +4,7 @@
 //! to the ordinary one.
 
 use isthmus_gateway::{Event, Failure, Milestone};
+use isthmus_plane::PeerRef;
 use tracing::{info, warn};
 
 use crate::AUDIT;
@@ -16,6 +17,14 @@ pub fn event(event: &Event) {
             warn!(count, "more attempts failed than are told one by one");
         }
         Event::ChildUp { peer, suite } => info!(peer = peer.raw(), suite, "IPsec SA up"),
+        Event::LacDown { lac, from, reason } => {
+            info!(lac, reason, "LAC tunnel down");
+            info!(target: AUDIT, lac, %from, reason, "LAC tunnel down");
+        }
+        Event::LacUp { lac, from, host, tenant } => {
+            info!(lac, tenant, "LAC tunnel up");
+            info!(target: AUDIT, lac, %from, host, tenant, "LAC tunnel up");
+        }
         Event::PeerDown { peer, reason } => info!(peer = peer.raw(), reason, "peer gone"),
         Event::PeerUp { peer, from, encap, identity, tenant } => {
             let udp = matches!(encap, isthmus_core::Encap::Udp);
@@ -30,7 +39,11 @@ pub fn event(event: &Event) {
             info!(target: AUDIT, session = session.raw(), user, %address, reason, "session down");
         }
         Event::SessionUp { session, peer, user, tenant, address } => {
-            info!(session = session.raw(), peer = peer.raw(), tenant, "session up");
+            let (peer, plain) = match peer {
+                PeerRef::Ipsec(peer) => (peer.raw(), false),
+                PeerRef::Lac(lac) => (lac.0.raw(), true),
+            };
+            info!(session = session.raw(), peer, plain, tenant, "session up");
             info!(target: AUDIT, session = session.raw(), user, tenant, %address, "session up");
         }
         Event::UsersReloaded { tenant, count } => info!(tenant, count, "users read again"),

@@ -101,13 +101,14 @@ impl Node for ClientHost {
             self.machine.handle_job(id, result, now);
             self.settle(now);
         }
+        self.pipeline.handle_timeout(now);
         self.machine.handle_timeout(now);
         self.settle(now);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         let machine = self.machine.poll_timeout().map(|deadline| deadline.at);
-        machine.into_iter().chain(self.pipeline.next_job()).min()
+        machine.into_iter().chain(self.pipeline.poll_timeout()).min()
     }
 
     fn take_packets(&mut self) -> Vec<Packet> {

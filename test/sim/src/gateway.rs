@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use isthmus_core::{Instant, Rng, SecretBytes};
 use isthmus_gateway::{Action, Config, Event, Gateway, PeerRecord};
-use isthmus_plane::{Command, Counters, Report};
+use isthmus_plane::{Command, Counters, PeerRef, Report};
 
 use crate::network::Packet;
 use crate::node::{Node, Pipeline};
@@ -25,7 +25,9 @@ impl GatewayHost {
     pub fn new(config: Arc<Config>, rng: &mut Rng, now: Instant) -> Self {
         let provider = isthmus_crypto_aws::provider();
         let machine = Gateway::new(config, provider, rng.seed(), now);
-        Self { machine, pipeline: Pipeline::new(rng.seed()), events: Vec::new() }
+        let mut host = Self { machine, pipeline: Pipeline::new(rng.seed()), events: Vec::new() };
+        host.settle(now);
+        host
     }
 
     /// A gateway that goes on with what an earlier one left behind, and stores that anew.
@@ -56,6 +58,7 @@ impl GatewayHost {
         let counters = self.counters(now);
         let peers: BTreeSet<_> = self.machine.sessions().iter().map(|s| s.peer).collect();
         let record = |peer| {
+            let PeerRef::Ipsec(peer) = peer else { return None };
             let record = self.machine.record(peer, now, &counters)?;
             self.machine.stored(&record);
             Some(record.encode().expect("a short record"))
@@ -85,6 +88,18 @@ impl GatewayHost {
     /// Ends everything, telling peers.
     pub fn shut_down(&mut self, now: Instant) {
         self.machine.shutdown(now);
+        self.settle(now);
+    }
+
+    /// Takes over another configuration.
+    pub fn reconfigure(&mut self, config: Arc<Config>, now: Instant) {
+        self.machine.reconfigure(config, now);
+        self.settle(now);
+    }
+
+    /// A packet arrives, from wherever it says.
+    pub fn hears(&mut self, packet: &Packet, now: Instant) {
+        self.pipeline.receive(packet, now);
         self.settle(now);
     }
 
@@ -123,13 +138,14 @@ impl Node for GatewayHost {
             self.machine.handle_job(id, result, now);
             self.settle(now);
         }
+        self.pipeline.handle_timeout(now);
         self.machine.handle_timeout(now);
         self.settle(now);
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
         let machine = self.machine.poll_timeout().map(|deadline| deadline.at);
-        machine.into_iter().chain(self.pipeline.next_job()).min()
+        machine.into_iter().chain(self.pipeline.poll_timeout()).min()
     }
 
     fn take_packets(&mut self) -> Vec<Packet> {

@@ -24,8 +24,14 @@ impl Packet {
         match (self.esp, self.to.port()) {
             (true, _) => Port::Esp,
             (false, 4500) => Port::NatT,
+            (false, _) if self.is_plain() => Port::L2tp,
             (false, _) => Port::Ike,
         }
+    }
+
+    /// Whether it is L2TP in the clear.
+    pub fn is_plain(&self) -> bool {
+        !self.esp && [self.from.port(), self.to.port()].contains(&1701)
     }
 }
 

@@ -64,6 +64,17 @@ impl Pipeline {
         self.collect();
     }
 
+    /// Time passes for the pipeline.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.plane.handle_timeout(&mut self.out, now);
+        self.collect();
+    }
+
+    /// When time must pass next: a job is done, or the pipeline is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_job().into_iter().chain(self.plane.poll_timeout()).min()
+    }
+
     /// Carries out a command.
     pub fn apply(&mut self, command: Command, now: Instant) {
         self.plane.apply(command, &mut self.out, now);

@@ -58,6 +58,7 @@ pub fn gateway() -> Config {
             users: Arc::new(users()),
             tun: TunId(0),
         }],
+        lacs: Vec::new(),
     }
 }
 
@@ -66,6 +67,7 @@ pub fn client(address: &str, user: &str) -> isthmus_client::Config {
     isthmus_client::Config {
         ike_path: Path::new(at(address, 500), at(GATEWAY, 500)),
         nat_t_path: Path::new(at(address, 4500), at(GATEWAY, 4500)),
+        plain: None,
         psk: SecretBytes::copy_of(PSK),
         group: None,
         ike: Arc::new(isthmus_ike::Config {

@@ -66,6 +66,11 @@ impl World {
         id
     }
 
+    /// Gives a node another address on the outside.
+    pub fn also_at(&mut self, node: NodeId, address: IpAddr) {
+        self.public.insert(address, node);
+    }
+
     /// Adds a host behind a NAT. Hosts behind different NATs may have the same address; so may hosts
     /// behind one, for they are told apart by the NAT's mappings only when their ports differ.
     pub fn add_behind(&mut self, nat: NodeId, node: impl Node + 'static, at: IpAddr) -> NodeId {
@@ -111,6 +116,11 @@ impl World {
         let now = self.now;
         act(self.gateway(id), now);
         self.pick_up(id);
+    }
+
+    /// A host may speak L2TP without IPsec; everybody else fails the simulation by it.
+    pub fn allow_plain(&mut self, address: IpAddr) {
+        self.wire.plain.insert(address);
     }
 
     /// A NAT forgets its mappings.

@@ -468,7 +468,7 @@ fn tunnels_max_bounds_even_the_configuration_and_closing_tunnels_make_room() {
         let sent = bench.feed(&control((0, 0), (0, 0), &avps));
         if usize::from(round) < TUNNELS_MAX {
             assert_eq!(kinds(&sent), [Some(MessageType::SCCRP)]);
-        } else if round == 16 {
+        } else if usize::from(round) == TUNNELS_MAX {
             stopped(&sent, StopCode::GENERAL_ERROR, ErrorCode::NO_RESOURCES);
             bench.lns.close(crate::CloseReason::Administrative, bench.now);
             bench.drain();

@@ -137,7 +137,7 @@ fn a_session_that_changes_hands_begins_anew() {
     two.install(0, &mut gateway, &mut second);
     second.apply(Command::OpenSession(two.client_session()));
     up(&one, &[udp("10.0.0.2", SERVER, 60)], &mut first, &mut gateway);
-    let params = SessionParams { peer: two.peer(), ..one.gateway_session() };
+    let params = SessionParams { peer: two.peer().into(), ..one.gateway_session() };
     gateway.apply(Command::OpenSession(params));
     up(&two, &[udp("10.0.0.2", SERVER, 60)], &mut second, &mut gateway);
     gateway.reports();

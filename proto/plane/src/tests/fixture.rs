@@ -186,7 +186,7 @@ impl Link {
             vec![IpAddr::V4(self.inner_v4).into(), self.inner_v6.parse::<IpAddr>().unwrap().into()];
         SessionParams {
             session: self.session(),
-            peer: self.peer(),
+            peer: self.peer().into(),
             local_tunnel: 11,
             local_session: 12,
             remote_tunnel: 21,

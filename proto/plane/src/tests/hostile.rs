@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::fixture::{End, Link, SERVER, TUN, again, connected, frame_up, l2tp_up, rx, udp, up};
 use crate::{Command, DropReason, Port, Report};
 
-const PORTS: [Port; 3] = [Port::Esp, Port::Ike, Port::NatT];
+const PORTS: [Port; 4] = [Port::Esp, Port::Ike, Port::L2tp, Port::NatT];
 
 /// Seals anything as the client would.
 fn sealed(link: &Link, next_header: u8, content: &[u8]) -> crate::Rx {

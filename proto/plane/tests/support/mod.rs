@@ -39,7 +39,7 @@ impl End {
         let prefixes: Vec<_> = prefix.parse().into_iter().collect();
         let session = SessionParams {
             session: peer,
-            peer,
+            peer: peer.into(),
             local_tunnel: takes.into(),
             local_session: takes.into(),
             remote_tunnel: sends.into(),

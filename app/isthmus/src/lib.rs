@@ -8,6 +8,7 @@
 //! - [`api`]: what a running gateway shows and takes, over a Unix socket.
 //! - [`daemon`]: what surrounds a running gateway: signals, reload, systemd.
 //! - [`run`] and [`client`]: where the daemon and the client command meet the machines.
+//! - [`profile`]: what each kind of client needs to connect.
 //! - [`cli`]: the commands.
 //!
 //! The machines know nothing of this crate: it translates into their types.
@@ -27,6 +28,7 @@ pub mod client;
 pub mod config;
 mod connection;
 pub mod daemon;
+pub mod profile;
 pub mod report;
 pub mod run;
 mod translate;

@@ -84,9 +84,10 @@ impl Fresh {
 
 #[test]
 fn help_is_as_committed() {
-    let pages: [&[&str]; 15] = [
+    let pages: [&[&str]; 16] = [
         &[],
         &["quickstart"],
+        &["profile"],
         &["check"],
         &["run"],
         &["status"],
@@ -270,6 +271,48 @@ fn a_disabled_user_fails_the_test_with_the_right_password() {
     assert_eq!(said.code, 1);
     assert!(said.err.contains("is disabled"), "{}", said.err);
     assert!(fresh.user(&["list"], "").out.contains("disabled"));
+}
+
+#[test]
+fn a_profile_is_written_for_each_system_with_what_the_configuration_says() {
+    let fresh = Fresh::new();
+    let config = fresh.config();
+    let psk = fresh.read("psk").trim().to_owned();
+    for system in ["windows", "android", "linux", "routeros", "chromeos"] {
+        let text = done(&["profile", "--for", system, "alice", "--config", &config], "");
+        for part in [psk.as_str(), "203.0.113.10", "alice"] {
+            assert!(text.contains(part), "{system} lacks {part}:\n{text}");
+        }
+    }
+    let apple = done(&["profile", "--for", "apple", "alice", "--config", &config], "");
+    assert!(apple.contains("<string>L2TP</string>") && !apple.contains("AuthPassword"), "{apple}");
+    assert_eq!(apple, done(&["profile", "--for", "apple", "alice", "--config", &config], ""));
+
+    let file = fresh.path("alice.ps1");
+    let arguments =
+        ["profile", "--for", "windows", "alice", "--config", &config, "--output", &file];
+    let said = isthmus(&arguments, "");
+    assert_eq!((said.code, said.out.as_str()), (0, ""), "{}", said.err);
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(isthmus(&arguments, "").code, 1, "what is there stays");
+    let named = ["--server", "vpn.example.org", "--include-password"];
+    let text = done(
+        &[&["profile", "--for", "linux", "alice", "--config", &config], named.as_slice()].concat(),
+        "",
+    );
+    assert!(text.contains("gateway=vpn.example.org\n") && text.contains("\npassword="), "{text}");
+    for (arguments, code, reason) in [
+        (&["nobody"][..], 1, "no user `nobody`"),
+        (&["alice", "--tenant", "other"], 1, "no tenant `other`"),
+        (&["alice", "--server", "a b"], 2, "no host name"),
+        (&["alice", "--name", "a\nb"], 1, "U+000A"),
+    ] {
+        let front = ["profile", "--for", "apple", "--config", &config];
+        let said = isthmus(&[&front, arguments].concat(), "");
+        assert_eq!((said.code, said.out.as_str()), (code, ""), "{arguments:?}: {}", said.err);
+        assert!(said.err.contains(reason), "{arguments:?}: {}", said.err);
+    }
 }
 
 #[test]

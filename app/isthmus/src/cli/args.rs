@@ -11,6 +11,7 @@ use isthmus_crypto::EspSuite;
 
 use crate::config::value::{parse_duration, show_duration};
 use crate::config::{AuthProtocol, DEFAULT_PATH, IkeProposal};
+use crate::profile::System;
 
 /// L2TP/IPsec gateway for every cloud: one daemon, and the client your systems already have.
 #[derive(Debug, Parser)]
@@ -31,6 +32,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Quickstart(QuickstartArgs),
+    Profile(ProfileArgs),
     Check(CheckArgs),
     Run(RunArgs),
     /// Show the running gateway: tenants, pools, sessions, drops, and why clients failed to connect.
@@ -120,6 +122,42 @@ pub(crate) struct AskArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Write what a client's system needs to connect.
+///
+/// A script for Windows (PowerShell) and RouterOS, a profile for Apple (.mobileconfig), a keyfile for
+/// NetworkManager, an ONC file for ChromeOS, instructions for Android. It holds the pre-shared key.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus profile --for windows jo --output jo.ps1\n  \
+        isthmus profile --for apple jo --server vpn.example.org --output jo.mobileconfig\n  \
+        isthmus profile --for linux jo --include-password --output isthmus.nmconnection\n  \
+        isthmus profile --for android jo --tenant acme")]
+pub(crate) struct ProfileArgs {
+    /// The user who connects
+    pub(crate) user: String,
+    /// The client's system
+    #[arg(long = "for", value_name = "SYSTEM", value_enum)]
+    pub(crate) system: System,
+    /// What clients dial [default: `public_address` of the gateway]
+    #[arg(long)]
+    pub(crate) server: Option<String>,
+    /// What the connection is called [default: Isthmus and the tenant's name]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// The tenant, when several have a user of that name
+    #[arg(long, short)]
+    pub(crate) tenant: Option<String>,
+    /// Put the user's password in as well, where it is stored
+    #[arg(long)]
+    pub(crate) include_password: bool,
+    /// Write to a new file that only its owner can read, instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// The configuration with the pre-shared key, the users and the routes
+    #[arg(long, short, default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
 }
 
 /// Explain why somebody cannot connect, or how somebody is connected.

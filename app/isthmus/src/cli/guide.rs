@@ -23,6 +23,8 @@ pub(crate) fn guide(guide: &Guide<'_>) -> String {
     let server = server.as_str();
     let (user, psk, password) = (guide.user, guide.psk.as_str(), guide.password.as_str());
     let config = guide.config.display();
+    let usual = guide.config == Path::new(crate::config::DEFAULT_PATH);
+    let elsewhere = if usual { String::new() } else { format!(" --config {config}") };
     let mut out = String::new();
     // Writing into a String cannot fail.
     let _ = write!(
@@ -38,7 +40,8 @@ pub(crate) fn guide(guide: &Guide<'_>) -> String {
          \n    user            {user}\
          \n    password        {password}\n\
          \n\
-         The key and the password are in the files and are not shown again.\n",
+         The key and the password are in the files and are not shown again. A script or a profile for\n\
+         each system: isthmus profile --for windows|apple|android|linux|routeros|chromeos {user}{elsewhere}\n",
         doubt(guide)
     );
     let _ = write!(out, "\n{}", windows(server, psk));
@@ -125,6 +128,7 @@ mod tests {
             "Needs `legacy = true`",
             "'gateway=203.0.113.10, user=alice, ipsec-enabled=yes",
             "isthmus client connect --server 203.0.113.10",
+            "isthmus profile --for windows|apple|android|linux|routeros|chromeos alice",
             "connect-to=203.0.113.10 user=\"alice\"",
         ] {
             assert!(text.contains(expected), "{expected} is missing in\n{text}");

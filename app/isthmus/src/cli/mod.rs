@@ -18,6 +18,7 @@ mod explain;
 mod failure;
 mod guide;
 mod output;
+mod profile;
 mod quickstart;
 mod run;
 mod status;
@@ -59,6 +60,7 @@ fn execute(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Check(args) => check::check(&args, out),
         Command::Client(args) => client::client(args, out),
         Command::Explain(args) => explain::explain(&args, out),
+        Command::Profile(args) => profile::profile(&args, out),
         Command::Quickstart(args) => quickstart::quickstart(&args, out),
         Command::Reload(args) => status::reload(&args, out),
         Command::Run(args) => run::run(args),

@@ -284,3 +284,64 @@ impl End<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use isthmus_core::Path;
+
+    fn silent(stage: ike::Stage, windows: bool, nat: ike::NatStatus, marked: bool) -> Failure {
+        let path = Path::new("192.0.2.2:500".parse().unwrap(), "192.0.2.1:500".parse().unwrap());
+        let mut vendors = ike::Vendors::default();
+        vendors.microsoft = windows.then_some(9);
+        let failed = ike::Failure {
+            peer: None,
+            path,
+            stage,
+            cause: FailureCause::Timeout,
+            initiator: false,
+            facts: ike::Facts { vendors, nat: Some(nat), marked },
+        };
+        of_ike(&failed, &ike::Config::default(), Instant::from_secs(1))
+    }
+
+    const SERVER: ike::NatStatus = ike::NatStatus { local: true, remote: false };
+    const CLIENT: ike::NatStatus = ike::NatStatus { local: false, remote: true };
+    const NONE: ike::NatStatus = ike::NatStatus { local: false, remote: false };
+
+    #[test]
+    fn windows_that_falls_silent_before_a_gateway_behind_nat_gets_the_registry_value() {
+        for stage in [ike::Stage::Authentication, ike::Stage::QuickMode] {
+            let failure = silent(stage, true, SERVER, true);
+            assert_eq!(failure.cause, Cause::WindowsServerNat);
+            assert!(failure.remedy.contains("AssumeUDPEncapsulationContextOnSendRule"));
+            assert_eq!(failure.client.kind, "Windows 8 or later");
+            assert!(failure.client.server_behind_nat);
+        }
+        assert_eq!(
+            silent(ike::Stage::Authentication, false, SERVER, false).cause,
+            Cause::NatTraversalBlocked,
+            "others do not mind"
+        );
+    }
+
+    #[test]
+    fn silence_means_something_else_at_each_stage() {
+        let cause = |stage, nat, marked| silent(stage, true, nat, marked).cause;
+        assert_eq!(cause(ike::Stage::KeyExchange, NONE, false), Cause::NoAnswerHeard);
+        let auth = ike::Stage::Authentication;
+        assert_eq!(cause(auth, CLIENT, false), Cause::NatTraversalBlocked);
+        assert_eq!(cause(auth, CLIENT, true), Cause::PeerSilent);
+        assert_eq!(cause(auth, NONE, false), Cause::PeerSilent);
+        assert_eq!(cause(ike::Stage::QuickMode, CLIENT, true), Cause::PeerSilent);
+        assert!(!silent(ike::Stage::KeyExchange, true, NONE, false).proven);
+        assert!(silent(auth, true, NONE, false).proven);
+    }
+
+    #[test]
+    fn an_offer_with_nothing_to_add_says_so() {
+        let config = ike::Config::default();
+        assert!(ike_remedy(&[], &config).contains("update the client"));
+        assert!(esp_remedy(&[], &config).contains("update the client"));
+    }
+}

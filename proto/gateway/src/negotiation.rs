@@ -103,26 +103,28 @@ fn options(protocol: Protocol, mut bytes: &[u8]) -> Vec<String> {
     while let Some((&[kind, len], _)) = bytes.split_first_chunk::<2>() {
         let len = usize::from(len);
         let Some(value) = bytes.get(2..len) else { break };
-        shown.push(if protocol == Protocol::LCP { lcp(kind, value) } else { ipcp(kind, value) });
+        let told =
+            if protocol == Protocol::LCP { lcp(kind, value) } else { Some(ipcp(kind, value)) };
+        shown.extend(told);
         bytes = bytes.get(len..).unwrap_or_default();
     }
     shown
 }
 
-fn lcp(kind: u8, value: &[u8]) -> String {
-    match (kind, value) {
+/// What nobody quarrels about is left out.
+fn lcp(kind: u8, value: &[u8]) -> Option<String> {
+    Some(match (kind, value) {
+        (lcp_option::ACCM | lcp_option::MAGIC | lcp_option::PFC | lcp_option::ACFC, _) => {
+            return None;
+        }
         (lcp_option::MRU, &[a, b]) => format!("MRU {}", u16::from_be_bytes([a, b])),
         (lcp_option::AUTH, value) => auth(value),
-        (lcp_option::ACCM, _) => "a character map".into(),
-        (lcp_option::MAGIC, _) => "a magic number".into(),
-        (lcp_option::PFC, _) => "protocol field compression".into(),
-        (lcp_option::ACFC, _) => "address field compression".into(),
         (lcp_option::CALLBACK, _) => "callback".into(),
         (lcp_option::MRRU | lcp_option::SHORT_SEQUENCE | lcp_option::ENDPOINT, _) => {
             "multilink".into()
         }
         (kind, _) => format!("LCP option {kind}"),
-    }
+    })
 }
 
 /// The numbers of RFC 1661 §6.2, RFC 1994, RFC 2433, RFC 2759, RFC 2284.

@@ -24,6 +24,8 @@ pub struct World {
     pub rng: Rng,
     /// How bad the network is.
     pub impairment: Impairment,
+    /// Whether a packet on the outside is dropped, as by a firewall on the way.
+    pub firewall: Option<fn(&Packet) -> bool>,
     nodes: Vec<Box<dyn Node>>,
     /// Who has an address on the outside.
     public: BTreeMap<IpAddr, NodeId>,
@@ -46,6 +48,7 @@ impl World {
             now: Instant::from_secs(1),
             rng: Rng::new(bytes),
             impairment: Impairment::default(),
+            firewall: None,
             nodes: Vec::new(),
             public: BTreeMap::new(),
             inside: BTreeMap::new(),
@@ -210,6 +213,9 @@ impl World {
         }
         if self.nodes[from.0].as_any().downcast_ref::<Nat>().is_none() {
             self.wire.look(&packet);
+        }
+        if self.firewall.is_some_and(|drops| drops(&packet)) {
+            return;
         }
         let Some(to) = self.public.get(&packet.to.ip()).copied() else { return };
         for delay in self.impairment.arrivals(&mut self.rng) {

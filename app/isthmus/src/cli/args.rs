@@ -149,6 +149,9 @@ pub(crate) struct ProfileArgs {
     /// The tenant, when several have a user of that name
     #[arg(long, short)]
     pub(crate) tenant: Option<String>,
+    /// The group of the tenant whose key is meant; Apple and Android only
+    #[arg(long)]
+    pub(crate) group: Option<String>,
     /// Put the user's password in as well, where it is stored
     #[arg(long)]
     pub(crate) include_password: bool,

@@ -58,7 +58,8 @@ fn compose(
         server: args.server.clone().map_or_else(|| server(config), Ok)?,
         user: args.user.clone(),
         password,
-        psk: text("pre-shared key", &tenant.psk)?,
+        psk: text("pre-shared key", key(args, tenant)?)?,
+        group: args.group.clone(),
         routes: routes.clone(),
         auth: config.ppp.auth.clone(),
         server_behind_nat: gateway
@@ -66,6 +67,29 @@ fn compose(
             .is_some_and(|public| !gateway.listen.contains(&public)),
         legacy: config.ipsec.legacy,
     })
+}
+
+/// The tenant's own key, or that of a group.
+fn key<'a>(args: &ProfileArgs, tenant: &'a Tenant) -> Result<&'a SecretBytes, CliError> {
+    let groups: Vec<&str> = tenant.groups.iter().map(|group| group.name.as_str()).collect();
+    match (&args.group, &tenant.psk) {
+        (Some(name), _) => {
+            let group = tenant.groups.iter().find(|group| group.name == *name);
+            group.map(|group| &group.psk).ok_or_else(|| {
+                CliError::Failed(format!("the tenant `{}` has no group `{name}`", tenant.name))
+            })
+        }
+        (None, Some(psk)) => Ok(psk),
+        (None, None) if groups.is_empty() => Err(CliError::Failed(format!(
+            "the tenant `{}` has no pre-shared key for clients",
+            tenant.name
+        ))),
+        (None, None) => Err(CliError::Usage(format!(
+            "the tenant `{}` has only groups: say which with --group ({})",
+            tenant.name,
+            groups.join(", ")
+        ))),
+    }
 }
 
 /// What clients dial, as far as the configuration says.
@@ -122,7 +146,7 @@ fn find<'a>(
 fn refused(error: &ProfileError) -> CliError {
     match error {
         ProfileError::Server(_) => CliError::Usage(error.to_string()),
-        ProfileError::Character { .. } | ProfileError::WindowsPassword => {
+        ProfileError::Character { .. } | ProfileError::Group | ProfileError::WindowsPassword => {
             CliError::Failed(error.to_string())
         }
     }

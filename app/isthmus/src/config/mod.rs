@@ -56,6 +56,25 @@ pub fn load(path: &Path, environment: &Environment) -> Result<(Config, Report), 
     }
 }
 
+/// Reads a configuration from text, as [`load`] does from a file in `directory`; for tools that have the
+/// text already. Only the files that the text names are read.
+///
+/// # Errors
+/// The report, when anything in it is an error.
+pub fn load_text(
+    directory: &Path,
+    text: &str,
+    environment: &Environment,
+) -> Result<(Config, Report), Report> {
+    let mut report = Report::default();
+    let source = report.add_source(&directory.join("isthmus.toml"), text.to_owned());
+    let root = document::parse(source, &mut report);
+    match root.and_then(|root| read_root(root, environment, &mut report)) {
+        Some(config) if !report.has_errors() => Ok((config, report)),
+        _ => Err(report),
+    }
+}
+
 /// Reads the users of a tenant again, as its `users_file` is now.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use super::Profile;
 pub(super) fn text(profile: &Profile) -> String {
     let Profile { name, server, user, psk, .. } = profile;
     let password = profile.password.as_deref().unwrap_or("(the user's own)");
+    let group = profile.group.as_deref().unwrap_or("(not used)");
     let warning = if profile.legacy {
         ""
     } else {
@@ -27,7 +28,7 @@ pub(super) fn text(profile: &Profile) -> String {
          \x20 Type                    L2TP/IPSec PSK\n\
          \x20 Server address          {server}\n\
          \x20 L2TP secret             (not used)\n\
-         \x20 IPSec identifier        (not used)\n\
+         \x20 IPSec identifier        {group}\n\
          \x20 IPSec pre-shared key    {psk}\n\
          \n\
          Show advanced options\n\

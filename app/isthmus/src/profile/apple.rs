@@ -10,6 +10,13 @@ pub(super) fn plist(profile: &Profile) -> String {
     let password = profile.password.as_ref().map_or_else(String::new, |password| {
         format!("<key>AuthPassword</key><string>{}</string>", escaped(password))
     });
+    let group = profile.group.as_ref().map_or_else(String::new, |group| {
+        format!(
+            "<key>LocalIdentifier</key><string>{}</string>\n        \
+             <key>LocalIdentifierType</key><string>KeyID</string>",
+            escaped(group)
+        )
+    });
     let everything = u8::from(profile.sends_everything());
     let (outer, inner) = (profile.uuid("apple"), profile.uuid("apple-vpn"));
     format!(
@@ -43,7 +50,7 @@ pub(super) fn plist(profile: &Profile) -> String {
       <key>IPSec</key>
       <dict>
         <key>AuthenticationMethod</key><string>SharedSecret</string>
-        <key>SharedSecret</key><data>{}</data>
+        <key>SharedSecret</key><data>{}</data>{group}
       </dict>
       <key>IPv4</key>
       <dict>

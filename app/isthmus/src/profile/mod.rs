@@ -48,6 +48,8 @@ pub struct Profile {
     pub password: Option<String>,
     /// The pre-shared key.
     pub psk: String,
+    /// Whose key it is when it is not the tenant's own: the client then begins in aggressive mode.
+    pub group: Option<String>,
     /// Networks behind the gateway; none sends everything there.
     pub routes: Vec<Ipv4Net>,
     /// What the gateway asks for, most wanted first; at least one.
@@ -69,6 +71,9 @@ pub enum ProfileError {
         /// Which.
         character: char,
     },
+    /// The system has no place for a group.
+    #[error("this system has no group name; only Apple and Android have one")]
+    Group,
     /// Windows cannot be given this password by a script.
     #[error(
         "Windows cannot take a password with a quotation mark, or with a backslash at its end, from a \
@@ -87,6 +92,9 @@ impl Profile {
     /// [`ProfileError`]; nothing is written half.
     pub fn write(&self, system: System) -> Result<String, ProfileError> {
         self.check()?;
+        if self.group.is_some() && !matches!(system, System::Android | System::Apple) {
+            return Err(ProfileError::Group);
+        }
         match system {
             System::Android => Ok(android::text(self)),
             System::Apple => Ok(apple::plist(self)),
@@ -106,6 +114,7 @@ impl Profile {
         let texts = [
             ("connection's name", Some(&self.name)),
             ("user's name", Some(&self.user)),
+            ("group's name", self.group.as_ref()),
             ("password", self.password.as_ref()),
             ("pre-shared key", Some(&self.psk)),
         ];

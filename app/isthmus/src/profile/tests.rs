@@ -18,6 +18,7 @@ fn profile(user: &str, psk: &str, password: Option<&str>) -> Profile {
         user: user.to_owned(),
         password: password.map(str::to_owned),
         psk: psk.to_owned(),
+        group: None,
         routes: vec!["10.0.0.0/8".parse().unwrap(), "172.16.0.0/12".parse().unwrap()],
         auth: vec![AuthProtocol::MsChapV2, AuthProtocol::Pap],
         server_behind_nat: true,
@@ -318,6 +319,24 @@ fn the_windows_script_is_powershell_and_holds_the_commands_it_should() {
             assert!(written.contains(needed));
             assert!(written.contains("-SplitTunneling"));
         }
+    }
+}
+
+#[test]
+fn a_group_goes_where_there_is_a_place_for_it() {
+    let mut profile = profile("jo", "key", None);
+    profile.group = Some(String::from("branch & <co>"));
+    let written = profile.write(System::Apple).unwrap();
+    let read = Value::from_reader_xml(written.as_bytes()).unwrap();
+    let content = read.as_dictionary().unwrap().get("PayloadContent").unwrap();
+    let vpn = content.as_array().unwrap()[0].as_dictionary().unwrap();
+    let ipsec = dictionary(vpn, "IPSec");
+    let text = |key: &str| ipsec.get(key).and_then(Value::as_string).unwrap();
+    assert_eq!(text("LocalIdentifier"), "branch & <co>");
+    assert_eq!(text("LocalIdentifierType"), "KeyID");
+    assert!(profile.write(System::Android).unwrap().contains("IPSec identifier        branch"));
+    for system in [System::Windows, System::Linux, System::Routeros, System::Chromeos] {
+        assert_eq!(profile.write(system), Err(ProfileError::Group));
     }
 }
 

@@ -17,8 +17,8 @@ mod watch;
 
 pub use edit::{EditError, NewUser, UsersFile};
 pub use password::{PasswordError, generate, matches, nt_hash, prompt, read_file, read_stdin};
-pub use read::load;
 pub(crate) use read::{LocatedUser, merge, read_file as read_users_file, read_table};
+pub use read::{load, load_text};
 pub use watch::{FileStamp, UsersWatch, WATCH_INTERVAL};
 
 use std::collections::BTreeMap;

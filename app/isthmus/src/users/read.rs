@@ -10,7 +10,7 @@ use crate::config::document::{self, Entry, Node};
 use crate::config::secret::{inline, warn_when_open};
 use crate::config::section::{At, Section};
 use crate::config::{advised_routes, bounded_search, keys, value};
-use crate::report::{Report, Span};
+use crate::report::{Report, SourceId, Span};
 
 /// A user with the places that checks across users point at.
 #[derive(Clone, Debug)]
@@ -34,6 +34,18 @@ pub fn load(path: &Path) -> Result<(Users, Report), Report> {
     if report.has_errors() { Err(report) } else { Ok((users, report)) }
 }
 
+/// Reads users from the text of a users file; for tools that have the text already.
+///
+/// # Errors
+/// The report, when anything in it is an error.
+pub fn load_text(text: &str) -> Result<(Users, Report), Report> {
+    let mut report = Report::default();
+    let source = report.add_source(Path::new("users.toml"), text.to_owned());
+    let users = read_source(source, &mut report);
+    let users = merge(users.unwrap_or_default(), &mut report);
+    if report.has_errors() { Err(report) } else { Ok((users, report)) }
+}
+
 /// Reads a users file; `named_at` is where the configuration names it.
 pub(crate) fn read_file(
     path: &Path,
@@ -53,6 +65,10 @@ pub(crate) fn read_file(
     };
     let source = report.add_source(path, text);
     warn_when_open(path, "it holds secrets", None, report);
+    read_source(source, report)
+}
+
+fn read_source(source: SourceId, report: &mut Report) -> Option<Vec<LocatedUser>> {
     let mut root = document::parse(source, report)?;
     let users = root.entries.iter().position(|entry| entry.key == "users");
     let users = users.map(|index| root.entries.remove(index));

@@ -3,15 +3,18 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
-use isthmus_core::{Key, Outbox, Path, Rng};
+use isthmus_core::{Duration, Instant, Key, Outbox, Path, Rng, SecretBytes};
 use isthmus_crypto::{self as crypto, CryptoError, DhJob, HashAlg, Provider};
 use isthmus_wire::Writer;
 
-use crate::action::{Action, Failure, JobId};
+use crate::action::{Action, Failure, FailureCause, JobId, Stage};
 use crate::codec::{Cookies, Flags, Header, Notification, Out};
 use crate::config::Config;
+use crate::error::Rejected;
 use crate::iana::{ExchangeType, NotifyType, PayloadType, ProtocolId};
+use crate::table::source;
 
 /// Counters of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub struct Stats {
     pub fragments_expired: u64,
     /// Messages that were sent in pieces.
     pub messages_cut: u64,
+    /// Failures of strangers that were counted only, because there were too many to report.
+    pub failures_unreported: u64,
     /// Notifications received in clear; they prove nothing.
     pub plain_notifications: u64,
 }
@@ -56,14 +61,34 @@ pub(crate) struct Context {
     pub(crate) stats: Stats,
     jobs: BTreeMap<JobId, Job>,
     next_job: u64,
+    /// Sources of the computations of half-open exchanges.
+    sources: BTreeMap<JobId, IpAddr>,
+    /// Makes responder cookies.
+    pub(crate) cookie_secret: SecretBytes,
+    /// Time of the input that is being worked on.
+    pub(crate) now: Instant,
+    /// Reports about messages whose source nothing proves, and about those that answered message 2.
+    reports: [Allowance; 2],
 }
 
 /// A SHA-256 digest, to recognise a message that came before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digest([u8; 32]);
 
+impl Digest {
+    pub(crate) const fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn of_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl Context {
-    pub(crate) fn new(config: Arc<Config>, provider: Arc<dyn Provider>, rng: Rng) -> Self {
+    pub(crate) fn new(config: Arc<Config>, provider: Arc<dyn Provider>, mut rng: Rng) -> Self {
+        let cookie_secret = SecretBytes::new(rng.array::<32>().to_vec());
         Self {
             config,
             provider,
@@ -72,12 +97,43 @@ impl Context {
             stats: Stats::default(),
             jobs: BTreeMap::new(),
             next_job: 0,
+            sources: BTreeMap::new(),
+            cookie_secret,
+            now: Instant::ZERO,
+            reports: [Allowance::full(), Allowance::full()],
         }
     }
 
     /// Asks for a computation.
     pub(crate) fn offload(&mut self, purpose: Job, job: DhJob) {
         self.ask(purpose, crypto::Job::Dh(job));
+    }
+
+    /// Asks for the computation of a half-open exchange of a source.
+    ///
+    /// # Errors
+    /// [`Rejected::JobLimit`] when the source, or all sources together, have as many under way as they
+    /// may. The peer asks again.
+    pub(crate) fn offload_for(
+        &mut self,
+        remote: IpAddr,
+        purpose: Job,
+        job: DhJob,
+    ) -> Result<(), Rejected> {
+        self.admit_job(remote)?;
+        self.sources.insert(JobId(self.next_job), source(remote));
+        self.offload(purpose, job);
+        Ok(())
+    }
+
+    /// Whether a source may have another computation under way.
+    pub(crate) fn admit_job(&self, remote: IpAddr) -> Result<(), Rejected> {
+        let from = source(remote);
+        let own = self.sources.values().filter(|other| **other == from).count();
+        if own >= JOBS_PER_SOURCE_MAX || self.sources.len() >= JOBS_MAX {
+            return Err(Rejected::JobLimit);
+        }
+        Ok(())
     }
 
     /// Asks for slow arithmetic of any kind.
@@ -90,6 +146,7 @@ impl Context {
 
     /// What a finished job was for. The SA may be gone meanwhile; its key finds nobody then.
     pub(crate) fn finished(&mut self, id: JobId) -> Option<Job> {
+        self.sources.remove(&id);
         self.jobs.remove(&id)
     }
 
@@ -128,9 +185,55 @@ impl Context {
     pub(crate) fn fail(&mut self, failure: Failure) {
         let count = self.stats.failed.entry(failure.cause.label()).or_default();
         *count += 1;
+        if failure.peer.is_none() && !failure.initiator {
+            let silence = failure.cause == FailureCause::Timeout;
+            let forgeable = failure.stage == Stage::Proposal
+                || (failure.stage == Stage::KeyExchange && silence);
+            let allowed =
+                self.reports.get_mut(usize::from(!forgeable)).is_some_and(|a| a.take(self.now));
+            if !allowed {
+                self.stats.failures_unreported += 1;
+                return;
+            }
+        }
         self.out.push(Action::Failed(failure));
     }
 }
+
+/// How often something may be said: [`REPORTS_MAX`] at once, and one every [`REPORT_INTERVAL`].
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    left: u32,
+    since: Instant,
+}
+
+impl Allowance {
+    const fn full() -> Self {
+        Self { left: REPORTS_MAX, since: Instant::ZERO }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        while self.left < REPORTS_MAX && now.since(self.since) >= REPORT_INTERVAL {
+            self.left += 1;
+            self.since += REPORT_INTERVAL;
+        }
+        if self.left == REPORTS_MAX {
+            self.since = now;
+        }
+        let allowed = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        allowed
+    }
+}
+
+/// Most computations under way for half-open exchanges.
+pub const JOBS_MAX: usize = 256;
+/// Most of them for one source.
+pub const JOBS_PER_SOURCE_MAX: usize = 16;
+/// Most failures of strangers that are reported at once; those beyond are counted.
+pub const REPORTS_MAX: u32 = 64;
+/// How soon another one may be reported.
+pub const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A message in clear.
 pub(crate) fn plain(cookies: Cookies, exchange: ExchangeType, id: u32, chain: &Out) -> Vec<u8> {

@@ -22,6 +22,7 @@ use crate::action::{Action, DownReason, JobId, PeerId};
 use crate::codec::{Fragment, Message, header::Header};
 use crate::config::{Config, Connect};
 use crate::context::{Context, Job, Stats};
+use crate::embryo::Embryos;
 use crate::error::Rejected;
 use crate::fragmentation::{self, Reassembly};
 use crate::iana::{ExchangeType, PayloadType};
@@ -39,6 +40,7 @@ pub struct Endpoint {
     pub(crate) table: Table,
     pub(crate) agenda: Agenda<Owner>,
     touched: Vec<Owner>,
+    pub(crate) embryos: Embryos,
     pub(crate) reassembly: Reassembly,
     /// The rest of a message that was cut.
     pieces: VecDeque<Action>,
@@ -52,6 +54,7 @@ const _: () = {
 /// Who has deadlines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
+    Embryos,
     Fragments,
     Peer(Key),
     Sa(Key),
@@ -73,6 +76,7 @@ impl Endpoint {
             table: Table::default(),
             agenda: Agenda::new(),
             touched: Vec::new(),
+            embryos: Embryos::default(),
             reassembly: Reassembly::default(),
             pieces: VecDeque::new(),
         }
@@ -94,6 +98,7 @@ impl Endpoint {
         bytes: &[u8],
         now: Instant,
     ) -> Result<(), Rejected> {
+        self.ctx.now = now;
         let result = self.receive(path, marked, bytes, now);
         if let Err(rejected) = &result {
             *self.ctx.stats.rejected.entry(rejected.label()).or_default() += 1;
@@ -104,9 +109,11 @@ impl Endpoint {
 
     /// Feeds the passage of time; calling it early is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.ctx.now = now;
         while let Some(owner) = self.agenda.pop_due(now) {
             self.touch(owner);
             match owner {
+                Owner::Embryos => self.embryos_expired(now),
                 Owner::Fragments => {
                     self.ctx.stats.fragments_expired += self.reassembly.expire(now);
                 }
@@ -254,7 +261,7 @@ impl Endpoint {
 
     /// Number of half-open exchanges that others began.
     pub fn half_open(&self) -> usize {
-        self.table.half_open()
+        self.embryos.len() + self.table.half_open()
     }
 
     /// A message that its peer takes in pieces and that is longer than a packet becomes pieces.
@@ -307,14 +314,16 @@ impl Endpoint {
         now: Instant,
     ) -> Result<Option<Vec<u8>>, Rejected> {
         let piece = Fragment::read(message)?;
-        let key = self.table.find(&message.header.cookies).ok_or(Rejected::UnknownCookies)?;
+        let cookies = &message.header.cookies;
+        let sa = self.table.find(cookies).and_then(|key| self.sas.get_mut(key));
+        let sa = sa.map(|sa| &mut sa.budget);
+        let embryo = self.embryos.find(cookies, path.remote).map(|embryo| &mut embryo.budget);
+        let budget = sa.or(embryo).ok_or(Rejected::UnknownCookies)?;
         let whole = self.reassembly.add(path.remote, message, &piece, now)?;
-        self.touch(Owner::Fragments);
-        self.ctx.stats.fragments_received += 1;
         // The data is paid for when the message is looked at, what is around it here.
-        if let Some(sa) = self.sas.get_mut(key) {
-            sa.budget.earn(message.bytes.len() - piece.data.len());
-        }
+        budget.earn(message.bytes.len() - piece.data.len());
+        self.ctx.stats.fragments_received += 1;
+        self.touch(Owner::Fragments);
         Ok(whole)
     }
 
@@ -349,7 +358,11 @@ impl Endpoint {
             return self.aggressive_first(path, marked, message, now);
         }
         // Nothing is ever said to cookies that name no SA.
-        let key = self.table.find(&cookies).ok_or(Rejected::UnknownCookies)?;
+        let key = match self.table.find(&cookies) {
+            Some(key) => key,
+            None if main_mode => return self.main_mode_hatch((path, marked), message, now),
+            None => return Err(Rejected::UnknownCookies),
+        };
         self.touch(Owner::Sa(key));
         match exchange {
             ExchangeType::IDENTITY_PROTECTION => self.main_mode(key, (path, marked), message, now),
@@ -430,11 +443,13 @@ impl Endpoint {
     }
 
     /// Makes sure that another half-open exchange may begin, at the cost of the oldest one whose
-    /// source may be forged.
+    /// source may be forged, or else of the source that has most.
     pub(crate) fn make_room(&mut self, remote: IpAddr) -> Result<(), Rejected> {
         match self.table.admits(remote) {
             Err(Rejected::HalfOpenLimit) => {
-                let oldest = self.table.oldest_unproven().ok_or(Rejected::HalfOpenLimit)?;
+                let unproven = self.table.oldest_unproven();
+                let oldest = unproven.or_else(|| self.table.oldest_of_greediest(remote));
+                let oldest = oldest.ok_or(Rejected::HalfOpenLimit)?;
                 self.ctx.stats.half_open_evicted += 1;
                 self.drop_sa(oldest);
                 Ok(())
@@ -477,6 +492,7 @@ impl Endpoint {
     pub(crate) fn settle(&mut self) {
         while let Some(owner) = self.touched.pop() {
             let next = match owner {
+                Owner::Embryos => self.embryos.deadline(),
                 Owner::Fragments => self.reassembly.deadline(),
                 Owner::Peer(key) => {
                     self.peers.get(key).and_then(|peer| peer.timers.next().map(|(at, _)| at))

@@ -24,6 +24,7 @@ pub mod codec;
 mod config;
 mod context;
 mod dpd;
+mod embryo;
 mod endpoint;
 mod error;
 mod fragmentation;
@@ -73,7 +74,9 @@ pub mod bounds {
     };
     pub use crate::codec::fragment::FRAGMENTS_MAX;
     pub use crate::config::PSK_CANDIDATES_MAX;
+    pub use crate::context::{JOBS_MAX, JOBS_PER_SOURCE_MAX, REPORT_INTERVAL, REPORTS_MAX};
     pub use crate::dpd::{DPD_RETRY, DPD_TRIES_MAX};
+    pub use crate::embryo::{EMBRYO_OCTETS_MAX, EMBRYOS_MAX, EMBRYOS_PER_SOURCE_MAX};
     pub use crate::fragmentation::{
         FRAGMENT_OCTETS_MAX, FRAGMENT_OCTETS_PER_SOURCE_MAX, FRAGMENT_SIZE_MIN, PARTIALS_MAX,
         PARTIALS_PER_SA_MAX, PARTIALS_PER_SOURCE_MAX, REASSEMBLY_LIFETIME,

@@ -139,6 +139,15 @@ impl Table {
         self.unproven.first().map(|(_, key)| *key)
     }
 
+    /// An attempt of the source that has most of them, and more than `remote`.
+    pub(crate) fn oldest_of_greediest(&self, remote: IpAddr) -> Option<Key> {
+        let own = self.per_source.get(&source(remote)).copied().unwrap_or(0);
+        let (greediest, count) = self.per_source.iter().max_by_key(|(_, count)| **count)?;
+        let of = |(_, from): &(&Key, &IpAddr)| *from == greediest;
+        let victim = || self.half_open.iter().find(of).map(|(key, _)| *key);
+        (*count > own).then(victim).flatten()
+    }
+
     pub(crate) fn half_open(&self) -> usize {
         self.half_open.len()
     }

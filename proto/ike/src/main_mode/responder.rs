@@ -1,10 +1,10 @@
-//! Main mode as responder, messages 1 to 4. An attempt costs one slot of a bounded table until message 3 proves that
-//! the initiator receives what we send, and one offloaded computation after that.
+//! Main mode as responder, messages 1 to 4. An attempt costs an embryo until message 3 proves that the
+//! initiator receives what we send; an SA and one offloaded computation after that.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use isthmus_core::{Duration, Encap, Instant, Key, Path, Timers};
+use isthmus_core::{Duration, Encap, Instant, Key, Path};
 use isthmus_crypto::{CryptoError, DhJob, DhOutput};
 
 use super::KeyExchange;
@@ -12,15 +12,16 @@ use super::authentication::AwaitMm5;
 use crate::action::{Facts, Failure, FailureCause, Stage};
 use crate::codec::{Chain, Cookies, Message, Out, SaBody};
 use crate::context::{Context, Job, plain, plain_notification};
-use crate::endpoint::Endpoint;
+use crate::embryo::{self, Embryo};
+use crate::endpoint::{Endpoint, Owner};
 use crate::error::Rejected;
 use crate::iana::{ExchangeType, NotifyType, PayloadType};
 use crate::identity::Identity;
 use crate::keys::Exchange;
 use crate::nat::{self, Disguise, NatStatus};
 use crate::proposal::{ChosenIke, IkeProposal, OfferedIke, choose_ike};
-use crate::sa::{Budget, IkeSa, Role, SaTimer, State, Window};
-use crate::table::{HALF_OPEN_LIFETIME, Initiation};
+use crate::sa::{Budget, IkeSa, State};
+use crate::table::Initiation;
 use crate::vendor::{VendorId, Vendors};
 
 /// Message 2 was sent.
@@ -154,6 +155,7 @@ impl Endpoint {
         FailureCause::NoIkeProposal { offered, ours }
     }
 
+    /// Message 2 goes out, and an embryo is all that stays.
     fn commit_mm1(
         &mut self,
         accepted: AcceptedMm1,
@@ -161,50 +163,89 @@ impl Endpoint {
         message: &Message<'_>,
         now: Instant,
     ) -> Result<(), Rejected> {
-        self.make_room(path.remote.ip())?;
-        let cookies =
-            Cookies { initiator: message.header.cookies.initiator, responder: self.ctx.cookie() };
+        let (initiator, remote) = (message.header.cookies.initiator, path.remote);
+        let digest = self.ctx.digest(message.bytes)?;
+        let (provider, secret) = (&*self.ctx.provider, &self.ctx.cookie_secret);
+        let responder = embryo::cookie(provider, secret, (initiator, remote, marked), &digest)?;
+        let cookies = Cookies { initiator, responder };
         let AcceptedMm1 { chosen, sa_i, vendors } = accepted;
-        // Only what the initiator announced is announced back, so message 2 is never the longer one.
-        let mut reply = Out::new().with(PayloadType::SA, chosen.reply.to_bytes());
-        if let Some(dialect) = vendors.nat_t {
-            reply.push(PayloadType::VENDOR_ID, dialect.vendor_id().bytes());
-        }
-        if vendors.dpd {
-            reply.push(PayloadType::VENDOR_ID, VendorId::Dpd.bytes());
-        }
-        if let Some(announced) = vendors.fragmentation_reply() {
-            reply.push(PayloadType::VENDOR_ID, announced);
-        }
-        let bytes = plain(cookies, ExchangeType::IDENTITY_PROTECTION, 0, &reply);
-        let mut budget = Budget::default();
+        let bytes = message2(cookies, &chosen, vendors);
+        let known = self.embryos.of(Initiation::new(initiator, remote));
+        let known = known.map(|embryo| (embryo.cookies, &mut embryo.budget));
+        let mut fresh = Budget::default();
+        let (repeated, budget) = match known {
+            Some((other, _)) if other != cookies => return Err(Rejected::IncorrectState),
+            Some((_, budget)) => (true, budget),
+            None => (false, &mut fresh),
+        };
         budget.earn(message.bytes.len());
-        let received = Some(self.ctx.digest(message.bytes)?);
-        let mut timers = Timers::new();
-        timers.set(SaTimer::HalfOpen, now + HALF_OPEN_LIFETIME);
-        let sa = IkeSa {
-            cookies,
-            role: Role::Responder,
-            path,
-            marked,
-            origin: path.remote,
-            created: now,
-            state: State::AwaitMm3(Box::new(AwaitMm3 {
-                proposal: chosen.proposal,
-                lifetime: chosen.lifetime,
+        if !budget.spend(bytes.len()) {
+            return Err(Rejected::AmplificationLimit);
+        }
+        if repeated {
+            self.ctx.stats.replies_repeated += 1;
+        } else {
+            let (proposal, lifetime) = (chosen.proposal, chosen.lifetime);
+            self.ctx.stats.half_open_evicted += self.embryos.add(Embryo {
+                cookies,
+                path,
+                marked,
+                proposal,
+                lifetime,
                 sa_i,
                 vendors,
-                bad_shares: 0,
-            })),
-            peer: None,
-            vendors,
-            window: Window { received, ..Window::default() },
-            budget,
-            timers,
-            hint: None,
+                budget: fresh,
+                created: now,
+            });
+            self.touch(Owner::Embryos);
+        }
+        self.ctx.transmit(path, marked, bytes);
+        Ok(())
+    }
+
+    /// No message 3 came: our message 2 was lost on its way, or nobody had asked for it.
+    pub(crate) fn embryos_expired(&mut self, now: Instant) {
+        while let Some(Embryo { path, marked, vendors, .. }) = self.embryos.pop_expired(now) {
+            self.ctx.stats.half_open_expired += 1;
+            let (stage, cause) = (Stage::KeyExchange, FailureCause::Timeout);
+            let facts = Facts { vendors, nat: None, marked };
+            self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false, facts });
+        }
+    }
+
+    /// Message 3 of an attempt of which only message 1 was known: its sender has our message 2, so it
+    /// becomes an SA.
+    pub(crate) fn main_mode_hatch(
+        &mut self,
+        (path, marked): (Path, bool),
+        message: &Message<'_>,
+        now: Instant,
+    ) -> Result<(), Rejected> {
+        let cookies = message.header.cookies;
+        let embryo = self.embryos.find(&cookies, path.remote).filter(|e| e.marked == marked);
+        let proposal = embryo.ok_or(Rejected::UnknownCookies)?.proposal;
+        if message.header.flags.is_encrypted() {
+            return Err(Rejected::NotYetEncrypted);
+        }
+        KeyExchange::read(message, proposal)?;
+        self.ctx.admit_job(path.remote.ip())?;
+        self.make_room(path.remote.ip())?;
+        let initiation = Initiation::new(cookies.initiator, path.remote);
+        let embryo = self.embryos.take(initiation).ok_or(Rejected::UnknownCookies)?;
+        self.touch(Owner::Embryos);
+        let start = AwaitMm3 {
+            proposal,
+            lifetime: embryo.lifetime,
+            sa_i: embryo.sa_i,
+            vendors: embryo.vendors,
+            bad_shares: 0,
         };
+        let state = State::AwaitMm3(Box::new(start));
+        let mut sa = IkeSa::answering(cookies, (path, marked), state, now);
+        sa.vendors = embryo.vendors;
+        sa.budget = embryo.budget;
         let key = self.add_half_open(sa)?;
-        self.with_sa(key, |sa, ctx| sa.send(ctx, bytes))
+        self.main_mode_third(key, (path, marked), message)
     }
 
     /// Message 3.
@@ -222,18 +263,15 @@ impl Endpoint {
             return Err(Rejected::IncorrectState);
         }
         let received = KeyExchange::read(message, start.proposal)?;
+        let (group, peer) = (start.proposal.group, received.ke.clone());
+        let job = DhJob::GenerateAndAgree { group, seed: self.ctx.rng.seed(), peer };
+        self.ctx.offload_for(path.remote.ip(), Job::MainMode(key), job)?;
         let State::AwaitMm3(start) = sa.take_state() else { return Err(Rejected::IncorrectState) };
         sa.budget.earn(message.bytes.len());
         sa.window.received = Some(digest);
         sa.window.sent = None;
-        let job = DhJob::GenerateAndAgree {
-            group: start.proposal.group,
-            seed: self.ctx.rng.seed(),
-            peer: received.ke.clone(),
-        };
         sa.state = State::AgreeingAsResponder(Box::new(Agreeing { start: *start, received }));
         self.table.proven(sa.created, key);
-        self.ctx.offload(Job::MainMode(key), job);
         Ok(())
     }
 
@@ -301,6 +339,21 @@ impl Endpoint {
             self.drop_sa(key);
         }
     }
+}
+
+/// Only what the initiator announced is announced back, so message 2 is never the longer one.
+fn message2(cookies: Cookies, chosen: &ChosenIke, vendors: Vendors) -> Vec<u8> {
+    let mut reply = Out::new().with(PayloadType::SA, chosen.reply.to_bytes());
+    if let Some(dialect) = vendors.nat_t {
+        reply.push(PayloadType::VENDOR_ID, dialect.vendor_id().bytes());
+    }
+    if vendors.dpd {
+        reply.push(PayloadType::VENDOR_ID, VendorId::Dpd.bytes());
+    }
+    if let Some(announced) = vendors.fragmentation_reply() {
+        reply.push(PayloadType::VENDOR_ID, announced);
+    }
+    plain(cookies, ExchangeType::IDENTITY_PROTECTION, 0, &reply)
 }
 
 fn message4(

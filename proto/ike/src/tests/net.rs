@@ -258,6 +258,14 @@ impl Net {
         }
     }
 
+    /// Loses the computations that wait: they fail as if the provider could not do them.
+    pub(super) fn skip_jobs(&mut self) {
+        for (node, id, _) in core::mem::take(&mut self.jobs) {
+            let failed = Err(isthmus_crypto::CryptoError::Unsupported);
+            self.nodes[node].endpoint.handle_job(id, failed, self.now);
+        }
+    }
+
     /// Does the computations that wait.
     pub(super) fn work(&mut self) {
         for (node, id, job) in core::mem::take(&mut self.jobs) {

@@ -2,6 +2,7 @@
 //!
 //! Everywhere the same is asked: no panic, nothing said that was not paid for, nothing changed.
 
+mod flood;
 mod fragments;
 
 use alloc::vec;
@@ -430,7 +431,14 @@ fn an_encrypted_message_before_keys_exist_or_with_unknown_cookies_is_dropped_una
     let bytes = noise(&fake, MAIN_MODE, 0, 1);
     assert_eq!(refused(&mut net, &fake, &bytes), Rejected::NotYetEncrypted);
     let mm2 = fake.ask(&mut net, &mm1).unwrap();
-    fake.mm3(&mm2);
+    let mm3 = fake.mm3(&mm2);
+    let bytes = noise(&fake, MAIN_MODE, 0, 1);
+    assert_eq!(refused(&mut net, &fake, &bytes), Rejected::NotYetEncrypted);
+    for exchange in [ExchangeType::INFORMATIONAL, ExchangeType::QUICK_MODE] {
+        let bytes = noise(&fake, exchange, 5, 1);
+        assert_eq!(refused(&mut net, &fake, &bytes), Rejected::UnknownCookies, "no SA yet");
+    }
+    fake.ask(&mut net, &mm3).unwrap();
     let bytes = noise(&fake, ExchangeType::INFORMATIONAL, 5, 1);
     assert_eq!(refused(&mut net, &fake, &bytes), Rejected::NotYetEncrypted);
     let bytes = noise(&fake, ExchangeType::QUICK_MODE, 5, 1);
@@ -458,7 +466,7 @@ fn quick_mode_before_authentication_is_refused_in_every_state() {
     let quick =
         |fake: &Fake| fake.raw_message(ExchangeType::QUICK_MODE, 1, 1, PayloadType::HASH, &[7; 64]);
     let bytes = quick(&fake);
-    assert_eq!(refused(&mut net, &fake, &bytes), Rejected::IncorrectState);
+    assert_eq!(refused(&mut net, &fake, &bytes), Rejected::UnknownCookies);
     fake.tell(&mut net, &mm3).unwrap();
     assert_eq!(refused(&mut net, &fake, &bytes), Rejected::IncorrectState);
     assert_eq!(fake.tell(&mut net, &mm3), Err(Rejected::Busy));
@@ -562,63 +570,6 @@ fn selectors_that_are_not_one_hosts_udp_are_refused_with_a_word() {
         let notification = codec::Notification::read(&told[0].1).unwrap();
         assert_eq!(notification.kind, iana::NotifyType::INVALID_ID_INFORMATION);
     }
-}
-
-#[test]
-fn half_open_exchanges_are_bounded_and_the_oldest_unproven_one_gives_way() {
-    let mut net = server();
-    let mut all = Vec::new();
-    for index in 0..bounds::HALF_OPEN_MAX {
-        let mut fake = Fake::new(fake::network_manager(), 0);
-        let number = u32::try_from(index).unwrap();
-        fake.path.remote.set_ip(core::net::Ipv4Addr::from(0x0b00_0000 + number).into());
-        fake.cookies.initiator = u64::from(number + 1).to_be_bytes();
-        let mm1 = fake.mm1();
-        fake.tell(&mut net, &mm1).unwrap();
-        all.push((fake, mm1));
-    }
-    let endpoint = &net.nodes[0].endpoint;
-    assert_eq!(endpoint.half_open(), bounds::HALF_OPEN_MAX);
-    let answer = net.taken[0].bytes.clone();
-    net.taken.clear();
-    // The first one goes on and is proven; the flood takes the place of the second.
-    let (first, _) = &mut all[0];
-    let mm3 = first.mm3(&answer);
-    let mm4 = first.ask(&mut net, &mm3).unwrap();
-    let mut one_more = Fake::new(fake::network_manager(), 1);
-    let mm1 = one_more.mm1();
-    one_more.ask(&mut net, &mm1).unwrap();
-    let endpoint = &net.nodes[0].endpoint;
-    assert_eq!(endpoint.half_open(), bounds::HALF_OPEN_MAX);
-    assert_eq!(endpoint.stats().half_open_evicted, 1);
-    let (first, _) = &mut all[0];
-    let mm5 = first.mm5(&mm4);
-    let mm6 = first.ask(&mut net, &mm5);
-    first.mm6(&mm6.unwrap());
-    net.taken.clear();
-    net.run_secs(31);
-    let endpoint = &net.nodes[0].endpoint;
-    assert_eq!((endpoint.half_open(), endpoint.ike_sas()), (0, 1));
-}
-
-#[test]
-fn half_open_exchanges_are_bounded_for_each_source() {
-    let mut net = server();
-    for index in 0..=bounds::HALF_OPEN_PER_SOURCE_MAX {
-        let mut fake = Fake::new(fake::network_manager(), u16::try_from(index).unwrap());
-        fake.cookies.initiator = (index as u64 + 1).to_be_bytes();
-        let mm1 = fake.mm1();
-        let expected = if index < bounds::HALF_OPEN_PER_SOURCE_MAX {
-            Ok(())
-        } else {
-            Err(Rejected::HalfOpenSourceLimit)
-        };
-        assert_eq!(fake.tell(&mut net, &mm1), expected);
-    }
-    let mut other = Fake::new(fake::network_manager(), 200);
-    other.path.remote.set_ip("203.0.113.77".parse().unwrap());
-    let mm1 = other.mm1();
-    assert_eq!(other.tell(&mut net, &mm1), Ok(()));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::config::Role;
 use crate::context::Context;
 use crate::dialect::{Filling, fill, serial};
 use crate::error::PeerError;
+use crate::habits::Results;
 use crate::iana::{AttributeType, CallCode, ErrorCode, MessageType};
 use crate::tunnel::{Timer, Tunnel, fields};
 
@@ -40,6 +41,10 @@ pub(crate) struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallState {
     Up,
+    /// LAC: ICCN must be acknowledged first.
+    WaitAck {
+        until: Instant,
+    },
     /// LNS: we sent ICRP.
     WaitConnect {
         until: Instant,
@@ -55,7 +60,9 @@ pub(crate) enum CallState {
 impl CallState {
     const fn until(self) -> Option<Instant> {
         match self {
-            Self::WaitConnect { until } | Self::WaitReply { until } => Some(until),
+            Self::WaitAck { until } | Self::WaitConnect { until } | Self::WaitReply { until } => {
+                Some(until)
+            }
             Self::Up | Self::WaitTunnel => None,
         }
     }
@@ -179,8 +186,27 @@ impl Tunnel {
         };
         call.remote = remote;
         call.sequencing = sequencing;
+        let waits = ctx.config.dialect.habits.waits_for_acks;
+        if waits {
+            call.state = CallState::WaitAck { until: ctx.now + ctx.config.establish_timeout };
+        }
         self.say(remote, MessageType::ICCN, connected, ctx);
-        self.call_up(id, Iccn::default(), ctx);
+        if waits {
+            self.watch_calls();
+        } else {
+            self.call_up(id, Iccn::default(), ctx);
+        }
+    }
+
+    /// Everything said is acknowledged: what waited for that goes on.
+    pub(crate) fn go_on_acknowledged(&mut self, ctx: &mut Context<'_>) {
+        let waits = |call: &Session| matches!(call.state, CallState::WaitAck { .. });
+        let ids: alloc::vec::Vec<_> =
+            self.sessions.iter().filter(|(_, call)| waits(call)).map(|(&id, _)| id).collect();
+        for id in ids {
+            self.call_up(id, Iccn::default(), ctx);
+        }
+        self.start_calls(ctx);
     }
 
     fn on_iccn(&mut self, id: SessionId, connected: Iccn, ctx: &mut Context<'_>) {
@@ -310,7 +336,12 @@ impl Tunnel {
     }
 
     fn say_cdn(&mut self, id: SessionId, remote: u16, result: ResultCode, ctx: &mut Context<'_>) {
-        let avps = alloc::vec![Avp::ResultCode(result), Avp::AssignedSessionId(id.0)];
+        let results = ctx.config.dialect.habits.results;
+        let mut avps =
+            alloc::vec![Avp::ResultCode(results.of(result)), Avp::AssignedSessionId(id.0)];
+        if results == Results::Apple {
+            avps.reverse();
+        }
         self.say(remote, MessageType::CDN, &fields(avps), ctx);
     }
 

@@ -16,8 +16,9 @@ use alloc::vec::Vec;
 use isthmus_core::{Deadline, Duration, Instant, Outbox};
 
 use crate::action::Action;
-use crate::bounds::{PARKED_MAX, RETRANSMIT_MAX, SEND_QUEUE_MAX};
+use crate::bounds::{PARKED_MAX, SEND_QUEUE_MAX};
 use crate::error::Rejected;
+use crate::habits::Waits;
 use crate::header::Header;
 use crate::iana::MessageType;
 use crate::stats::Stats;
@@ -43,6 +44,7 @@ pub(crate) struct Channel {
     /// Number of the message expected next.
     nr: u16,
     queue: VecDeque<Outgoing>,
+    waits: Waits,
     sent: usize,
     flight: usize,
     window: Window,
@@ -138,6 +140,7 @@ impl Channel {
             ns: 0,
             nr: 0,
             queue: VecDeque::new(),
+            waits: Waits::default(),
             sent: 0,
             flight: 0,
             window: Window::new(peer_window),
@@ -213,7 +216,7 @@ impl Channel {
         self.flight = self.flight.saturating_sub(admitted.acked);
         self.window.grow(u16::try_from(admitted.acked).unwrap_or(u16::MAX));
         self.retries = 0;
-        self.retry_at = (self.sent > 0).then(|| now + RETRANSMIT_FIRST);
+        self.retry_at = (self.sent > 0).then(|| now + self.waits.first);
     }
 
     /// Goes on at `ns`, which the peer expects. What the record held as sent is acknowledged thereby;
@@ -315,7 +318,7 @@ impl Channel {
         self.sent += 1;
         self.flight += 1;
         self.transmit(self.sent.saturating_sub(1), wire);
-        self.retry_at.get_or_insert(wire.now + RETRANSMIT_FIRST);
+        self.retry_at.get_or_insert(wire.now + self.waits.first);
     }
 
     /// Transmits the message at `index` of the sent ones.
@@ -338,15 +341,14 @@ impl Channel {
     pub(crate) fn handle_timeout(&mut self, forgiving: bool, wire: &mut Wire<'_>) -> Health {
         if self.retry_at.is_some_and(|at| at <= wire.now) {
             let hello = self.queue.front().is_some_and(|m| m.kind == MessageType::HELLO);
-            if self.retries >= RETRANSMIT_MAX && !(forgiving && hello) {
+            if self.retries >= self.waits.repeats && !(forgiving && hello) {
                 return Health::Dead;
             }
-            self.retries = self.retries.saturating_add(1).min(RETRANSMIT_MAX);
+            self.retries = self.retries.saturating_add(1).min(self.waits.repeats);
             self.window.shrink();
             self.flight = 1;
             self.repeat(wire);
-            let wait = RETRANSMIT_FIRST * 2_u32.pow(self.retries.min(RETRANSMIT_MAX));
-            self.retry_at = Some(wire.now + wait.min(RETRANSMIT_CAP));
+            self.retry_at = Some(wire.now + self.waits.after(self.retries));
         }
         self.pump(wire);
         self.flush_ack(wire);
@@ -368,6 +370,11 @@ impl Channel {
     /// The peer's tunnel id, 0 until known.
     pub(crate) fn remote(&self) -> u16 {
         self.remote
+    }
+
+    /// Repeats unacknowledged messages so from here on.
+    pub(crate) fn set_waits(&mut self, waits: Waits) {
+        self.waits = waits;
     }
 
     /// Takes the peer's id and window from its SCCRP.

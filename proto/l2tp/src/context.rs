@@ -10,6 +10,7 @@ use crate::action::{Action, SessionId};
 use crate::avp::Hiding;
 use crate::channel::Wire;
 use crate::config::Config;
+use crate::habits::Ids;
 use crate::iana::MessageType;
 use crate::message::{Field, encode};
 use crate::stats::Stats;
@@ -59,9 +60,18 @@ impl Context<'_> {
         if self.taken.len() >= self.config.session_limit() {
             return None;
         }
-        let id = SessionId(random_id(self.rng, |id| self.taken.contains(&SessionId(id))));
+        let ids = self.config.dialect.habits.ids;
+        let id = SessionId(free_id(ids, self.rng, |id| self.taken.contains(&SessionId(id))));
         self.taken.insert(id);
         Some(id)
+    }
+}
+
+/// An id that is not zero and not taken, by the habit.
+pub(crate) fn free_id(ids: Ids, rng: &mut Rng, taken: impl Fn(u16) -> bool) -> u16 {
+    match ids {
+        Ids::Random => random_id(rng, taken),
+        Ids::Small => (1..=u16::MAX).find(|id| !taken(*id)).unwrap_or(u16::MAX),
     }
 }
 

@@ -6,9 +6,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use isthmus_core::Rng;
+use isthmus_core::{Duration, Rng};
 
 use crate::avp::{Avp, Bounded, VendorAvp};
+use crate::habits::{Accepts, Habits, Ids, Results, Waits};
 use crate::iana::{AttributeType, Bearer, Framing, PROTOCOL_VERSION, ProxyAuthenType};
 use crate::message::Field;
 
@@ -44,7 +45,7 @@ impl From<Avp> for Slot {
     }
 }
 
-/// The three messages that differ between clients.
+/// The three messages that differ between clients, and the habits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dialect {
     /// Start-Control-Connection-Request.
@@ -53,6 +54,8 @@ pub struct Dialect {
     pub icrq: Vec<Slot>,
     /// Incoming-Call-Connected.
     pub iccn: Vec<Field>,
+    /// What is done beside what is said.
+    pub habits: Habits,
 }
 
 impl Dialect {
@@ -73,6 +76,7 @@ impl Dialect {
             ],
             icrq: vec![Slot::AssignedId, Slot::CallSerial(Serial::Counter)],
             iccn: speed_and_framing(100_000_000, Framing::SYNC),
+            habits: Habits::default(),
         }
     }
 
@@ -104,6 +108,7 @@ impl Dialect {
                 correlation.into(),
             ],
             iccn,
+            habits: Habits { accepts: Accepts::Windows, ids: Ids::Small, ..Habits::default() },
         }
     }
 
@@ -121,6 +126,14 @@ impl Dialect {
             ],
             icrq: vec![Slot::AssignedId, Slot::CallSerial(Serial::Fixed(1))],
             iccn: speed_and_framing(1_000_000, Framing::BOTH),
+            habits: Habits {
+                wakes: 10,
+                silent: true,
+                results: Results::Apple,
+                first_waits: Waits::fixed(Duration::from_secs(1), 60),
+                waits: Waits { cap: Duration::from_secs(4), repeats: 9, ..Waits::default() },
+                ..Habits::default()
+            },
         }
     }
 
@@ -137,6 +150,16 @@ impl Dialect {
             ],
             icrq: vec![Slot::AssignedId, Slot::CallSerial(Serial::Random)],
             iccn: speed_and_framing(100_000_000, Framing::BOTH),
+            habits: Habits {
+                silent: true,
+                results: Results::CodeOnly,
+                first_waits: Waits::fixed(Duration::from_secs(2), 30),
+                waits: Waits::fixed(Duration::from_secs(2), 30),
+                waits_for_acks: true,
+                window_max: Some(1),
+                accepts: Accepts::Android,
+                ..Habits::default()
+            },
         }
     }
 
@@ -162,6 +185,7 @@ impl Dialect {
                 Avp::BearerType(Bearer::NONE).into(),
             ],
             iccn,
+            habits: Habits::default(),
         }
     }
 }

@@ -6,11 +6,12 @@ use core::fmt;
 
 use isthmus_core::{Deadline, Instant, Outbox, Rng, Seed};
 use isthmus_crypto::Provider;
+use isthmus_wire::{DecodeError, Reader};
 
 use crate::action::{Action, CloseReason, SessionId, SessionRef, TunnelId};
 use crate::body::Body;
 use crate::config::{Config, Role};
-use crate::context::{Context, random_id};
+use crate::context::{Context, free_id};
 use crate::data;
 use crate::error::Rejected;
 use crate::iana::MessageType;
@@ -124,6 +125,7 @@ impl Endpoint {
 
     fn take_control(&mut self, from_port: u16, bytes: &[u8], now: Instant) -> Result<(), Rejected> {
         let message = Message::read(bytes)?;
+        self.check_habit(&message, bytes)?;
         let kind = message.payload.as_ref().map(|payload| payload.kind);
         let id = TunnelId(message.header.tunnel);
         if id.0 == 0 {
@@ -146,6 +148,19 @@ impl Endpoint {
             self.tunnels.remove(&id);
         }
         Ok(())
+    }
+
+    /// Refuses what the client that we speak as would refuse.
+    fn check_habit(&self, message: &Message<'_>, bytes: &[u8]) -> Result<(), Rejected> {
+        let accepts = self.shared.config.dialect.habits.accepts;
+        if !accepts.flags(Reader::new(bytes).u16("flags")?) {
+            return Err(DecodeError::illegal("flags").into());
+        }
+        let typed = message.payload.as_ref().is_none_or(|payload| payload.mandatory);
+        if typed || accepts.optional_type() {
+            return Ok(());
+        }
+        Err(DecodeError::illegal("message type").into())
     }
 
     /// The tunnel that a `StopCCN` means whose sender does not know our id, or has it wrong as some old
@@ -303,7 +318,8 @@ impl Endpoint {
     }
 
     pub(crate) fn new_tunnel_id(&mut self) -> TunnelId {
-        TunnelId(random_id(&mut self.shared.rng, |id| self.tunnels.contains_key(&TunnelId(id))))
+        let ids = self.shared.config.dialect.habits.ids;
+        TunnelId(free_id(ids, &mut self.shared.rng, |id| self.tunnels.contains_key(&TunnelId(id))))
     }
 
     /// A tunnel and what it works with.

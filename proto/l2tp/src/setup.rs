@@ -27,6 +27,13 @@ impl Tunnel {
             challenge: challenge.as_ref().map(|c| &c[..]),
             tie_breaker,
         };
+        let habits = ctx.config.dialect.habits;
+        tunnel.channel.set_waits(habits.first_waits);
+        for _ in 0..habits.wakes {
+            let bytes = ctx.encode((0, 0), MessageType::HELLO, &[]);
+            ctx.stats.transmitted += 1;
+            ctx.out.push(Action::Transmit { to_port, bytes });
+        }
         tunnel.say(0, MessageType::SCCRQ, &fill(&ctx.config.dialect.sccrq, &filling), ctx);
         tunnel
     }
@@ -64,7 +71,10 @@ impl Tunnel {
         challenge: Option<[u8; 16]>,
         ctx: &mut Context<'_>,
     ) {
-        self.channel.set_peer(greeting.tunnel, greeting.window);
+        let habits = ctx.config.dialect.habits;
+        let window = greeting.window.min(habits.window_max.unwrap_or(u16::MAX));
+        self.channel.set_peer(greeting.tunnel, window);
+        self.channel.set_waits(habits.waits);
         if !proves(MessageType::SCCRP, challenge, greeting.response, ctx) {
             return self.fail(PeerError::BadResponse, ctx);
         }
@@ -96,7 +106,7 @@ impl Tunnel {
     fn come_up(&mut self, ctx: &mut Context<'_>) {
         self.state = State::Up { since: ctx.now };
         self.timers.clear(Timer::Establish);
-        self.timers.set(Timer::Hello, ctx.now + ctx.config.hello_interval);
+        self.watch_life(ctx);
         ctx.out.push(Action::TunnelUp(TunnelUp {
             tunnel: self.local,
             remote_tunnel: self.channel.remote(),
@@ -105,7 +115,9 @@ impl Tunnel {
             peer_vendor: self.vendor.clone(),
             initiator: self.initiator,
         }));
-        self.start_calls(ctx);
+        if !ctx.config.dialect.habits.waits_for_acks {
+            self.start_calls(ctx);
+        }
         self.watch_idle(ctx);
     }
 }

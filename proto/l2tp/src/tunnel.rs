@@ -102,7 +102,7 @@ impl Tunnel {
         let mut tunnel = Self::new(local, to_port, State::Up { since: ctx.now }, channel, ctx);
         (tunnel.host, tunnel.vendor, tunnel.initiator) = (host, vendor, initiator);
         tunnel.timers.clear(Timer::Establish);
-        tunnel.timers.set(Timer::Hello, ctx.now + ctx.config.hello_interval);
+        tunnel.watch_life(ctx);
         tunnel
     }
 
@@ -280,6 +280,7 @@ impl Tunnel {
     }
 
     fn stop(&mut self, result: ResultCode, reason: &DownReason, ctx: &mut Context<'_>) {
+        let result = ctx.config.dialect.habits.results.of(result);
         let avps = alloc::vec![Avp::AssignedTunnelId(self.local.0), Avp::ResultCode(result)];
         let ids = (self.channel.remote(), 0);
         let bytes = ctx.encode(ids, MessageType::STOP_CCN, &fields(avps));
@@ -346,6 +347,13 @@ impl Tunnel {
         self.timers.set(Timer::Hello, ctx.now + wait);
     }
 
+    /// Arms the timer of HELLO, unless it is our habit never to ask.
+    pub(crate) fn watch_life(&mut self, ctx: &Context<'_>) {
+        if !ctx.config.dialect.habits.silent {
+            self.timers.set(Timer::Hello, ctx.now + ctx.config.hello_interval);
+        }
+    }
+
     /// Authenticated data came from the peer.
     pub(crate) fn peer_alive(&mut self, now: Instant) {
         self.last_heard = now;
@@ -379,6 +387,9 @@ impl Tunnel {
         if core::mem::take(&mut self.overflow) && !self.is_closing() {
             let result = ResultCode::stop(StopCode::GENERAL_ERROR, ErrorCode::NO_RESOURCES);
             self.stop(result, &DownReason::Congested, ctx);
+        }
+        if ctx.config.dialect.habits.waits_for_acks && self.is_up() && self.channel.is_idle() {
+            self.go_on_acknowledged(ctx);
         }
         let mut wire = ctx.wire(self.to_port);
         self.channel.pump(&mut wire);

@@ -6,6 +6,7 @@ mod bytes;
 mod channel;
 mod clients;
 mod exchange;
+mod habits;
 mod hostile;
 mod pair;
 mod props;

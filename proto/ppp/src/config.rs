@@ -6,6 +6,7 @@ use core::net::Ipv4Addr;
 use isthmus_core::{Duration, SecretBytes};
 use serde::{Deserialize, Serialize};
 
+use crate::habits::Habits;
 use crate::iana::{Protocol, chap_algorithm};
 
 /// The configuration of one link; shared and immutable.
@@ -19,12 +20,20 @@ pub struct LinkConfig {
     pub echo: Option<Echo>,
     /// Intervals and counts.
     pub timing: Timing,
+    /// How we speak as client.
+    pub habits: Habits,
 }
 
 impl LinkConfig {
     /// A configuration with an MRU of 1400 bytes, probes every 30 s and the RFC's timing.
     pub fn new(role: Role) -> Self {
-        Self { role, mru: 1400, echo: Some(Echo::default()), timing: Timing::default() }
+        Self {
+            role,
+            mru: 1400,
+            echo: Some(Echo::default()),
+            timing: Timing::default(),
+            habits: Habits::default(),
+        }
     }
 }
 

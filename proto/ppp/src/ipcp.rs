@@ -5,6 +5,7 @@ use core::net::Ipv4Addr;
 
 use crate::action::NetworkUp;
 use crate::error::NegotiationFailure;
+use crate::habits::{IpcpItem, kept};
 use crate::iana::ipcp_option;
 use crate::negotiation::{Judgement, Options};
 use crate::option::RawOption;
@@ -40,6 +41,10 @@ pub(crate) struct ClientAddresses {
     pub(crate) remote: Ipv4Addr,
     /// The two name servers; none when not asked for or not available.
     dns: [Option<Ipv4Addr>; 2],
+    /// What is asked for, in order; none for our own list.
+    items: Option<Vec<IpcpItem>>,
+    /// Kinds that the peer has rejected.
+    rejected: Vec<u8>,
 }
 
 impl ServerAddresses {
@@ -66,23 +71,45 @@ impl ServerAddresses {
 }
 
 impl ClientAddresses {
-    /// A client that would like `address` and perhaps name servers.
-    pub(crate) const fn new(address: Option<Ipv4Addr>, request_dns: bool) -> Self {
+    /// A client that would like `address` and perhaps name servers, or the `items` of a habit.
+    pub(crate) fn new(
+        address: Option<Ipv4Addr>,
+        request_dns: bool,
+        items: Option<Vec<IpcpItem>>,
+    ) -> Self {
         let dns = if request_dns { Some(Ipv4Addr::UNSPECIFIED) } else { None };
         let local = match address {
             Some(address) => address,
             None => Ipv4Addr::UNSPECIFIED,
         };
-        Self { local, remote: Ipv4Addr::UNSPECIFIED, dns: [dns, dns] }
+        let (remote, rejected) = (Ipv4Addr::UNSPECIFIED, Vec::new());
+        Self { local, remote, dns: [dns, dns], items, rejected }
     }
 
     /// A client whose network was up.
     pub(crate) fn restore(network: &NetworkUp) -> Self {
         let mut dns = network.dns.iter().copied();
-        Self { local: network.local, remote: network.remote, dns: [dns.next(), dns.next()] }
+        let dns = [dns.next(), dns.next()];
+        let (local, remote) = (network.local, network.remote);
+        Self { local, remote, dns, items: None, rejected: Vec::new() }
+    }
+
+    fn item(&self, item: &IpcpItem) -> Option<RawOption> {
+        let dns = |index: usize, kind| {
+            self.dns.get(index).copied().flatten().map(|address| address_option(kind, address))
+        };
+        match item {
+            IpcpItem::Address => Some(address_option(ipcp_option::ADDRESS, self.local)),
+            IpcpItem::Dns1 => dns(0, ipcp_option::DNS1),
+            IpcpItem::Dns2 => dns(1, ipcp_option::DNS2),
+            IpcpItem::Other(kind, value) => kept(*kind, value, &self.rejected),
+        }
     }
 
     fn request(&self) -> Vec<RawOption> {
+        if let Some(items) = &self.items {
+            return items.iter().filter_map(|item| self.item(item)).collect();
+        }
         let mut options = alloc::vec![address_option(ipcp_option::ADDRESS, self.local)];
         for (kind, address) in DNS_KINDS.into_iter().zip(self.dns) {
             options.extend(address.map(|address| address_option(kind, address)));
@@ -116,7 +143,8 @@ impl ClientAddresses {
                 ipcp_option::ADDRESS => return Err(NegotiationFailure::NoAddress),
                 ipcp_option::DNS1 => self.dns = [None, self.dns[1]],
                 ipcp_option::DNS2 => self.dns = [self.dns[0], None],
-                _ => {}
+                // Only what we sent can be rejected, so this is bounded by the habit.
+                kind => self.rejected.push(kind),
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{AuthProtocol, LinkConfig, Role};
 use crate::error::NegotiationFailure;
+use crate::habits::{LcpItem, kept};
 use crate::iana::lcp_option;
 use crate::negotiation::{Judgement, Options};
 use crate::option::RawOption;
@@ -41,6 +42,10 @@ pub(crate) struct LcpOptions {
     /// What the peer asked for and we acknowledged.
     pub(crate) peer: LcpValues,
     auth: Auth,
+    /// What a client asks for, in order; none for our own list.
+    items: Option<Vec<LcpItem>>,
+    /// Kinds that the peer has rejected.
+    rejected: Vec<u8>,
     /// Whether MRU and magic number are still in our request; the peer may have rejected them.
     ask_mru: bool,
     ask_magic: bool,
@@ -63,26 +68,32 @@ enum Auth {
 impl LcpOptions {
     /// The options of a new link.
     pub(crate) fn new(config: &LinkConfig, mut rng: Rng) -> Self {
+        let mut items = config.habits.lcp.clone();
         let (auth, demand) = match &config.role {
             Role::Server(server) => {
+                items = None;
                 let candidates = server.auth.clone();
                 let demand = candidates.first().copied();
                 (Auth::Ask { candidates }, demand)
             }
             Role::Client(client) => (Auth::Answer { allowed: client.auth.clone() }, None),
         };
+        let asks = |item| items.as_ref().is_none_or(|items: &Vec<LcpItem>| items.contains(&item));
+        let mru = config.mru.clamp(MRU_MIN, MRU_DEFAULT);
         let ours = LcpValues {
-            mru: config.mru.clamp(MRU_MIN, MRU_DEFAULT),
+            mru: if asks(LcpItem::Mru) { mru } else { MRU_DEFAULT },
             auth: demand,
             magic: fresh_magic(&mut rng),
-            pfc: true,
-            acfc: true,
+            pfc: asks(LcpItem::Pfc),
+            acfc: asks(LcpItem::Acfc),
         };
         let spare_magic = fresh_magic(&mut rng);
         Self {
             ours,
             peer: LcpValues::default(),
             auth,
+            items,
+            rejected: Vec::new(),
             ask_mru: true,
             ask_magic: true,
             spare_magic,
@@ -152,8 +163,28 @@ impl LcpOptions {
     }
 }
 
+impl LcpOptions {
+    /// An option of a habit, unless the peer has rejected it.
+    fn item(&self, item: &LcpItem) -> Option<RawOption> {
+        match item {
+            LcpItem::Acfc => self.ours.acfc.then(|| RawOption::new(lcp_option::ACFC, [])),
+            LcpItem::Magic => self
+                .ask_magic
+                .then(|| RawOption::new(lcp_option::MAGIC, self.ours.magic.to_be_bytes())),
+            LcpItem::Mru => {
+                self.ask_mru.then(|| RawOption::new(lcp_option::MRU, self.ours.mru.to_be_bytes()))
+            }
+            LcpItem::Other(kind, value) => kept(*kind, value, &self.rejected),
+            LcpItem::Pfc => self.ours.pfc.then(|| RawOption::new(lcp_option::PFC, [])),
+        }
+    }
+}
+
 impl Options for LcpOptions {
     fn request(&self) -> Vec<RawOption> {
+        if let Some(items) = &self.items {
+            return items.iter().filter_map(|item| self.item(item)).collect();
+        }
         let mut options = Vec::new();
         if self.ask_mru {
             options.push(RawOption::new(lcp_option::MRU, self.ours.mru.to_be_bytes()));
@@ -269,7 +300,8 @@ impl Options for LcpOptions {
                 }
                 lcp_option::PFC => self.ours.pfc = false,
                 lcp_option::ACFC => self.ours.acfc = false,
-                _ => {}
+                // Only what we sent can be rejected, so this is bounded by the habit.
+                kind => self.rejected.push(kind),
             }
         }
         Ok(())

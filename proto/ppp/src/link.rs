@@ -31,6 +31,7 @@ use crate::authenticator::Authenticator;
 use crate::automaton::State;
 use crate::config::{LinkConfig, Role};
 use crate::error::{CloseReason, DownReason, Rejected, Stage};
+use crate::habits::Asked;
 use crate::ipcp::{ClientAddresses, IpcpOptions, ServerAddresses};
 use crate::keepalive::Keepalive;
 use crate::lcp::LcpOptions;
@@ -107,6 +108,8 @@ struct Network {
     /// client nobody asked.
     login: Option<Login>,
     ipcp: Negotiation<IpcpOptions>,
+    /// Other network protocols that are our habit to ask for.
+    asked: Vec<Asked>,
     /// Whether the peer has spoken IPCP, so that it knows it is accepted.
     heard: bool,
     is_up: bool,
@@ -122,7 +125,10 @@ impl Link {
     ) -> Self {
         let mut rng = Rng::new(seed);
         let options = LcpOptions::new(&config, Rng::new(rng.seed()));
-        let lcp = Negotiation::new(options, config.timing);
+        let mut lcp = Negotiation::new(options, config.timing);
+        if let (Role::Client(_), Some(id)) = (&config.role, config.habits.first_id) {
+            lcp.set_first_id(id);
+        }
         Self::with(config, provider, rng, lcp, Phase::Dead)
     }
 
@@ -152,7 +158,13 @@ impl Link {
             }
         };
         let ipcp = Negotiation::restore(addresses, timing, record.ipcp_id);
-        let phase = Phase::Network(Box::new(Network { login, ipcp, heard: true, is_up: true }));
+        let phase = Phase::Network(Box::new(Network {
+            login,
+            ipcp,
+            asked: Vec::new(),
+            heard: true,
+            is_up: true,
+        }));
         let mut link = Self::with(config, provider, rng, lcp, phase);
         link.keepalive.start(now);
         link.up_since = Some(now);
@@ -265,6 +277,7 @@ impl Link {
         self.settle(now);
         self.time_out_ipcp(now);
         self.settle(now);
+        self.ask_others(now);
         self.time_out_keepalive(now);
         if self.establish_at.is_some_and(|at| at <= now) {
             self.terminate(DownReason::Timeout(self.stage()), now);
@@ -285,17 +298,22 @@ impl Link {
 
     /// When to call [`Link::handle_timeout`] next, and why.
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        let (login, ipcp) = match &self.phase {
-            Phase::Authenticate(login) => (login.poll_timeout(), None),
-            Phase::Network(network) => {
-                (network.login.as_ref().and_then(Login::poll_timeout), network.ipcp.poll_timeout())
+        let (login, ipcp, asked) = match &self.phase {
+            Phase::Authenticate(login) => (login.poll_timeout(), None, None),
+            Phase::Network(network) => (
+                network.login.as_ref().and_then(Login::poll_timeout),
+                network.ipcp.poll_timeout(),
+                network.asked.iter().filter_map(Asked::poll_timeout).min(),
+            ),
+            Phase::Dead | Phase::Down(_) | Phase::Establish | Phase::Terminate(_) => {
+                (None, None, None)
             }
-            Phase::Dead | Phase::Down(_) | Phase::Establish | Phase::Terminate(_) => (None, None),
         };
         [
             (self.lcp.poll_timeout(), "lcp restart"),
             (login, "authentication"),
             (ipcp, "ipcp restart"),
+            (asked, "ncp restart"),
             (self.keepalive.poll_timeout(), "echo"),
             (self.establish_at, "establish"),
         ]

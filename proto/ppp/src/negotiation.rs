@@ -137,6 +137,8 @@ pub(crate) struct Negotiation<O> {
     outstanding: Option<Sent>,
     /// The peer's request we acknowledged last.
     acknowledged: Option<Sent>,
+    /// Data of our Terminate-Request.
+    farewell: Vec<u8>,
     /// The peer has refused the protocol, or a code that it must know.
     refused: bool,
     /// Naks since the last Ack of ours.
@@ -164,6 +166,7 @@ impl<O: Options> Negotiation<O> {
             last_id: 0,
             outstanding: None,
             acknowledged: None,
+            farewell: Vec::new(),
             refused: false,
             naks_sent: 0,
             rounds: 0,
@@ -233,6 +236,16 @@ impl<O: Options> Negotiation<O> {
     pub(crate) fn open(&mut self, now: Instant) {
         self.run(Event::Open, None, now);
         self.run(Event::Up, None, now);
+    }
+
+    /// Numbers the first request so.
+    pub(crate) const fn set_first_id(&mut self, id: u8) {
+        self.last_id = id.wrapping_sub(1);
+    }
+
+    /// Says this when it says goodbye.
+    pub(crate) fn set_farewell(&mut self, data: Vec<u8>) {
+        self.farewell = data;
     }
 
     /// Says goodbye.
@@ -484,7 +497,7 @@ impl<O: Options> Negotiation<O> {
 
     fn send_terminate(&mut self, now: Instant) {
         let id = self.fresh_id();
-        let packet = Packet { code: Code::TERMINATE_REQUEST, id, data: &[] };
+        let packet = Packet { code: Code::TERMINATE_REQUEST, id, data: &self.farewell };
         self.effects.push(Effect::Send(packet.write()));
         self.outstanding = None;
         self.acknowledged = None;

@@ -19,6 +19,11 @@ impl RawOption {
         Self { kind, value: value.to_vec() }
     }
 
+    /// An option with as much of this value as fits.
+    pub(crate) fn clipped(kind: u8, value: &[u8]) -> Self {
+        Self { kind, value: value.get(..VALUE_MAX).unwrap_or(value).to_vec() }
+    }
+
     /// The value.
     pub(crate) fn value(&self) -> &[u8] {
         &self.value

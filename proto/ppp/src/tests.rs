@@ -3,6 +3,7 @@
 mod bounds;
 mod exchange;
 mod guard;
+mod habits;
 mod hostile;
 pub(crate) mod pair;
 mod peers;

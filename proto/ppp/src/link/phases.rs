@@ -14,6 +14,7 @@ use crate::automaton::State;
 use crate::config::{AuthProtocol, Role};
 use crate::error::{DownReason, NegotiationFailure, Stage};
 use crate::frame::Frame;
+use crate::habits::Asked;
 use crate::iana::{Code, Protocol};
 use crate::ipcp::{ClientAddresses, IpcpOptions, ServerAddresses};
 use crate::keepalive;
@@ -125,6 +126,7 @@ impl Link {
         if !matches!(self.phase, Phase::Establish) {
             return;
         }
+        self.identify();
         let config = Arc::clone(&self.config);
         let login = match &config.role {
             Role::Client(client) => match self.lcp.options.peer.auth {
@@ -159,6 +161,19 @@ impl Link {
         self.phase = Phase::Authenticate(login);
     }
 
+    /// Says what we are, where that is a habit (RFC 1570 §2.1).
+    fn identify(&mut self) {
+        let config = Arc::clone(&self.config);
+        let texts = config.habits.identifications.iter();
+        for text in texts.filter(|_| matches!(config.role, Role::Client(_))) {
+            let mut data = self.lcp.options.ours.magic.to_be_bytes().to_vec();
+            data.extend_from_slice(text);
+            let id = self.lcp.fresh_id();
+            let packet = Packet { code: Code::IDENTIFICATION, id, data: &data };
+            self.transmit(Protocol::LCP, &packet.write());
+        }
+    }
+
     fn ask(&mut self, user: Vec<u8>, proof: Proof) {
         self.last_ticket = self.last_ticket.wrapping_add(1);
         let ticket = Ticket(self.last_ticket);
@@ -169,7 +184,8 @@ impl Link {
 
     fn enter_network_as_client(&mut self, now: Instant) {
         if let Role::Client(client) = &self.config.role {
-            let addresses = ClientAddresses::new(client.address, client.request_dns);
+            let items = self.config.habits.ipcp.clone();
+            let addresses = ClientAddresses::new(client.address, client.request_dns, items);
             self.enter_network(IpcpOptions::Client(addresses), now);
         }
     }
@@ -184,9 +200,39 @@ impl Link {
             | Phase::Terminate(_) => None,
         };
         let mut ipcp = Negotiation::new(addresses, self.config.timing);
+        let asks = matches!(self.config.role, Role::Client(_));
+        let config = Arc::clone(&self.config);
+        let asked = config.habits.before_ipcp.iter().filter(|_| asks);
+        let asked = asked.map(|wanted| Asked::new(wanted, now)).collect();
         ipcp.open(now);
-        self.phase = Phase::Network(Box::new(Network { login, ipcp, heard: false, is_up: false }));
+        let network = Network { login, ipcp, asked, heard: false, is_up: false };
+        self.phase = Phase::Network(Box::new(network));
+        self.ask_others(now);
+        if let Phase::Network(network) = &mut self.phase {
+            let asked = config.habits.after_ipcp.iter().filter(|_| asks);
+            network.asked.extend(asked.map(|wanted| Asked::new(wanted, now)));
+        }
         self.keepalive.start(now);
+    }
+
+    /// Asks for the protocols of a habit that are due.
+    pub(super) fn ask_others(&mut self, now: Instant) {
+        let Phase::Network(network) = &mut self.phase else { return };
+        let timing = self.config.timing;
+        let due = |asked: &mut Asked| Some((asked.protocol(), asked.poll(&timing, now)?));
+        let requests: Vec<_> = network.asked.iter_mut().filter_map(due).collect();
+        for (protocol, request) in requests {
+            self.transmit(protocol, &request);
+        }
+    }
+
+    /// The peer said something about a protocol of a habit.
+    pub(super) fn asked_and_answered(&mut self, protocol: Protocol, refused: bool) {
+        let Phase::Network(network) = &mut self.phase else { return };
+        let asked = network.asked.iter_mut().find(|asked| asked.protocol() == protocol);
+        if let Some(farewell) = asked.and_then(|asked| asked.answered(refused)) {
+            self.transmit(protocol, &farewell);
+        }
     }
 
     fn network_up(&mut self, now: Instant) {
@@ -273,6 +319,10 @@ impl Link {
         self.ticket = None;
         self.establish_at = None;
         self.keepalive.stop();
+        if let (Role::Client(_), Some(text)) = (&self.config.role, &self.config.habits.farewell) {
+            let magic = self.lcp.options.ours.magic.to_be_bytes();
+            self.lcp.set_farewell([magic.as_slice(), text].concat());
+        }
         self.lcp.close(now);
     }
 

@@ -20,6 +20,11 @@ pub(super) struct Accepted(Input);
 
 #[derive(Debug)]
 enum Input {
+    /// To a request for a network protocol that is our habit.
+    Answer {
+        protocol: Protocol,
+        code: Code,
+    },
     ClientLogin(authenticatee::Accepted),
     EchoRequest {
         id: u8,
@@ -59,6 +64,9 @@ impl Link {
             Protocol::IPCP => self.admit_ipcp(frame.body)?,
             Protocol::PAP | Protocol::CHAP => self.admit_login(&frame)?,
             Protocol::IPV4 | Protocol::IPV6 => return Err(Rejected::NetworkData),
+            protocol if self.has_asked(protocol) && is_answer(frame.body) => {
+                Input::Answer { protocol, code: Packet::read(frame.body)?.code }
+            }
             protocol => self.admit_unknown(protocol, frame.body, now)?,
         };
         Ok(Accepted(input))
@@ -67,6 +75,9 @@ impl Link {
     /// Does what the admitted frame demands.
     pub(super) fn commit(&mut self, accepted: Accepted, now: Instant) {
         match accepted.0 {
+            Input::Answer { protocol, code } => {
+                self.asked_and_answered(protocol, code != Code::CONFIGURE_ACK);
+            }
             Input::ClientLogin(accepted) => {
                 if let Some(Login::Client(client)) = login_of(&mut self.phase) {
                     client.commit(accepted, &mut self.rng, now);
@@ -102,6 +113,18 @@ impl Link {
                 self.rejects.count(now);
                 self.reject_protocol(protocol, &body);
             }
+        }
+    }
+
+    /// Whether it is our habit to ask for the protocol, and we did.
+    fn has_asked(&self, protocol: Protocol) -> bool {
+        match &self.phase {
+            Phase::Network(network) => network.asked.iter().any(|a| a.protocol() == protocol),
+            Phase::Authenticate(_)
+            | Phase::Dead
+            | Phase::Down(_)
+            | Phase::Establish
+            | Phase::Terminate(_) => false,
         }
     }
 
@@ -228,7 +251,7 @@ impl Link {
             (Protocol::IPCP, Phase::Network(_)) => Stage::Ipcp,
             (Protocol::PAP | Protocol::CHAP, Phase::Authenticate(_)) => Stage::Authenticate,
             // The peer cannot do something we do not need, or no longer do.
-            _ => return,
+            _ => return self.asked_and_answered(protocol, true),
         };
         let failure = NegotiationFailure::ProtocolRefused;
         self.terminate(DownReason::NegotiationFailed(stage, failure), now);
@@ -255,6 +278,18 @@ fn unknown(protocol: Protocol, body: &[u8]) -> Input {
         }
         Ok(_) | Err(_) => Input::Unknown { protocol, body: body.to_vec() },
     }
+}
+
+/// Whether a packet answers a request of ours.
+fn is_answer(body: &[u8]) -> bool {
+    let code = Packet::read(body).map(|packet| packet.code);
+    matches!(
+        code,
+        Ok(Code::CONFIGURE_ACK
+            | Code::CONFIGURE_NAK
+            | Code::CONFIGURE_REJECT
+            | Code::TERMINATE_ACK)
+    )
 }
 
 fn login_of(phase: &mut Phase) -> Option<&mut Login> {

@@ -68,6 +68,8 @@ pub(crate) enum ChildState {
     Replaced,
     /// The peer deleted it before its replacement was confirmed.
     Deleted,
+    /// The peer deleted it and its replacement is up: inbound only, for packets under way.
+    Draining,
 }
 
 impl Endpoint {
@@ -142,8 +144,8 @@ impl Endpoint {
         for (old, state) in older {
             match state {
                 ChildState::Up => self.replace_child(peer_id, old, child.initiator, now),
-                ChildState::Deleted => self.remove_child(peer_id, old),
-                ChildState::Half { .. } | ChildState::Replaced => {}
+                ChildState::Deleted => self.drain_child(peer_id, old, now),
+                ChildState::Draining | ChildState::Half { .. } | ChildState::Replaced => {}
             }
         }
     }
@@ -154,7 +156,7 @@ impl Endpoint {
         let namesake = |old: &&Child| {
             old.inbound != child.inbound
                 && old.outbound == child.outbound
-                && !matches!(old.state, ChildState::Half { .. })
+                && !matches!(old.state, ChildState::Draining | ChildState::Half { .. })
         };
         let gone: Vec<u32> = peer.children.iter().filter(namesake).map(|c| c.inbound).collect();
         for old in gone {
@@ -176,12 +178,12 @@ impl Endpoint {
 
     /// The grace of a replaced or deleted child is over.
     pub(crate) fn let_go_of_child(&mut self, peer_id: PeerId, spi: u32) {
-        let ours = self.child(peer_id, spi).is_some_and(|child| child.initiator);
-        let tells = self.ctx.config.habits.life.replaced == Replaced::DeleteAfter;
-        if tells || !ours {
-            self.delete_children(peer_id, &[spi]);
-        } else {
+        let Some(child) = self.child(peer_id, spi) else { return };
+        let silent = self.ctx.config.habits.life.replaced != Replaced::DeleteAfter;
+        if child.state == ChildState::Draining || (child.initiator && silent) {
             self.remove_child(peer_id, spi);
+        } else {
+            self.delete_children(peer_id, &[spi]);
         }
     }
 
@@ -216,23 +218,62 @@ impl Endpoint {
         let Some(peer) = self.peers.get_mut(peer_id.0) else { return };
         let found = peer.children.iter().find(|child| child.outbound == outbound);
         let Some(child) = found.cloned() else { return };
-        let replacement_pending = peer.children.iter().any(|other| {
-            matches!(other.state, ChildState::Half { .. })
-                && other.inbound != child.inbound
-                && other.selectors.same_ports(&child.selectors)
-        });
-        // Windows deletes the old child at once, and its DELETE may overtake message 3 of the new.
-        if replacement_pending && child.state == ChildState::Up {
-            let spi = child.inbound;
-            if let Some(old) = peer.children.iter_mut().find(|old| old.inbound == spi) {
-                old.state = ChildState::Deleted;
+        let spi = child.inbound;
+        let successor =
+            |other: &&Child| other.inbound != spi && other.selectors.same_ports(&child.selectors);
+        let renewed = |wanted: fn(ChildState) -> bool| {
+            peer.children.iter().filter(successor).any(|other| wanted(other.state))
+        };
+        let pending = renewed(|state| matches!(state, ChildState::Half { .. }));
+        let replaced = renewed(|state| state == ChildState::Up);
+        match child.state {
+            // Windows deletes the old child at once, and its DELETE may overtake message 3 of the new.
+            ChildState::Up if pending => {
+                if let Some(old) = peer.children.iter_mut().find(|old| old.inbound == spi) {
+                    old.state = ChildState::Deleted;
+                }
+                peer.timers.set(PeerTimer::ChildGone(spi), now + DELETED_GRACE);
+                self.touch(Owner::Peer(peer_id.0));
             }
-            peer.timers.set(PeerTimer::ChildGone(spi), now + DELETED_GRACE);
-            self.touch(Owner::Peer(peer_id.0));
+            ChildState::Up | ChildState::Replaced if replaced => {
+                self.drain_child(peer_id, spi, now);
+            }
+            ChildState::Deleted
+            | ChildState::Draining
+            | ChildState::Half { .. }
+            | ChildState::Replaced
+            | ChildState::Up => {
+                self.remove_child(peer_id, spi);
+                self.remove_drained(peer_id);
+                self.note_childless(peer_id, now);
+            }
+        }
+    }
+
+    /// Nothing goes out any more on a child that its peer deleted and replaced; packets that the peer
+    /// sent before, and that its DELETE overtook, are taken for a while.
+    fn drain_child(&mut self, peer_id: PeerId, spi: u32, now: Instant) {
+        let Some(peer) = self.peers.get_mut(peer_id.0) else { return };
+        let Some(child) = peer.children.iter_mut().find(|child| child.inbound == spi) else {
+            return;
+        };
+        child.state = ChildState::Draining;
+        let outbound = child.outbound;
+        peer.timers.set(PeerTimer::ChildGone(spi), now + DRAINING_GRACE);
+        self.touch(Owner::Peer(peer_id.0));
+        self.ctx.out.push(Action::RemoveOutbound { peer: peer_id, spi: outbound });
+    }
+
+    /// Draining children wait for packets only as long as there is another child.
+    fn remove_drained(&mut self, peer_id: PeerId) {
+        let Some(peer) = self.peers.get(peer_id.0) else { return };
+        if peer.children.iter().any(|child| child.state != ChildState::Draining) {
             return;
         }
-        self.remove_child(peer_id, child.inbound);
-        self.note_childless(peer_id, now);
+        let draining: Vec<u32> = peer.children.iter().map(|child| child.inbound).collect();
+        for spi in draining {
+            self.remove_child(peer_id, spi);
+        }
     }
 
     /// Starts the clock of a peer without a child.
@@ -266,7 +307,7 @@ impl Endpoint {
         self.touch(Owner::Peer(peer_id.0));
         self.release_spi(spi);
         self.ctx.out.push(Action::RemoveInbound { peer: peer_id, spi });
-        if !matches!(child.state, ChildState::Half { .. }) {
+        if !matches!(child.state, ChildState::Draining | ChildState::Half { .. }) {
             self.ctx.out.push(Action::RemoveOutbound { peer: peer_id, spi: child.outbound });
         }
     }
@@ -281,8 +322,9 @@ impl Endpoint {
         if peer.children.len() < CHILDREN_MAX {
             return;
         }
-        let done =
-            |child: &&Child| matches!(child.state, ChildState::Replaced | ChildState::Deleted);
+        let done = |child: &&Child| {
+            matches!(child.state, ChildState::Replaced | ChildState::Deleted | ChildState::Draining)
+        };
         let oldest = peer.children.iter().find(done).or_else(|| peer.children.first());
         if let Some(spi) = oldest.map(|child| child.inbound) {
             self.delete_children(peer_id, &[spi]);
@@ -304,6 +346,8 @@ pub const REPLACED_GRACE_INITIATOR: Duration = Duration::from_secs(10);
 /// How long an initiator takes packets on a child whose DELETE went before its replacement: Windows
 /// drops the outbound SA at once and the inbound one a minute later.
 pub const ANNOUNCED_GRACE: Duration = Duration::from_mins(1);
+/// How long packets are taken on a child that its peer has deleted and replaced.
+pub const DRAINING_GRACE: Duration = Duration::from_secs(2);
 /// How long a deleted child waits for the confirmation of its replacement.
 pub const DELETED_GRACE: Duration = Duration::from_secs(10);
 /// How long an initiator stays without a child that the peer deleted.

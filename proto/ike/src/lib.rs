@@ -69,8 +69,8 @@ pub mod bounds {
     pub use crate::aggressive_mode::initiator::AM3_REPEATS_MAX;
     pub use crate::aggressive_mode::responder::UNPROVEN_JOBS_MAX;
     pub use crate::child::{
-        ANNOUNCED_GRACE, CHILD_LIFETIME_MAX, CHILDREN_MAX, DELETED_GRACE, REPLACED_GRACE,
-        REPLACED_GRACE_INITIATOR,
+        ANNOUNCED_GRACE, CHILD_LIFETIME_MAX, CHILDREN_MAX, DELETED_GRACE, DRAINING_GRACE,
+        REPLACED_GRACE, REPLACED_GRACE_INITIATOR,
     };
     pub use crate::codec::fragment::FRAGMENTS_MAX;
     pub use crate::config::PSK_CANDIDATES_MAX;

@@ -101,7 +101,8 @@ impl Endpoint {
     pub fn record(&self, id: PeerId, now: Instant) -> Option<PeerRecord> {
         let peer = self.peers.get(id.0).filter(|peer| peer.up)?;
         let sas = peer.sas.iter().filter_map(|key| SaRecord::of(self.sas.get(*key)?, now));
-        let installed = |c: &&Child| !matches!(c.state, ChildState::Half { .. });
+        let installed =
+            |c: &&Child| !matches!(c.state, ChildState::Draining | ChildState::Half { .. });
         let children = peer.children.iter().filter(installed);
         Some(PeerRecord {
             peer: id,

@@ -8,6 +8,8 @@ use isthmus_core::{Path, SecretBytes};
 use isthmus_plane::TunId;
 use isthmus_ppp::AuthProtocol;
 
+use crate::manner::Manner;
+
 /// One connection to make.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -40,4 +42,6 @@ pub struct Config {
     pub tun: TunId,
     /// Our UDP port for L2TP inside ESP; 1701 like most clients.
     pub l2tp_port: u16,
+    /// How we behave where the protocols leave it free.
+    pub manner: Manner,
 }

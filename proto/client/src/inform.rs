@@ -2,7 +2,7 @@
 //!
 //! Many servers do not answer, so the question is repeated only a few times and no answer is no error.
 
-use isthmus_core::{Duration, Instant};
+use isthmus_core::Instant;
 use isthmus_plane::{Command, SessionParams};
 use isthmus_ppp::dhcp::{Answer, Inform};
 use isthmus_ppp::iana::Protocol;
@@ -10,6 +10,7 @@ use isthmus_ppp::{Frame, IpVersion, split_ip};
 
 use crate::event::{Event, Up};
 use crate::machine::{Client, State, Timer};
+use crate::manner::Informing;
 
 /// A question on its way, and what it holds up.
 pub(crate) struct Asking {
@@ -22,14 +23,14 @@ pub(crate) struct Asking {
     up: Up,
 }
 
-/// How often the question is sent.
-const TRIES_MAX: u8 = 3;
-/// How long an answer may take.
-const WAIT: Duration = Duration::from_secs(1);
-
 impl Asking {
-    pub(crate) fn new(params: SessionParams, up: Up, xid: u32) -> Self {
-        Self { inform: Inform::new(up.address, xid), tries: 0, params, up }
+    pub(crate) fn new(habit: Option<&Informing>, params: SessionParams, up: Up, xid: u32) -> Self {
+        let wanted = habit.and_then(|habit| habit.wanted.as_deref());
+        let inform = match wanted {
+            Some(wanted) => Inform::asking(up.address, xid, wanted),
+            None => Inform::new(up.address, xid),
+        };
+        Self { inform, tries: 0, params, up }
     }
 
     /// The answer in a PPP frame.
@@ -46,13 +47,11 @@ impl Client {
     pub(crate) fn ask(&mut self, now: Instant) {
         let State::Linked(_, linked) = &mut self.state else { return };
         let Some(asking) = &mut linked.asking else { return };
-        if asking.tries == TRIES_MAX {
-            self.answered(None);
-            return;
-        }
+        let habit = self.config.manner.inform.as_ref().filter(|habit| asking.tries < habit.tries);
+        let Some(habit) = habit else { return self.answered(None) };
         asking.tries += 1;
         let packet = asking.inform.write();
-        self.timers.set(Timer::Inform, now + WAIT);
+        self.timers.set(Timer::Inform, now + habit.wait);
         self.send_frame(&Frame { protocol: Protocol::IPV4, body: &packet }.write());
     }
 

@@ -137,6 +137,7 @@ impl Client {
             ike::Action::PeerDown { peer, reason } => {
                 if self.peer().is_none_or(|ours| ours == PeerRef::Ipsec(peer.0)) {
                     self.end(Reason::of_peer(reason), now);
+                    self.peer_gone(now);
                 }
             }
             // A rekey that fails leaves the SAs that are there; they last until they expire.
@@ -203,7 +204,14 @@ impl Client {
             address: None,
             request_dns: true,
         });
-        let config = ppp::LinkConfig { mru: self.config.mru, ..ppp::LinkConfig::new(role) };
+        let manner = &self.config.manner;
+        let config = ppp::LinkConfig {
+            mru: self.config.mru,
+            echo: manner.echo,
+            timing: ppp::Timing { restart: manner.restart, ..ppp::Timing::default() },
+            habits: manner.ppp.clone(),
+            ..ppp::LinkConfig::new(role)
+        };
         let mut link =
             ppp::Link::new(Arc::new(config), self.provider.clone(), self.rng.seed(), now);
         link.open(now);
@@ -249,7 +257,8 @@ impl Client {
             routes: Vec::new(),
             mtu,
         };
-        linked.asking = Some(Box::new(Asking::new(params.clone(), up, xid)));
+        let habit = self.config.manner.inform.as_ref();
+        linked.asking = Some(Box::new(Asking::new(habit, params.clone(), up, xid)));
         self.timers.clear(Timer::Setup);
         self.plane(Command::OpenSession(params));
         self.ask(now);

@@ -17,8 +17,12 @@ mod event;
 mod inform;
 mod inputs;
 mod machine;
+mod manner;
+mod profile;
 mod reason;
 
 pub use config::Config;
 pub use event::{Down, Event, Stage, Up};
 pub use machine::{Action, Client};
+pub use manner::{Informing, Manner};
+pub use profile::Profile;

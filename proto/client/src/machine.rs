@@ -45,6 +45,8 @@ pub struct Client {
     pub(crate) stopping: bool,
     /// Why the connection is ending, from the layer that knew first.
     pub(crate) reason: Option<Reason>,
+    /// How far the connection had come when it began to end.
+    pub(crate) parting: Option<Stage>,
 }
 
 /// What the client waits for; each state has what the one before had.
@@ -81,6 +83,8 @@ pub(crate) enum Timer {
     Setup,
     /// The server has not answered our question for routes.
     Inform,
+    /// IPsec outlives what it carried by a while.
+    Linger,
 }
 
 impl Timer {
@@ -88,6 +92,7 @@ impl Timer {
         match self {
             Self::Setup => "client setup",
             Self::Inform => "client inform",
+            Self::Linger => "client linger",
         }
     }
 }
@@ -117,6 +122,7 @@ impl Client {
             outbox: Outbox::new(),
             stopping: false,
             reason: None,
+            parting: None,
         };
         if let Some(refused) = refused {
             client.reason = Some(Reason::plain(refused.to_string()));
@@ -160,15 +166,21 @@ impl Client {
                     self.end(Reason::plain("the connection did not come up in time"), now);
                 }
                 Timer::Inform => self.ask(now),
+                Timer::Linger => self.part(now),
             }
         }
         self.drain(now);
     }
 
-    /// Hangs up: LCP Terminate-Request, CDN, `StopCCN`, IKE DELETE.
+    /// Hangs up: LCP Terminate-Request, CDN, `StopCCN`, and after the manner's wait IKE DELETE. A
+    /// second time it does not wait.
     pub fn stop(&mut self, now: Instant) {
         self.stopping = true;
-        self.close(now);
+        if self.parting.is_some() {
+            self.part(now);
+        } else {
+            self.close(now);
+        }
     }
 
     /// Replaces the IPsec SA pair, as the client does by itself before its lifetime ends.
@@ -231,23 +243,44 @@ impl Client {
 
     /// Takes everything down in order and says so once.
     pub(crate) fn close(&mut self, now: Instant) {
-        if self.is_over() {
+        if self.is_over() || self.parting.is_some() {
             return;
         }
-        let stage = self.stage();
+        self.parting = Some(self.stage());
+        self.timers.clear_all();
+        let closes = self.config.manner.closes;
         if let State::Linked(_, linked) = &mut self.state {
             linked.link.close(ppp::CloseReason::User, now);
         }
         self.drain(now);
+        if let State::Linked(secured, linked) = &mut self.state {
+            secured.l2tp.close_session(linked.call.session, closes, now);
+        }
         if let State::Calling(secured) | State::Linked(secured, _) = &mut self.state {
-            secured.l2tp.close(l2tp::CloseReason::Shutdown, now);
+            secured.l2tp.close(closes, now);
         }
         self.drain(now);
+        if self.config.manner.lingers.is_zero() || self.peer().is_none() {
+            self.part(now);
+        } else {
+            self.timers.set(Timer::Linger, now + self.config.manner.lingers);
+        }
+    }
+
+    /// Ends IPsec, and with it everything.
+    fn part(&mut self, now: Instant) {
         if let Some(PeerRef::Ipsec(peer)) = self.peer() {
             self.ike.close_peer(PeerId(peer), now);
             self.drain(now);
         }
-        self.over(stage, now);
+        self.peer_gone(now);
+    }
+
+    /// IPsec is gone: there is nothing to wait for.
+    pub(crate) fn peer_gone(&mut self, now: Instant) {
+        if let Some(stage) = self.parting {
+            self.over(stage, now);
+        }
     }
 
     /// Ends the machine; nothing more can be said to the server.
@@ -279,5 +312,6 @@ fn connect(ike: &mut ike::Endpoint, config: &Config, now: Instant) -> Option<ike
         connect.aggressive = true;
         connect.local_id = Some(ike::Identity::key_id(group));
     }
+    connect.pfs = config.manner.pfs;
     ike.connect(connect, now).err()
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
+use isthmus_client::Profile;
 use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
 use serde::Serialize;
@@ -54,6 +55,8 @@ pub struct ClientSettings {
     pub ike_lifetime: Duration,
     /// Longest life of an ESP SA pair.
     pub child_lifetime: Duration,
+    /// The client to speak as, in everything but keys and names; our own way when absent.
+    pub profile: Option<Profile>,
 }
 
 /// What a client sends through the tunnel.

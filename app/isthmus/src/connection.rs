@@ -221,23 +221,28 @@ fn driver_settings(settings: &ClientSettings, local: IpAddr) -> DriverSettings {
     };
     let name = host_name();
     let dialect = isthmus_l2tp::Dialect::isthmus(name.as_bytes());
+    let mut machine = Config {
+        ike_path: path(settings.source_ports.0, ike_port),
+        nat_t_path: path(settings.source_ports.1, nat_t_port),
+        plain: None,
+        psk: settings.psk.clone(),
+        group: settings.group.clone().map(String::into_bytes),
+        ike: Arc::new(ike),
+        l2tp: Arc::new(isthmus_l2tp::Config::lac(name.as_bytes(), dialect)),
+        user: settings.user.clone().into_bytes(),
+        password: settings.password.clone(),
+        auth: settings.auth.iter().copied().map(translate::auth).collect(),
+        mru: settings.mtu,
+        destinations: vec![IpNet::V4(Ipv4Net::default())],
+        tun: TUN,
+        l2tp_port: settings.local_port,
+        manner: isthmus_client::Manner::default(),
+    };
+    if let Some(profile) = settings.profile {
+        profile.apply(&mut machine, name.as_bytes(), ephemeral_port());
+    }
     DriverSettings {
-        machine: Config {
-            ike_path: path(settings.source_ports.0, ike_port),
-            nat_t_path: path(settings.source_ports.1, nat_t_port),
-            plain: None,
-            psk: settings.psk.clone(),
-            group: settings.group.clone().map(String::into_bytes),
-            ike: Arc::new(ike),
-            l2tp: Arc::new(isthmus_l2tp::Config::lac(name.as_bytes(), dialect)),
-            user: settings.user.clone().into_bytes(),
-            password: settings.password.clone(),
-            auth: settings.auth.iter().copied().map(translate::auth).collect(),
-            mru: settings.mtu,
-            destinations: vec![IpNet::V4(Ipv4Net::default())],
-            tun: TUN,
-            l2tp_port: settings.local_port,
-        },
+        machine,
         ports: PortsConfig {
             addresses: vec![local],
             ike: settings.source_ports.0,
@@ -247,6 +252,12 @@ fn driver_settings(settings: &ClientSettings, local: IpAddr) -> DriverSettings {
             options: SocketOptions::default(),
         },
     }
+}
+
+/// An L2TP port for the clients that do not take 1701; no socket has it, it stands inside IPsec.
+fn ephemeral_port() -> u16 {
+    let offset = std::process::id() % u32::from(u16::MAX - EPHEMERAL_FIRST);
+    EPHEMERAL_FIRST.saturating_add(u16::try_from(offset).unwrap_or_default())
 }
 
 fn provider() -> Arc<dyn isthmus_crypto::Provider> {
@@ -287,6 +298,8 @@ const fn stage(stage: Stage) -> &'static str {
 const TUN: TunId = TunId(0);
 /// The kernel switches IPv6 off on a device with less.
 const TUN_MTU_MIN: u16 = 1280;
+/// First of the dynamic ports (RFC 6335 §6).
+const EPHEMERAL_FIRST: u16 = 49_152;
 /// RFC 2408 §2.5.1.
 const IKE_PORT: u16 = 500;
 /// Routing table of a client that sends everything through the tunnel.

@@ -115,6 +115,25 @@ fn help_is_as_committed() {
 }
 
 #[test]
+fn the_clients_that_connect_can_speak_as_are_listed_and_no_others_taken() {
+    let listed = done(&["client", "connect", "--as", "help"], "");
+    assert_eq!(listed.lines().count(), 13);
+    let windows = listed.lines().find(|line| line.starts_with("windows10 ")).unwrap();
+    assert!(windows.ends_with("Windows 8 and 10"), "{windows}");
+    let android = listed.lines().find(|line| line.starts_with("android_7_11 ")).unwrap();
+    assert!(android.ends_with("needs `legacy = true` at the server"), "{android}");
+    assert_eq!(done(&["client", "connect", "--as=help"], ""), listed);
+
+    let connect = ["client", "connect", "--server", "192.0.2.1", "--user", "u", "--psk", "p"];
+    let wrong = isthmus(&[&connect[..], &["--as", "windows95"]].concat(), "");
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("windows95") && wrong.err.contains("windows11"), "{}", wrong.err);
+    let both = isthmus(&[&connect[..], &["--as", "windows10", "--mtu", "1300"]].concat(), "");
+    assert_eq!(both.code, 2);
+    assert!(both.err.contains("--mtu"), "{}", both.err);
+}
+
+#[test]
 fn quickstart_writes_what_check_accepts_and_nobody_else_reads() {
     let fresh = Fresh::new();
     let checked = isthmus(&["check", "--config", &fresh.config()], "");

@@ -5,8 +5,10 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use ipnet::Ipv4Net;
+use isthmus_client::Profile;
 use isthmus_crypto::EspSuite;
 
 use crate::config::value::{parse_duration, show_duration};
@@ -396,6 +398,15 @@ pub(crate) struct ConnectArgs {
     /// Replace the ESP SAs before they are this old, 30s to 2d
     #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = child_lifetime)]
     pub(crate) child_lifetime: Duration,
+    /// Speak as this client does, to test a server; `help` lists them
+    #[arg(
+        long = "as",
+        value_name = "CLIENT",
+        value_parser = profiles(),
+        hide_possible_values = true,
+        conflicts_with_all = ["ike", "esp", "mtu", "local_port", "ike_lifetime", "child_lifetime"],
+    )]
+    pub(crate) profile: Option<Profile>,
     /// Print one line of JSON per event
     #[arg(long)]
     pub(crate) json: bool,
@@ -407,6 +418,13 @@ pub(crate) struct VersionArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The names of the clients that we can speak as.
+fn profiles() -> impl TypedValueParser<Value = Profile> {
+    let values = Profile::ALL.map(|profile| PossibleValue::new(profile.name()));
+    PossibleValuesParser::new(values)
+        .try_map(|name| Profile::from_name(&name).ok_or("no client that we can speak as"))
 }
 
 fn esp_suite(written: &str) -> Result<EspSuite, String> {

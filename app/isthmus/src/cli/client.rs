@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, ToSocketAddrs};
 
+use isthmus_client::Profile;
 use isthmus_core::SecretBytes;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -76,6 +77,16 @@ async fn stay_connected(
     out.line("disconnected")
 }
 
+/// What `--as help` says.
+pub(crate) fn list_profiles(out: &mut Output) -> Result<(), CliError> {
+    for profile in Profile::ALL {
+        let legacy =
+            if profile.needs_legacy() { "; needs `legacy = true` at the server" } else { "" };
+        out.line(&format!("{:<17} {}{legacy}", profile.name(), profile.about()))?;
+    }
+    Ok(())
+}
+
 /// Asks the engine to hang up; a second wish does not wait for it.
 fn hang_up(stop: &mut Option<oneshot::Sender<()>>) -> Result<(), CliError> {
     let Some(stop) = stop.take() else {
@@ -148,6 +159,7 @@ fn settings(args: ConnectArgs) -> Result<ClientSettings, CliError> {
         force_encap: args.force_encap,
         ike_lifetime: args.ike_lifetime,
         child_lifetime: args.child_lifetime,
+        profile: args.profile,
     })
 }
 

@@ -38,6 +38,10 @@ use output::Output;
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
+        Err(error) if asks_for_profiles(&error) => {
+            let listed = client::list_profiles(&mut Output::new());
+            return listed.map_or_else(|failure| failure.exit(), |()| Exit::Done).into();
+        }
         Err(error) => {
             // Help and version are no mistakes; clap knows where each of them goes.
             let code = if error.use_stderr() { Exit::Usage } else { Exit::Done };
@@ -53,6 +57,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             error.exit().into()
         }
     }
+}
+
+/// Whether the command line says `--as help`; clap knows `help` as no client.
+fn asks_for_profiles(error: &clap::Error) -> bool {
+    use clap::error::{ContextKind, ContextValue};
+
+    let said = |kind, wanted: &dyn Fn(&str) -> bool| matches!(error.get(kind), Some(ContextValue::String(text)) if wanted(text));
+    said(ContextKind::InvalidArg, &|arg| arg.starts_with("--as "))
+        && said(ContextKind::InvalidValue, &|value| value == "help")
 }
 
 fn execute(command: Command, out: &mut Output) -> Result<(), CliError> {

@@ -35,6 +35,13 @@ impl Wire {
     }
 }
 
+impl Wire {
+    /// Whoever is behind these addresses has lost its keys: its SPIs may name new SAs.
+    pub fn forget(&mut self, receiver: IpAddr) {
+        self.sequences.retain(|(_, to, _), _| to.ip() != receiver);
+    }
+}
+
 /// SPI and sequence number of an ESP packet; none for IKE and keepalives.
 fn esp_header(packet: &Packet) -> Option<(u32, u32)> {
     let word = |at: usize| {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use isthmus_client::Profile;
 use isthmus_core::{Path, SecretBytes};
 use isthmus_crypto::EspSuite;
 use isthmus_gateway::{Config, Tenant, User, UserSecret, Users};
@@ -85,5 +86,31 @@ pub fn client(address: &str, user: &str) -> isthmus_client::Config {
         destinations: vec!["0.0.0.0/0".parse().expect("a prefix")],
         tun: TunId(0),
         l2tp_port: 1701,
+        manner: isthmus_client::Manner::default(),
     }
+}
+
+/// A client that speaks as `profile` does.
+pub fn client_as(profile: Profile, address: &str, user: &str) -> isthmus_client::Config {
+    let mut config = client(address, user);
+    config.auth = AuthProtocol::ALL.to_vec();
+    profile.apply(&mut config, b"DESKTOP-1A2B3", 56_322);
+    config
+}
+
+/// A gateway with one tenant that allows weak algorithms as well.
+pub fn legacy_gateway() -> Config {
+    let config = gateway();
+    let ike = isthmus_ike::Config {
+        ike: isthmus_ike::IkeProposal::acceptable(true),
+        esp: EspSuite::ALL.to_vec(),
+        legacy: true,
+        ..isthmus_ike::Config::clone(&config.ike)
+    };
+    Config { ike: Arc::new(ike), ..config }
+}
+
+/// The gateway that `profile` needs: weak algorithms only for those that have no others.
+pub fn gateway_for(profile: Profile) -> Config {
+    if profile.needs_legacy() { legacy_gateway() } else { gateway() }
 }

@@ -74,8 +74,8 @@ impl World {
         self.public.insert(address, node);
     }
 
-    /// Adds a host behind a NAT. Hosts behind different NATs may have the same address; so may hosts
-    /// behind one, for they are told apart by the NAT's mappings only when their ports differ.
+    /// Adds a host behind a NAT, or another NAT: hosts behind different NATs may have the same address
+    /// although those are behind one in turn.
     pub fn add_behind(&mut self, nat: NodeId, node: impl Node + 'static, at: IpAddr) -> NodeId {
         let id = NodeId(self.nodes.len());
         self.nodes.push(Box::new(node));
@@ -89,6 +89,19 @@ impl World {
     pub fn replace(&mut self, id: NodeId, node: impl Node + 'static) {
         self.nodes[id.0] = Box::new(node);
         self.pick_up(id);
+    }
+
+    /// A client starts afresh: what the old one knew is lost, and it has said nothing.
+    pub fn restart_client(&mut self, id: NodeId, client: ClientHost) {
+        let mut outermost = id;
+        while let Some(nat) = self.uplink.get(&outermost) {
+            outermost = *nat;
+        }
+        let seen = self.public.iter().find(|(_, node)| **node == outermost).map(|(ip, _)| *ip);
+        if let Some(ip) = seen {
+            self.wire.forget(ip);
+        }
+        self.replace(id, client);
     }
 
     /// A gateway, to look inside.
@@ -194,27 +207,30 @@ impl World {
     /// Puts what a node sends on its way.
     fn pick_up(&mut self, id: NodeId) {
         for packet in self.nodes[id.0].take_packets() {
-            if let Some(nat) = self.uplink.get(&id).copied() {
-                self.wire.look(&packet);
+            if let Some(host) = self.inside.get(&(id, packet.to.ip())).copied() {
+                // What a NAT sends inside has an inside destination; the last hop is perfect.
+                self.fly(host, packet, Duration::ZERO);
+            } else if let Some(nat) = self.uplink.get(&id).copied() {
+                self.look(id, &packet);
                 let nat_node = self.nodes[nat.0].as_any().downcast_mut::<Nat>().expect("a NAT");
                 nat_node.outward(packet);
                 self.pick_up(nat);
             } else {
-                self.route(id, packet);
+                self.look(id, &packet);
+                self.route(&packet);
             }
         }
     }
 
-    fn route(&mut self, from: NodeId, packet: Packet) {
-        // What a NAT sends inside has an inside destination; the last hop is perfect.
-        if let Some(host) = self.inside.get(&(from, packet.to.ip())).copied() {
-            self.fly(host, packet, Duration::ZERO);
-            return;
-        }
+    /// Checks what a host sends, where it sends it.
+    fn look(&mut self, from: NodeId, packet: &Packet) {
         if self.nodes[from.0].as_any().downcast_ref::<Nat>().is_none() {
-            self.wire.look(&packet);
+            self.wire.look(packet);
         }
-        if self.firewall.is_some_and(|drops| drops(&packet)) {
+    }
+
+    fn route(&mut self, packet: &Packet) {
+        if self.firewall.is_some_and(|drops| drops(packet)) {
             return;
         }
         let Some(to) = self.public.get(&packet.to.ip()).copied() else { return };

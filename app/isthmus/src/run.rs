@@ -1,5 +1,6 @@
 //! Joins the daemon to the gateway machine and its driver.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use isthmus_core::SecretBytes;
@@ -13,7 +14,7 @@ use isthmus_tun::TunConfig;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{ControlRequest, SessionId};
-use crate::config::{Config, Nat, Tenant};
+use crate::config::{Config, Gateway, Nat, Tenant};
 use crate::daemon::{EngineError, EngineSide};
 use crate::translate;
 use crate::users::{User, UserSecret};
@@ -159,6 +160,8 @@ fn machine_config(config: &Config) -> machine::Config {
     let (psks, tenants_psks) = psks(&config.tenants);
     let mut ike = translate::ike(&config.ipsec);
     ike.psks = psks;
+    // A cloud's 1:1 NAT passes UDP, and IP protocol 50 at best by accident.
+    ike.force_encap |= is_behind_nat(&config.gateway, is_own_address);
     let mut l2tp = isthmus_l2tp::Config::lns(config.l2tp.host_name.as_bytes());
     l2tp.hello_interval = config.l2tp.hello_interval;
     l2tp.secret.clone_from(&config.l2tp.secret);
@@ -175,6 +178,17 @@ fn machine_config(config: &Config) -> machine::Config {
         tenants: tenants.map(|((index, t), psks)| machine_tenant(index, t, psks)).collect(),
         lacs: Vec::new(),
     }
+}
+
+/// Whether clients dial an address that is not one of this machine.
+fn is_behind_nat(gateway: &Gateway, is_own: impl Fn(IpAddr) -> bool) -> bool {
+    let dialled = gateway.public_address;
+    dialled.is_some_and(|address| !gateway.listen.contains(&address) && !is_own(address))
+}
+
+/// Whether the kernel lets a socket have the address; no packet is sent.
+fn is_own_address(address: IpAddr) -> bool {
+    std::net::UdpSocket::bind((address, 0)).is_ok()
 }
 
 /// One key each, and which of them lead to each tenant: tenants with the same key share it.
@@ -243,6 +257,27 @@ const TUN_MTU_MIN: u16 = 1280;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_public_address_that_is_not_ours_means_nat_and_forces_udp() {
+        let (mut config, _) = crate::config::example_for_tests();
+        let elsewhere: IpAddr = "203.0.113.10".parse().unwrap();
+        config.gateway.public_address = None;
+        config.ipsec.force_encap = false;
+        assert!(!is_behind_nat(&config.gateway, |_| false));
+        assert!(!machine_config(&config).ike.force_encap);
+        config.gateway.public_address = Some(elsewhere);
+        assert!(is_behind_nat(&config.gateway, |_| false));
+        assert!(!is_behind_nat(&config.gateway, |own| own == elsewhere), "an address of a device");
+        assert!(machine_config(&config).ike.force_encap, "TEST-NET-3 is on no machine");
+        config.gateway.listen = vec![elsewhere];
+        assert!(!is_behind_nat(&config.gateway, |_| false), "an address we listen on");
+        config.gateway.public_address = Some("127.0.0.1".parse().unwrap());
+        assert!(is_own_address("127.0.0.1".parse().unwrap()));
+        assert!(!machine_config(&config).ike.force_encap);
+        config.ipsec.force_encap = true;
+        assert!(machine_config(&config).ike.force_encap);
+    }
 
     #[test]
     fn tenants_with_the_same_key_share_it() {

@@ -137,7 +137,7 @@ pub(crate) const GATEWAY: SectionKeys = SectionKeys {
             kind: "IP address",
             default: "unknown",
             example: "\"203.0.113.10\"",
-            about: "What clients dial when this is not an address of this machine (cloud gateways are behind 1:1 NAT).",
+            about: "What clients dial when this is not an address of this machine (cloud gateways are behind 1:1 NAT); it forces ESP into UDP then, as `force_encap` does.",
         },
         Key {
             name: "listen",
@@ -255,7 +255,7 @@ pub(crate) const IPSEC: SectionKeys = SectionKeys {
             kind: "duration",
             default: "`\"1h\"`",
             example: "\"1h\"",
-            about: "Longest life of an ESP SA pair.",
+            about: "Longest life of an ESP SA pair that we ask for; a client that offers a longer one is told, and may mind.",
         },
         Key {
             name: "dpd_interval",

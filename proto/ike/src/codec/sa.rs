@@ -112,7 +112,7 @@ impl Attribute {
         Ok(Self { class, value: AttributeValue::Variable(value.to_vec()) })
     }
 
-    fn write(&self, w: &mut Writer) {
+    pub(crate) fn write(&self, w: &mut Writer) {
         match &self.value {
             AttributeValue::Basic(value) => {
                 w.u16(self.class | ATTRIBUTE_FORMAT);

@@ -5,20 +5,21 @@ use alloc::vec::Vec;
 
 use isthmus_core::{Encap, Instant, Key, Path, SecretBytes};
 use isthmus_crypto::{CryptoError, DhJob, DhOutput, EspSuite};
-use isthmus_wire::DecodeError;
+use isthmus_wire::{DecodeError, Writer};
 
 use super::{Quick, QuickState, read_selectors};
 use crate::action::{Failure, FailureCause, PeerId, Stage};
 use crate::child::{Child, ChildState, Selectors};
-use crate::codec::{Chain, Message, NatOa, Out, SaBody, body};
+use crate::codec::{Attribute, Chain, Message, NatOa, Notification, Out, SaBody, body};
+use crate::config::Config;
 use crate::context::{Context, Digest, Job};
 use crate::endpoint::{Endpoint, Owner};
 use crate::error::Rejected;
-use crate::iana::{ExchangeType, NotifyType, PayloadType};
+use crate::iana::{EspAttribute, ExchangeType, LifeType, NotifyType, PayloadType, ProtocolId};
 use crate::keys::ChildSeed;
 use crate::peer::Peer;
 use crate::sa::{IkeSa, SaTimer, Sent, Window};
-use crate::suite::{ChosenEsp, Criteria, OfferedEsp, choose_esp};
+use crate::suite::{ChosenEsp, Criteria, Lifetime, OfferedEsp, choose_esp};
 
 /// Proof that message 1 is the peer's and acceptable.
 pub(crate) struct AcceptedQm1 {
@@ -371,7 +372,36 @@ fn message2(
         chain.push(kind, NatOa(sa.path.remote.ip()).to_bytes());
         chain.push(kind, NatOa(sa.path.local.ip()).to_bytes());
     }
+    if let Some(told) = responder_lifetime(&ctx.config, accepted.chosen.lifetime, spi) {
+        chain.push(PayloadType::NOTIFICATION, told.to_bytes());
+    }
     let chain = keys.hashed(provider, id, &seed.nonce_i, chain)?;
     let about = (sa.cookies, ExchangeType::QUICK_MODE, id);
     Ok(keys.seal(provider, &accepted.iv, about, &chain)?)
+}
+
+/// RESPONDER-LIFETIME (RFC 2407 §4.6.3.1) for an initiator that offered more than we like. Those that mind
+/// it rekey sooner; for racoon, which does not, the child lives as long as it offered.
+fn responder_lifetime(config: &Config, offered: Lifetime, spi: u32) -> Option<Notification> {
+    let (life_type, duration) = (EspAttribute::LIFE_TYPE.0, EspAttribute::LIFE_DURATION.0);
+    let mut w = Writer::new();
+    let mut tell = |kind: LifeType, value: u32| {
+        Attribute::basic(life_type, kind.0).write(&mut w);
+        Attribute::duration(duration, value, true).write(&mut w);
+    };
+    if config.child_lifetime < offered.time {
+        let seconds = u32::try_from(config.child_lifetime.as_secs()).unwrap_or(u32::MAX);
+        tell(LifeType::SECONDS, seconds);
+    }
+    if let Some(ours) = config.child_kilobytes
+        && offered.kilobytes.is_none_or(|theirs| u64::from(ours) < theirs)
+    {
+        tell(LifeType::KILOBYTES, ours);
+    }
+    (!w.is_empty()).then(|| Notification {
+        protocol: ProtocolId::ESP,
+        kind: NotifyType::RESPONDER_LIFETIME,
+        spi: spi.to_be_bytes().to_vec(),
+        data: w.into_vec(),
+    })
 }

@@ -10,5 +10,6 @@ mod clients;
 mod exchange;
 mod habits;
 mod hostile;
+mod leniency;
 mod scenario;
 mod swarm;

@@ -113,7 +113,7 @@ fn settings(config: &Config) -> GatewaySettings {
     let gateway = &config.gateway;
     let mut addresses = gateway.listen.clone();
     if gateway.listen_is_default && !ipv6_is_there() {
-        addresses.retain(std::net::IpAddr::is_ipv4);
+        addresses.retain(IpAddr::is_ipv4);
     }
     GatewaySettings {
         machine: Arc::new(machine_config(config)),

@@ -11,6 +11,7 @@ mod grants;
 mod login;
 mod mtu;
 mod places;
+mod profiles;
 mod refusals;
 mod rekey;
 mod roaming;

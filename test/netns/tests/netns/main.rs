@@ -6,6 +6,7 @@
 mod aggressive;
 mod crowd;
 mod egress;
+mod explain;
 mod flood;
 mod grants;
 mod login;

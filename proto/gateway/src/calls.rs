@@ -24,6 +24,7 @@ use crate::login;
 use crate::machine::Gateway;
 use crate::negotiation::{Negotiation, Sender};
 use crate::peer::{Peer, reach};
+use crate::probe::{ECHO_HEADER_LEN, NarrowPath, PROBE_TRIES_MAX, PathProbe};
 use crate::session::{Lease, Session};
 
 /// How often a client may try another password on one link.
@@ -74,8 +75,12 @@ impl Gateway {
             self.handle_dhcp(peer, at, packet);
         } else {
             session.note(Sender::Peer, frame);
+            let narrow = session.probe.as_mut().and_then(|probe| probe.handle_frame(frame));
             if let Err(rejected) = session.link.handle_frame(frame, now) {
                 self.stats.ppp.count(rejected.label());
+            }
+            if let Some(narrow) = narrow {
+                self.path_narrow(peer, at, narrow, now);
             }
         }
     }
@@ -185,6 +190,7 @@ impl Gateway {
             refused: None,
             negotiation: Negotiation::default(),
             steps: Vec::new(),
+            probe: None,
             network: None,
             announced: None,
             since: now,
@@ -223,8 +229,10 @@ impl Gateway {
             }
             ppp::Action::Authenticate(request) => self.authenticate(peer, at, &request, now),
             ppp::Action::Up(network) => {
+                let mtu = network.peer_mru.min(self.config.mru);
                 if let Some(session) = self.session_mut(peer, at) {
                     reach(&mut session.steps, Milestone::Connected, now);
+                    session.probe.get_or_insert_with(|| PathProbe::new(mtu, now));
                 }
                 self.network_up(peer, at, network);
             }
@@ -492,6 +500,38 @@ impl Gateway {
         let wanted = if wanted.is_empty() { wanted } else { format!("; {wanted}") };
         failure.detail = format!("{}{wanted}", end.text());
         self.peer_failed(peer, failure);
+    }
+
+    /// Sends the echoes that are due.
+    pub(crate) fn probe_paths(peer: &mut Peer, now: Instant) {
+        for session in peer.sessions.values_mut() {
+            let due = session.probe.as_mut().and_then(|probe| probe.handle_timeout(now));
+            if let Some(size) = due {
+                session.link.echo(size.saturating_sub(ECHO_HEADER_LEN));
+            }
+        }
+    }
+
+    /// Large packets of a session are lost on the way. It goes on.
+    fn path_narrow(&mut self, peer: PeerRef, at: SessionRef, path: NarrowPath, now: Instant) {
+        let Some(mut state) = self.peers.remove(&peer) else { return };
+        let NarrowPath { passes, lost } = path;
+        let from = state.path.remote;
+        let mut failure = Failure::new(now, from, Stage::Connected, Cause::PathMtu);
+        failure.detail = format!(
+            "connected, but of echoes of {lost} bytes none came back in {PROBE_TRIES_MAX} tries; one of \
+             {passes} bytes did"
+        );
+        failure.remedy = format!(
+            "lower `[ppp] mru` to {passes}, or let ICMP \"fragmentation needed\" and fragments pass on the \
+             way to this client"
+        );
+        if let Some(session) = state.sessions.get(&at) {
+            failure.user.clone_from(&session.claimed_user);
+            failure.steps.clone_from(&session.steps);
+        }
+        self.peer_failed(&mut state, failure);
+        self.peers.insert(peer, state);
     }
 
     /// Starts ending one session from our side.

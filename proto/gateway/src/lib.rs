@@ -32,6 +32,7 @@ mod negotiation;
 mod peer;
 mod peers;
 mod pool;
+mod probe;
 mod record;
 mod restore;
 mod session;

@@ -11,6 +11,7 @@ use isthmus_ike::{self as ike, JobId, PeerId};
 use isthmus_l2tp::SessionRef;
 use isthmus_plane::{Command, PeerRef, Report};
 
+use crate::cause::Cause;
 use crate::config::Config;
 use crate::diagnosis;
 use crate::event::Event;
@@ -94,7 +95,12 @@ impl Gateway {
     pub fn handle_report(&mut self, report: Report, now: Instant) {
         match report {
             Report::Ike { path, marked, bytes } => {
-                if let Err(rejected) = self.ike.handle_datagram(path, marked, &bytes, now) {
+                let evicted = self.ike.stats().half_open_evicted;
+                let outcome = self.ike.handle_datagram(path, marked, &bytes, now);
+                if self.ike.stats().half_open_evicted > evicted {
+                    self.half_open_evicted(path, now);
+                }
+                if let Err(rejected) = outcome {
                     self.stats.ike.count(rejected.label());
                     self.ike_rejected(path, &rejected, now);
                 }
@@ -197,6 +203,14 @@ impl Gateway {
             count => self.event(Event::AttemptsUntold { count }),
         }
         self.event(Event::AttemptFailed(Box::new(told)));
+    }
+
+    /// So many begin that others lose their place before they were done.
+    fn half_open_evicted(&mut self, path: Path, now: Instant) {
+        let mut failure = Failure::new(now, path.remote, Stage::IkeMainMode, Cause::TooMany);
+        failure.proven = false;
+        failure.detail = "so many attempts begin that the oldest ones are forgotten".into();
+        self.fail(failure);
     }
 
     /// A refused datagram may show a client that cannot connect; anybody may have sent it.

@@ -78,7 +78,7 @@ impl Peer {
     /// When the peer, its L2TP endpoint or one of its links needs attention.
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         let own = self.timers.next().map(|(at, timer)| Deadline { at, why: timer.why() });
-        let links = self.sessions.values().filter_map(|s| s.link.poll_timeout());
+        let links = self.sessions.values().filter_map(Session::deadline);
         links.fold(Deadline::earlier(own, self.l2tp.poll_timeout()), |a, b| {
             Deadline::earlier(a, Some(b))
         })

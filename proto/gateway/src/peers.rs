@@ -204,6 +204,7 @@ impl Gateway {
         for session in state.sessions.values_mut() {
             session.link.handle_timeout(now);
         }
+        Self::probe_paths(state, now);
         let due = state.timers.expired(now);
         self.drain_peer(peer, now);
         match due {

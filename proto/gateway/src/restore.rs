@@ -254,6 +254,7 @@ impl Gateway {
             refused: None,
             negotiation: Negotiation::default(),
             steps: Vec::new(),
+            probe: None,
             network: None,
             announced: None,
             since: now - saved.age,

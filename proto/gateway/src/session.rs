@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use isthmus_core::{Instant, Key};
+use isthmus_core::{Deadline, Instant, Key};
 use isthmus_l2tp::SessionUp;
 use isthmus_plane::SessionCounters;
 use isthmus_ppp as ppp;
@@ -15,6 +15,7 @@ use isthmus_ppp::dhcp::Domain;
 use crate::cause::Cause;
 use crate::failure::{Stage, Step};
 use crate::negotiation::{Negotiation, Sender};
+use crate::probe::PathProbe;
 
 /// From the call to the hang-up.
 pub(crate) struct Session {
@@ -37,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) network: Option<ppp::NetworkUp>,
     /// Who was said to be connected, and with which address; until somebody else is, or the end.
     pub(crate) announced: Option<(String, Ipv4Addr)>,
+    /// Whether large packets pass; none before the network is up.
+    pub(crate) probe: Option<PathProbe>,
     /// When the call began.
     pub(crate) since: Instant,
     /// What it carried under earlier processes.
@@ -56,6 +59,13 @@ pub(crate) struct Lease {
 }
 
 impl Session {
+    /// When the link or the probe needs attention.
+    pub(crate) fn deadline(&self) -> Option<Deadline> {
+        let probe = self.probe.as_ref().and_then(PathProbe::poll_timeout);
+        let probe = probe.map(|at| Deadline { at, why: "path probe" });
+        Deadline::earlier(self.link.poll_timeout(), probe)
+    }
+
     /// Keeps what is asked for while nobody is logged in or no address is agreed.
     pub(crate) fn note(&mut self, sender: Sender, frame: &[u8]) {
         if self.network.is_none() {

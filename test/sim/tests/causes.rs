@@ -293,3 +293,27 @@ fn a_flood_and_a_scan_are_named_and_a_good_client_still_gets_in() {
     assert!(of(Cause::TooMany).is_some_and(|f| f.count > 100 && !f.proven), "{failures:#?}");
     assert!(of(Cause::IkeV2).is_some_and(|f| f.remedy.contains("L2TP/IPsec")), "{failures:#?}");
 }
+
+#[test]
+fn a_path_that_loses_large_packets_is_found_and_a_wide_one_is_not_blamed() {
+    let mut attempt = Attempt::through_nat();
+    // An inner packet of 1280 bytes has about 90 bytes around it.
+    attempt.firewall = Some(|packet| packet.bytes.len() > 1200);
+    let (mut world, gateway, client) = attempt.begin();
+    world.run_till("connected", Duration::from_mins(1), |w| w.client(client).up().is_some());
+    world.run_for(Duration::from_mins(1));
+    let failures = world.gateway(gateway).machine.status().failures;
+    assert_eq!(failures.len(), 1, "{failures:#?}");
+    let failure = &failures[0];
+    assert_eq!((failure.stage, failure.cause), (Stage::Connected, Cause::PathMtu));
+    assert_eq!(failure.user.as_deref(), Some("user1"));
+    assert!(failure.detail.contains("1280 bytes none"), "{}", failure.detail);
+    assert!(failure.remedy.contains("`[ppp] mru` to 1000"), "{}", failure.remedy);
+    assert_eq!(reached(failure), Some(Milestone::Connected));
+    assert_eq!(world.gateway(gateway).machine.sessions().len(), 1, "it goes on");
+
+    let (mut world, gateway, client) = Attempt::through_nat().begin();
+    world.run_till("connected", Duration::from_mins(1), |w| w.client(client).up().is_some());
+    world.run_for(Duration::from_mins(1));
+    assert!(world.gateway(gateway).machine.status().failures.is_empty());
+}

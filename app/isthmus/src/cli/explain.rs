@@ -172,8 +172,8 @@ fn hints(session: &Session) -> Vec<String> {
     }
     if session.up {
         hints.push(String::from(
-            "if it is slow or large pages hang, compare `ping -s 1300` with a small ping through the \
-             tunnel; if only the large one is lost, lower `[ppp] mru`",
+            "if it is slow or large pages hang and there is no record `path_mtu`, compare `ping -s 1300` \
+             with a small ping through the tunnel; if only the large one is lost, lower `[ppp] mru`",
         ));
     }
     hints

@@ -220,6 +220,18 @@ impl Link {
         }
     }
 
+    /// Sends an Echo-Request with so many bytes of data; nothing while the network is not up. The reply,
+    /// which carries the same data (RFC 1661 §5.8), is for whoever looks at the peer's frames.
+    pub fn echo(&mut self, data_len: u16) {
+        if self.network().is_none() {
+            return;
+        }
+        let mut data = self.lcp.options.ours.magic.to_be_bytes().to_vec();
+        data.resize(data.len() + usize::from(data_len), 0);
+        let packet = Packet { code: Code::ECHO_REQUEST, id: 0, data: &data };
+        self.transmit(Protocol::LCP, &packet.write());
+    }
+
     /// Answers with our magic number and the rest unchanged (RFC 1661 §5.8).
     fn echo_back(&mut self, id: u8, data: &[u8]) {
         let mut reply = self.lcp.options.ours.magic.to_be_bytes().to_vec();

@@ -4,6 +4,7 @@
 
 mod flood;
 mod fragments;
+mod replies;
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -60,6 +61,24 @@ fn refused(net: &mut Net, fake: &Fake, bytes: &[u8]) -> Rejected {
     rejected
 }
 
+/// Whatever came before, a good client gets its SA and its child.
+#[track_caller]
+fn a_good_client_still_connects(net: &mut Net) {
+    net.taken.clear();
+    let mut profile = fake::apple();
+    profile.ike = vec![(7, Some(256), 4, 19)];
+    let modern = net.nodes[0].up.len();
+    let good = Fake::connect(profile, 90, net);
+    good.quick_mode(net, 3, ordinary(&good, 0xb100_0077)).unwrap();
+    assert!(net.nodes[0].up.len() > modern);
+    assert!(sends_on(net, 0xb100_0077));
+}
+
+/// Whether the server sends on the SPI of a client.
+fn sends_on(net: &Net, spi: u32) -> bool {
+    net.nodes[0].outbound.keys().any(|(_, outbound)| *outbound == spi)
+}
+
 #[test]
 fn a_length_field_that_is_not_the_datagrams_is_refused() {
     let mut net = server();
@@ -70,6 +89,7 @@ fn a_length_field_that_is_not_the_datagrams_is_refused() {
     assert_eq!(refused(&mut net, &fake, &longer), Rejected::Decode(trailing));
     let truncated = DecodeError::new("length", Fault::Truncated);
     assert_eq!(refused(&mut net, &fake, &mm1[..407]), Rejected::Decode(truncated));
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -92,6 +112,7 @@ fn every_prefix_of_every_message_is_refused() {
     });
     let mm6 = fake.ask(&mut net, &mm5).unwrap();
     fake.mm6(&mm6);
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -144,6 +165,7 @@ fn each_payload_dropped_from_each_message_is_survived() {
     let (bare, _) = fake.seal(ExchangeType::QUICK_MODE, 20, &iv, &ordinary(&fake, 0xb100_0001));
     let illegal = Rejected::Decode(DecodeError::illegal("HASH"));
     assert_eq!(refused(&mut net, &fake, &bare), illegal);
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -166,6 +188,7 @@ fn unassigned_situation_bits_and_foreign_payload_types_are_refused() {
     let out = Out::new().with(PayloadType::NAT_D_OLD, vec![0; 20]);
     let bytes = fake.message(MAIN_MODE, 0, 0, &out);
     assert!(matches!(refused(&mut net, &fake, &bytes), Rejected::Decode(_)));
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -176,6 +199,7 @@ fn an_ikev2_message_is_refused_by_its_version() {
     mm1[17] = 0x20;
     let illegal = Rejected::Decode(DecodeError::illegal("version"));
     assert_eq!(refused(&mut net, &fake, &mm1), illegal);
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -192,6 +216,7 @@ fn exchanges_that_we_do_not_do_are_named_and_dropped() {
     let stats = net.nodes[0].endpoint.stats();
     assert_eq!(stats.rejected["exchange_unsupported"], 11);
     assert_eq!(stats.rejected["aggressive_mode"], 1);
+    a_good_client_still_connects(&mut net);
 }
 
 /// A key exchange with a chosen value, as far as the server's judgement.
@@ -215,15 +240,17 @@ fn unusable_key_exchange_values_are_refused() {
     let one = |len: usize| [vec![0; len - 1], vec![1]].concat();
     for (group, len) in [(14, 256), (20, 96), (19, 64), (2, 128)] {
         for share in [vec![0; len], one(len), vec![0xff; len]] {
-            let (net, result) = with_share(group, &share);
+            let (mut net, result) = with_share(group, &share);
             assert_eq!(result, Ok(()), "the length is right");
             assert!(net.taken.is_empty(), "group {group} was answered");
             assert_eq!(net.nodes[0].failed[0].cause.label(), "bad_key_exchange");
+            a_good_client_still_connects(&mut net);
         }
         for wrong in [0, 1, len - 1, len + 1] {
-            let (net, result) = with_share(group, &vec![2; wrong]);
+            let (mut net, result) = with_share(group, &vec![2; wrong]);
             assert_eq!(result, Err(Rejected::Decode(DecodeError::illegal("KE"))));
             assert!(net.nodes[0].failed.is_empty());
+            a_good_client_still_connects(&mut net);
         }
     }
 }
@@ -274,6 +301,7 @@ fn an_unknown_group_or_a_transform_without_one_is_no_proposal() {
         assert_eq!(fake.tell(&mut net, &mm1), Err(Rejected::NoProposalChosen));
         assert_eq!(net.nodes[0].failed[0].cause.label(), "no_ike_proposal");
         assert_eq!(net.nodes[0].endpoint.ike_sas(), 0);
+        a_good_client_still_connects(&mut net);
     }
 }
 
@@ -285,6 +313,7 @@ fn md5_is_not_negotiated_when_legacy_is_off() {
     let mut fake = Fake::new(profile, 0);
     let mm1 = fake.mm1();
     assert_eq!(fake.tell(&mut net, &mm1), Err(Rejected::NoProposalChosen));
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -303,6 +332,7 @@ fn one_spoofed_message_1_costs_less_than_it_sent_and_nothing_after_30_seconds() 
         let failed = &net.nodes[0].failed;
         let seen: Vec<_> = failed.iter().map(|f| (f.peer, f.stage, &f.cause)).collect();
         assert_eq!(seen, [(None, Stage::KeyExchange, &FailureCause::Timeout)]);
+        a_good_client_still_connects(&mut net);
     }
 }
 
@@ -319,6 +349,7 @@ fn the_smallest_message_1_is_not_amplified() {
     }
     let sent: usize = net.taken.iter().map(|packet| packet.bytes.len()).sum();
     assert!(sent <= 10 * mm1.len());
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -348,6 +379,7 @@ fn a_stranger_never_gets_more_bytes_than_he_sent_whatever_he_repeats() {
         net.run_secs(31);
         net.assert_nothing_left();
         assert_eq!(net.nodes[0].failed.len(), 1);
+        a_good_client_still_connects(&mut net);
     }
 }
 
@@ -389,6 +421,7 @@ fn a_wrong_key_is_answered_once_and_tried_a_bounded_number_of_times() {
         let _ = fake.tell(&mut net, &garbled(u8::try_from(n).unwrap()));
     }
     assert_eq!(fake.tell(&mut net, &true_mm5), Err(Rejected::Spent));
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -406,6 +439,7 @@ fn an_informational_message_with_a_wrong_hash_is_discarded() {
     let plain = fake.message(ExchangeType::INFORMATIONAL, 7, 0, &out);
     assert!(matches!(refused(&mut net, &fake, &plain), Rejected::Plain | Rejected::Decode(_)));
     assert_eq!(net.nodes[0].inbound.len(), 1);
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -443,6 +477,7 @@ fn an_encrypted_message_before_keys_exist_or_with_unknown_cookies_is_dropped_una
     assert_eq!(refused(&mut net, &fake, &bytes), Rejected::NotYetEncrypted);
     let bytes = noise(&fake, ExchangeType::QUICK_MODE, 5, 1);
     assert_eq!(refused(&mut net, &fake, &bytes), Rejected::IncorrectState);
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -453,6 +488,7 @@ fn a_question_whether_we_are_there_without_an_sa_is_dropped() {
     let out = Out::new().with(PayloadType::NOTIFICATION, body.concat());
     let bytes = fake.message(ExchangeType::INFORMATIONAL, 5, 0, &out);
     assert_eq!(refused(&mut net, &fake, &bytes), Rejected::UnknownCookies);
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -473,6 +509,8 @@ fn quick_mode_before_authentication_is_refused_in_every_state() {
     net.work();
     net.taken.clear();
     assert_eq!(refused(&mut net, &fake, &bytes), Rejected::IncorrectState);
+    net.hold_jobs = false;
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -494,6 +532,7 @@ fn a_delete_followed_by_more_payloads_in_one_message_is_worked_through() {
     assert_eq!(net.nodes[0].down[0].1, DownReason::Deleted);
     assert_eq!(net.nodes[0].endpoint.ike_sas(), 0);
     assert_eq!(net.nodes[0].endpoint.inbound_spis(), 0);
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -512,6 +551,7 @@ fn deletes_of_protocol_zero_of_others_spis_and_of_too_many_change_nothing() {
         fake.tell(&mut net, &fake.informational(id, chain)).unwrap();
         assert_eq!((net.nodes[0].inbound.len(), net.nodes[0].outbound.len()), (1, 1));
     }
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -530,6 +570,7 @@ fn a_replayed_message_does_not_count_twice() {
     net.run_secs(60);
     let (qm1, _) = fake.qm1(1, &fake.nonce_i, ordinary(&fake, 0xb100_0001));
     assert_eq!(refused(&mut net, &fake, &qm1), Rejected::Duplicate);
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -554,6 +595,7 @@ fn unconfigured_esp_algorithms_are_refused_however_odd() {
     }
     assert_eq!(net.nodes[0].failed.len(), odd.len());
     assert_eq!(net.nodes[0].endpoint.inbound_spis(), 0);
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -570,6 +612,7 @@ fn selectors_that_are_not_one_hosts_udp_are_refused_with_a_word() {
         let notification = codec::Notification::read(&told[0].1).unwrap();
         assert_eq!(notification.kind, iana::NotifyType::INVALID_ID_INFORMATION);
     }
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -587,6 +630,7 @@ fn quick_modes_at_once_are_bounded() {
     net.run_secs(31);
     assert_eq!(net.nodes[0].endpoint.inbound_spis(), 0, "half-open children stay");
     assert!(net.nodes[0].outbound.is_empty());
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -602,6 +646,7 @@ fn one_peer_has_a_bounded_number_of_ike_sas() {
     }
     assert_eq!(net.nodes[0].endpoint.ike_sas(), bounds::IKE_SAS_PER_PEER_MAX);
     assert_eq!((net.nodes[0].up.len(), net.nodes[0].rekeyed), (1, 9));
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -621,6 +666,7 @@ fn flipping_any_bit_of_a_protected_message_is_noticed() {
         );
     }
     fake.tell(&mut net, &qm1).unwrap();
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]
@@ -645,6 +691,7 @@ fn noise_on_any_exchange_never_panics_and_never_gets_more_than_it_gave() {
     }
     assert_eq!(net.nodes[0].inbound.len(), 1, "the child is untouched");
     assert_eq!(net.nodes[0].up.len(), 1);
+    a_good_client_still_connects(&mut net);
 }
 
 #[test]

@@ -189,7 +189,10 @@ fn advice(
 pub(crate) fn of_rejected(rejected: &Rejected) -> Option<(Cause, String)> {
     if matches!(
         rejected,
-        Rejected::HalfOpenLimit | Rejected::HalfOpenSourceLimit | Rejected::PeerLimit
+        Rejected::HalfOpenLimit
+            | Rejected::HalfOpenSourceLimit
+            | Rejected::JobLimit
+            | Rejected::PeerLimit
     ) {
         return Some((Cause::TooMany, format!("refused by the limit {}", rejected.label())));
     }

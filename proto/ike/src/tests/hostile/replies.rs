@@ -124,7 +124,7 @@ fn a_refusal_can_be_written_down_whatever_it_is_of() {
     a_good_client_still_connects(&mut net);
 }
 
-/// CVE-2015-4047 (racoon's GSS payload) and others: payloads of no bytes, of every type.
+/// CVE-2015-4047 (the GSS payload of racoon) and others: payloads of no bytes, of every type.
 #[test]
 fn payloads_without_a_body_are_refused_or_ignored_in_every_message() {
     let mut net = server();
@@ -153,7 +153,7 @@ fn payloads_without_a_body_are_refused_or_ignored_in_every_message() {
     a_good_client_still_connects(&mut net);
 }
 
-/// SoftEther 6f574491 answered IKE for which it had no SA, and so amplified.
+/// `SoftEther` 6f574491 answered IKE for which it had no SA, and so amplified.
 #[test]
 fn an_sa_that_is_gone_is_never_answered_for() {
     let mut net = server();
@@ -177,7 +177,7 @@ fn an_sa_that_is_gone_is_never_answered_for() {
     a_good_client_still_connects(&mut net);
 }
 
-/// CVE-2023-38711: IDcr of type FQDN, with IDci missing, doubled or odd.
+/// CVE-2023-38711: `IDcr` of type FQDN, with `IDci` missing, doubled or odd.
 #[test]
 fn a_name_as_selector_is_handled_in_any_place() {
     let mut net = Net::server(server_config());

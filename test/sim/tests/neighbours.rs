@@ -104,9 +104,9 @@ fn a_day_in_town(seed: u64, impairment: Impairment) {
     town.all_talk("rekey");
     town.world.run_for(Duration::from_secs(30));
     town.all_talk("noon");
-    for n in (0..CLIENTS).step_by(3) {
+    for (n, id) in town.clients.clone().into_iter().enumerate().step_by(3) {
         let host = client(&mut town.world, n);
-        town.world.restart_client(town.clients[n], host);
+        town.world.restart_client(id, host);
     }
     town.wait_all_up();
     town.all_talk("afternoon");

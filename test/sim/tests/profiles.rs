@@ -160,6 +160,24 @@ fn every_client_gets_back_in_while_its_old_session_lives() {
 }
 
 #[test]
+fn every_client_gets_back_in_from_a_new_mapping_and_its_old_self_goes_in_time() {
+    everywhere(1, |mut scene| {
+        scene.echo(b"first");
+        scene.world.rebind(scene.nat);
+        scene.restart_client();
+        scene.wait_up();
+        scene.echo(b"second");
+        // Nothing tells that it is the same machine and not its neighbour; its silence does.
+        let (gateway, told) = (scene.gateway, scene.told.clone());
+        scene.world.run_till(&told, Duration::from_mins(4), |w| {
+            w.gateway(gateway).machine.sessions().len() == 1
+        });
+        scene.echo(b"still there");
+        assert_eq!(scene.world.gateway(gateway).machine.status().tenants[0].leased, 1, "{told}");
+    });
+}
+
+#[test]
 fn every_client_leaves_in_its_own_order_and_leaves_nothing_behind() {
     everywhere(2, |mut scene| {
         scene.echo(b"hello");

@@ -23,6 +23,8 @@ pub struct ClientSettings {
     pub server_ports: (u16, u16),
     /// Ours; 0 for any free one.
     pub source_ports: (u16, u16),
+    /// Plain L2TP instead of IPsec; then nothing of IPsec below matters.
+    pub plain: Option<PlainL2tp>,
     /// The pre-shared key.
     pub psk: SecretBytes,
     /// Name of the group that the key is for.
@@ -47,7 +49,7 @@ pub struct ClientSettings {
     pub routes: ClientRoutes,
     /// Largest inner packet in bytes.
     pub mtu: u16,
-    /// Our UDP port for L2TP inside IPsec.
+    /// Our UDP port for L2TP.
     pub local_port: u16,
     /// ESP in UDP even without NAT.
     pub force_encap: bool,
@@ -57,6 +59,13 @@ pub struct ClientSettings {
     pub child_lifetime: Duration,
     /// The client to speak as, in everything but keys and names; our own way when absent.
     pub profile: Option<Profile>,
+}
+
+/// How a LAC without IPsec proves itself.
+#[derive(Clone, Debug, Default)]
+pub struct PlainL2tp {
+    /// The tunnel secret.
+    pub secret: Option<SecretBytes>,
 }
 
 /// What a client sends through the tunnel.

@@ -241,14 +241,20 @@ fn driver_settings(settings: &ClientSettings, local: IpAddr) -> DriverSettings {
     if let Some(profile) = settings.profile {
         profile.apply(&mut machine, name.as_bytes(), ephemeral_port());
     }
+    if let Some(plain) = &settings.plain {
+        let secret = plain.secret.clone();
+        machine.plain = Some(path(settings.local_port, L2TP_PORT));
+        machine.l2tp = Arc::new(isthmus_l2tp::Config { secret, ..(*machine.l2tp).clone() });
+    }
+    let plain = machine.plain;
     DriverSettings {
         machine,
         ports: PortsConfig {
             addresses: vec![local],
             ike: settings.source_ports.0,
             nat_t: settings.source_ports.1,
-            l2tp: Vec::new(),
-            esp: true,
+            l2tp: plain.iter().map(|path| path.local).collect(),
+            esp: plain.is_none(),
             options: SocketOptions::default(),
         },
     }
@@ -302,6 +308,8 @@ const TUN_MTU_MIN: u16 = 1280;
 const EPHEMERAL_FIRST: u16 = 49_152;
 /// RFC 2408 §2.5.1.
 const IKE_PORT: u16 = 500;
+/// RFC 2661 §8.1.
+const L2TP_PORT: u16 = 1701;
 /// Routing table of a client that sends everything through the tunnel.
 const TABLE: u32 = 17_390;
 /// Priority of the first of its rules.

@@ -1,6 +1,6 @@
 //! Joins the daemon to the gateway machine and its driver.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use isthmus_core::SecretBytes;
@@ -14,7 +14,7 @@ use isthmus_tun::TunConfig;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{ControlRequest, SessionId};
-use crate::config::{Config, Gateway, Nat, Tenant};
+use crate::config::{Config, Gateway, Lac, Nat, Tenant};
 use crate::daemon::{EngineError, EngineSide};
 use crate::translate;
 use crate::users::{User, UserSecret};
@@ -112,8 +112,10 @@ async fn snapshot(driver: &mpsc::Sender<Request>) -> Option<isthmus_driver::Snap
 fn settings(config: &Config) -> GatewaySettings {
     let gateway = &config.gateway;
     let mut addresses = gateway.listen.clone();
+    let mut lacs = crate::config::lac_sockets(config);
     if gateway.listen_is_default && !ipv6_is_there() {
         addresses.retain(IpAddr::is_ipv4);
+        lacs.retain(|address| !address.is_unspecified() || address.is_ipv4());
     }
     GatewaySettings {
         machine: Arc::new(machine_config(config)),
@@ -121,7 +123,7 @@ fn settings(config: &Config) -> GatewaySettings {
             addresses,
             ike: gateway.ike_port,
             nat_t: gateway.nat_t_port,
-            l2tp: Vec::new(),
+            l2tp: lacs.into_iter().map(|address| SocketAddr::new(address, L2TP_PORT)).collect(),
             esp: true,
             options: SocketOptions::default(),
         },
@@ -176,7 +178,7 @@ fn machine_config(config: &Config) -> machine::Config {
             ..isthmus_ppp::Echo::default()
         }),
         tenants: tenants.map(|((index, t), psks)| machine_tenant(index, t, psks)).collect(),
-        lacs: Vec::new(),
+        lacs: config.lacs.iter().filter_map(|lac| machine_lac(config, lac)).collect(),
     }
 }
 
@@ -232,6 +234,21 @@ fn machine_tenant(index: u16, tenant: &Tenant, psks: Vec<PskId>) -> machine::Ten
     }
 }
 
+/// A LAC as the machine knows it; none when its tenant waits for a restart.
+fn machine_lac(config: &Config, lac: &Lac) -> Option<machine::Lac> {
+    let mut l2tp = isthmus_l2tp::Config::lns(config.l2tp.host_name.as_bytes());
+    l2tp.hello_interval = config.l2tp.hello_interval;
+    l2tp.secret = Some(lac.secret.clone());
+    l2tp.tunnels_max = usize::from(lac.tunnels);
+    l2tp.sessions_max = usize::from(lac.sessions);
+    Some(machine::Lac {
+        name: lac.name.clone(),
+        sources: lac.address.clone(),
+        l2tp: Arc::new(l2tp),
+        tenant: config.tenants.iter().position(|tenant| tenant.name == lac.tenant)?,
+    })
+}
+
 fn machine_user(user: &User) -> machine::User {
     machine::User {
         secret: match &user.secret {
@@ -251,6 +268,8 @@ fn machine_user(user: &User) -> machine::User {
     }
 }
 
+/// RFC 2661 §8.1.
+const L2TP_PORT: u16 = 1701;
 /// The kernel switches IPv6 off on a device with less.
 const TUN_MTU_MIN: u16 = 1280;
 

@@ -6,7 +6,7 @@ use isthmus_core::Encap;
 use isthmus_driver::Snapshot;
 use isthmus_gateway::{Failure as MachineFailure, SessionInfo};
 
-use crate::api::{DropCount, Failure, Session, SessionId, Status, Step, TenantStatus};
+use crate::api::{DropCount, Failure, LacStatus, Session, SessionId, Status, Step, TenantStatus};
 use crate::config::Config;
 
 /// Everything at a glance.
@@ -26,6 +26,7 @@ pub(crate) fn status(config: &Config, snapshot: &Snapshot) -> Status {
         sessions_starting: (snapshot.sessions.len() - up) as u64,
         sessions_total: machine.stats.sessions_up_total,
         tenants: tenants(config, snapshot),
+        lacs: machine.lacs.iter().map(lac).collect(),
         drops: drops(snapshot),
         failures_total: machine.failures_total,
         failures: failures(snapshot).into_iter().take(STATUS_FAILURES_MAX).collect(),
@@ -93,6 +94,16 @@ fn session(snapshot: &Snapshot, info: &SessionInfo) -> Session {
         rx_packets: counters.received.packets,
         tx_bytes: counters.sent.bytes,
         tx_packets: counters.sent.packets,
+    }
+}
+
+fn lac(lac: &isthmus_gateway::LacStatus) -> LacStatus {
+    LacStatus {
+        name: lac.name.clone(),
+        tenant: lac.tenant.clone(),
+        from: lac.from.clone(),
+        tunnels: lac.tunnels as u64,
+        sessions: lac.sessions as u64,
     }
 }
 

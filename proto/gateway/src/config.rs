@@ -42,18 +42,6 @@ pub struct Lac {
     pub l2tp: Arc<isthmus_l2tp::Config>,
     /// Index of the tenant that its users belong to.
     pub tenant: usize,
-    /// What to do with what it negotiated for its users.
-    pub proxy: Proxy,
-}
-
-/// What to do with LCP and authentication that a LAC did in our place (RFC 2661 §4.4.5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Proxy {
-    /// Go on where the LAC stopped; what it sends of the user's proof is verified here.
-    Accept,
-    /// Negotiate and authenticate anew.
-    #[default]
-    Renegotiate,
 }
 
 /// One tenant: users, addresses and what is told to clients.

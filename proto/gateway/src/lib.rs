@@ -41,13 +41,14 @@ mod status;
 mod users;
 
 pub use cause::{Cause, WINDOWS_REGISTRY};
-pub use config::{Config, Lac, Proxy, Tenant};
+pub use config::{Config, Lac, Tenant};
 pub use event::Event;
 pub use failure::{Client, Failure, Milestone, NAME_BYTES_MAX, Stage, Step, printable};
 pub use failures::{
     DETAIL_BYTES_MAX, FAILURES_MAX, FAILURES_PER_SOURCE_MAX, FailureLog, LINES_MAX, MERGE_WINDOW,
     UNPROVEN_LINES_MAX, UNPROVEN_MAX,
 };
+pub use isthmus_plane::PeerRef;
 pub use lacs::PLACES_MAX;
 pub use machine::{Action, Gateway};
 pub use pool::{Holder, Pool};

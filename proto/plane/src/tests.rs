@@ -5,6 +5,7 @@ mod commands;
 pub(crate) mod fixture;
 mod hostile;
 mod l2tp;
+mod neighbours;
 mod order;
 mod paths;
 mod plain;

@@ -3,8 +3,7 @@
 //! What concerns a person (names, addresses) goes to the audit target; what concerns the machine goes
 //! to the ordinary one.
 
-use isthmus_gateway::{Event, Failure, Milestone};
-use isthmus_plane::PeerRef;
+use isthmus_gateway::{Event, Failure, Milestone, PeerRef};
 use tracing::{info, warn};
 
 use crate::AUDIT;

@@ -1,5 +1,6 @@
 //! A lab with the product serving in it, and what every test demands at its end.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -139,6 +140,24 @@ impl Stopped {
         wire.refuse_clear_l2tp()?;
         if wire.ike == 0 {
             return Err(LabError::unexpected(format!("the capture has no IKE: {wire:?}")));
+        }
+        Ok(Closed { lab: self.lab, log: self.log, wire })
+    }
+
+    /// Ends the capture of a lab in which `plain` hosts speak to the gateway without IPsec.
+    ///
+    /// # Errors
+    /// Somebody else did without, or nobody did.
+    pub fn close_with_lacs(mut self, plain: &[IpAddr]) -> Result<Closed, LabError> {
+        let wire = self.lab.stop_capture()?;
+        let allowed = |ip: &IpAddr| plain.contains(ip);
+        let mut l2tp = wire.clear_l2tp.iter();
+        let other = l2tp.find(|p| !allowed(&p.source.0) && !allowed(&p.destination.0));
+        if let Some(packet) = other {
+            return Err(LabError::unexpected(format!("L2TP in the clear: {packet:?}")));
+        }
+        if wire.clear_l2tp.is_empty() {
+            return Err(LabError::unexpected("the capture has no L2TP"));
         }
         Ok(Closed { lab: self.lab, log: self.log, wire })
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use isthmus_core::{Duration, Path, SecretBytes};
-use isthmus_gateway::{Cause, Config, Event, Lac, PLACES_MAX, Proxy};
+use isthmus_gateway::{Cause, Config, Event, Lac, PLACES_MAX};
 use isthmus_plane::{DropReason, PeerRef};
 use isthmus_sim::settings::{self, GATEWAY};
 use isthmus_sim::{ClientHost, GatewayHost, Impairment, NodeId, Packet, World, seeds};
@@ -24,7 +24,6 @@ fn lac(name: &str, source: &str) -> Lac {
         sources: vec![source.parse().unwrap()],
         l2tp: Arc::new(l2tp),
         tenant: 0,
-        proxy: Proxy::Renegotiate,
     }
 }
 
@@ -93,10 +92,14 @@ fn a_trusted_lac_hands_a_user_over_and_takes_him_back() {
     world.run_for(Duration::from_mins(1));
     let host = world.gateway(gateway);
     assert!(host.machine.is_idle() && host.machine.sessions().is_empty());
-    let named = |event: &Event| match event {
-        Event::LacUp { lac, host, .. } => Some(format!("{lac} up {host}")),
-        Event::LacDown { lac, .. } => Some(format!("{lac} down")),
-        _ => None,
+    let named = |event: &Event| {
+        if let Event::LacUp { lac, host, .. } = event {
+            Some(format!("{lac} up {host}"))
+        } else if let Event::LacDown { lac, .. } = event {
+            Some(format!("{lac} down"))
+        } else {
+            None
+        }
     };
     let events: Vec<String> = host.events.iter().filter_map(named).collect();
     assert_eq!(events, ["metro up client", "metro down"]);

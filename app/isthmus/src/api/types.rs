@@ -44,12 +44,30 @@ pub struct Status {
     pub sessions_total: u64,
     /// In the order of the configuration.
     pub tenants: Vec<TenantStatus>,
+    /// LACs trusted without IPsec, in the order of the configuration.
+    #[serde(default)]
+    pub lacs: Vec<LacStatus>,
     /// What was thrown away since the start; zeros are left out.
     pub drops: Vec<DropCount>,
     /// Failed attempts to connect since the start.
     pub failures_total: u64,
     /// The last few of them, newest first.
     pub failures: Vec<Failure>,
+}
+
+/// One LAC that is trusted without IPsec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LacStatus {
+    /// Its name.
+    pub name: String,
+    /// Whose users it brings.
+    pub tenant: String,
+    /// Where it speaks from now.
+    pub from: Vec<SocketAddr>,
+    /// Its tunnels.
+    pub tunnels: u64,
+    /// Its sessions, starting ones included.
+    pub sessions: u64,
 }
 
 /// One tenant.

@@ -347,6 +347,12 @@ pub(crate) struct ConnectArgs {
     /// The group that the pre-shared key is for: IKE aggressive mode, with this as key id
     #[arg(long, value_name = "NAME")]
     pub(crate) group: Option<String>,
+    /// Speak plain L2TP as a wholesale LAC does: nothing is encrypted, and only servers that trust us answer
+    #[arg(long, conflicts_with_all = ["psk", "psk_file", "group"])]
+    pub(crate) no_ipsec: bool,
+    /// A file whose first line is the tunnel secret of `--no-ipsec`
+    #[arg(long, value_name = "FILE", requires = "no_ipsec")]
+    pub(crate) tunnel_secret_file: Option<PathBuf>,
     /// The user name
     #[arg(long, short)]
     pub(crate) user: String,
@@ -380,7 +386,7 @@ pub(crate) struct ConnectArgs {
     /// Largest inner packet in bytes
     #[arg(long, default_value_t = 1400, value_parser = clap::value_parser!(u16).range(576..=1500))]
     pub(crate) mtu: u16,
-    /// Our UDP port for L2TP inside IPsec
+    /// Our UDP port for L2TP, inside IPsec or without it
     #[arg(long, default_value_t = 1701, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) local_port: u16,
     /// Our UDP ports for IKE and for NAT traversal; 0 is any free one

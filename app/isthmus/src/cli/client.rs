@@ -1,6 +1,7 @@
 //! `isthmus client connect`.
 
 use std::net::{IpAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
 use isthmus_client::Profile;
 use isthmus_core::SecretBytes;
@@ -13,7 +14,8 @@ use super::failure::CliError;
 use super::output::{Output, remark};
 use super::run::{log_filter, runtime};
 use crate::client::{
-    ClientEvent, ClientFailure, ClientRoutes, ClientSettings, ClientSide, ClientUp, connect,
+    ClientEvent, ClientFailure, ClientRoutes, ClientSettings, ClientSide, ClientUp, PlainL2tp,
+    connect,
 };
 use crate::config::{IkeProposal, default_esp, default_ike};
 use crate::users;
@@ -128,7 +130,8 @@ fn show_up(up: &ClientUp, out: &mut Output) -> Result<(), CliError> {
 
 fn settings(args: ConnectArgs) -> Result<ClientSettings, CliError> {
     let server = resolve(&args.server, args.server_ports.0)?;
-    let psk = psk(&args)?;
+    let plain = plain(&args)?;
+    let psk = if plain.is_some() { SecretBytes::default() } else { psk(&args)? };
     let password = password(&args)?;
     let ike = if args.ike.is_empty() { default_ike(false) } else { args.ike };
     let esp = if args.esp.is_empty() { default_esp(false) } else { args.esp };
@@ -143,6 +146,7 @@ fn settings(args: ConnectArgs) -> Result<ClientSettings, CliError> {
         server,
         server_ports: args.server_ports,
         source_ports: args.source_ports,
+        plain,
         psk,
         group: args.group,
         user: args.user,
@@ -193,6 +197,19 @@ fn psk(args: &ConnectArgs) -> Result<SecretBytes, CliError> {
             "give the pre-shared key with --psk-file, --psk or ISTHMUS_PSK",
         ))
     })
+}
+
+/// How to do without IPsec, if that is wanted.
+fn plain(args: &ConnectArgs) -> Result<Option<PlainL2tp>, CliError> {
+    if !args.no_ipsec {
+        return Ok(None);
+    }
+    remark(
+        "warning: --no-ipsec sends everything in the clear, the login included; use it only on a \
+         network of your own",
+    );
+    let read = |path: &PathBuf| users::read_file(path, "Tunnel secret");
+    Ok(Some(PlainL2tp { secret: args.tunnel_secret_file.as_ref().map(read).transpose()? }))
 }
 
 fn password(args: &ConnectArgs) -> Result<SecretBytes, CliError> {

@@ -130,6 +130,16 @@ fn show_status(status: &Status, out: &mut Output) -> Result<(), CliError> {
     });
     let header = ["tenant", "sessions", "addresses", "pool", "users", "device", "netns"];
     out.table(&header, tenants.collect())?;
+    if !status.lacs.is_empty() {
+        out.line("")?;
+        let lacs = status.lacs.iter().map(|lac| {
+            let from: Vec<_> = lac.from.iter().map(ToString::to_string).collect();
+            let from = if from.is_empty() { String::from("-") } else { from.join(" ") };
+            let (tunnels, sessions) = (lac.tunnels.to_string(), lac.sessions.to_string());
+            vec![lac.name.clone(), lac.tenant.clone(), tunnels, sessions, from]
+        });
+        out.table(&["lac", "tenant", "tunnels", "sessions", "from"], lacs.collect())?;
+    }
     let drops = status
         .drops
         .iter()
@@ -180,7 +190,11 @@ fn show_sessions(sessions: &[Session], out: &mut Output) -> Result<(), CliError>
     }
     let rows = sessions.iter().map(|session| {
         let address = session.address.map(|address| address.to_string());
-        let how = if session.encapsulated { "udp" } else { "esp" };
+        let how = match (&session.suite, session.encapsulated) {
+            (None, _) => "plain",
+            (Some(_), true) => "udp",
+            (Some(_), false) => "esp",
+        };
         vec![
             session.id.to_string(),
             session.user.clone().unwrap_or_else(|| String::from("-")),

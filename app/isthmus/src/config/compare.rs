@@ -3,6 +3,9 @@
 //! [`compare`] says it in words; [`effective`] makes the configuration that can be applied now, so
 //! that whoever applies it need not tell the two apart.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::types::{Config, Tenant};
@@ -43,6 +46,9 @@ pub fn compare(running: &Config, new: &Config) -> Changes {
     note(a.control_socket != b.control_socket, false, String::from("gateway.control_socket"));
     note(running.ipsec != new.ipsec, true, String::from("ipsec"));
     note(running.l2tp != new.l2tp, true, String::from("l2tp"));
+    let sockets = lac_sockets(running) != lac_sockets(new);
+    note(sockets, false, String::from("lac: where it listens"));
+    note(running.lacs != new.lacs, true, String::from("lac"));
     note(running.ppp != new.ppp, true, String::from("ppp"));
     for tenant in &new.tenants {
         match running.tenants.iter().find(|other| other.name == tenant.name) {
@@ -83,6 +89,9 @@ pub fn effective(running: &Config, new: &Config) -> Result<Config, String> {
         new.map_or_else(|| old.clone(), |new| with_device_of(new, old))
     });
     config.tenants = merged.collect();
+    // One whose tenant waits for the restart waits too.
+    let tenants = &config.tenants;
+    config.lacs.retain(|lac| tenants.iter().any(|tenant| tenant.name == lac.tenant));
     for (index, tenant) in config.tenants.iter().enumerate() {
         let own = Some(tenant.gateway_address);
         if tenant.users.iter().any(|(_, user)| user.address == own) {
@@ -101,6 +110,11 @@ pub fn effective(running: &Config, new: &Config) -> Result<Config, String> {
         }
     }
     Ok(config)
+}
+
+/// Where plain L2TP is listened for.
+pub(crate) fn lac_sockets(config: &Config) -> BTreeSet<IpAddr> {
+    config.lacs.iter().flat_map(|lac| lac.listen.iter().copied()).collect()
 }
 
 fn with_device_of(new: &Tenant, old: &Tenant) -> Tenant {

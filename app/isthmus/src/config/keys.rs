@@ -64,11 +64,14 @@ pub(crate) fn home_of(key: &str) -> Option<&'static str> {
 }
 
 /// Every section in the order of the reference.
-pub(crate) const SECTIONS: [&SectionKeys; 12] =
-    [&ROOT, &GATEWAY, &LOG, &IPSEC, &L2TP, &PPP, &TENANT, &GROUP, &EGRESS, &MATCH, &VIA, &USER];
+pub(crate) const SECTIONS: [&SectionKeys; 13] = [
+    &ROOT, &GATEWAY, &LOG, &IPSEC, &L2TP, &LAC, &PPP, &TENANT, &GROUP, &EGRESS, &MATCH, &VIA, &USER,
+];
 
 const RADIUS_LATER: &str =
     "RADIUS comes with a later version; list the users in `users_file` until then";
+const PROXY_LATER: &str = "taking over what a LAC has negotiated comes with a later version; until then LCP and \
+     authentication begin anew at the gateway, which every client can do";
 const BGP_LATER: &str =
     "BGP comes with a later version; route the pool to this gateway statically until then";
 const OVERLAY_LATER: &str =
@@ -101,6 +104,13 @@ pub(crate) const ROOT: SectionKeys = SectionKeys {
             default: "all defaults",
             example: "",
             about: "Tunnels.",
+        },
+        Key {
+            name: "lac",
+            kind: "list of tables",
+            default: "none",
+            example: "",
+            about: "Access networks that hand users over without IPsec; without any, UDP 1701 is closed.",
         },
         Key {
             name: "ppp",
@@ -323,7 +333,74 @@ pub(crate) const L2TP: SectionKeys = SectionKeys {
             about: "A file whose only line is `secret`.",
         },
     ],
-    reserved: &[],
+    reserved: &[("proxy", PROXY_LATER)],
+};
+
+/// `[[lac]]`.
+pub(crate) const LAC: SectionKeys = SectionKeys {
+    header: "[[lac]]",
+    about: "A LAC that is trusted without IPsec: a wholesale access network that hands its users over in \
+            plain L2TP on UDP 1701. What it carries can be read and changed by whoever is on the way, so the \
+            way must be a network of its own. From other addresses nothing is heard and nothing is answered.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: "name",
+            default: "required",
+            example: "\"metro\"",
+            about: "Unique; shown in status and logs.",
+        },
+        Key {
+            name: "address",
+            kind: "list of IP networks",
+            default: "required",
+            example: "[\"192.0.2.16/28\", \"2001:db8:20::/64\"]",
+            about: "Where the LAC may be. No address can belong to two.",
+        },
+        Key {
+            name: "secret",
+            kind: "secret",
+            default: "required, or `secret_file`",
+            example: "\"tunnel secret\"",
+            about: "The tunnel secret (RFC 2661 §5.1.1): both ends prove it before any user comes in.",
+        },
+        Key {
+            name: "secret_file",
+            kind: "path",
+            default: "required, or `secret`",
+            example: "\"/etc/isthmus/metro.secret\"",
+            about: "A file whose only line is `secret`.",
+        },
+        Key {
+            name: "tenant",
+            kind: "name",
+            default: "the only tenant",
+            example: "\"acme\"",
+            about: "Whose users it brings.",
+        },
+        Key {
+            name: "listen",
+            kind: "list of IP addresses",
+            default: "as `[gateway] listen`",
+            example: "[\"198.51.100.1\"]",
+            about: "Addresses to take its tunnels on, UDP port 1701.",
+        },
+        Key {
+            name: "tunnels",
+            kind: "number, 1 to 64",
+            default: "`16`",
+            example: "16",
+            about: "Most tunnels from one of its addresses and ports.",
+        },
+        Key {
+            name: "sessions",
+            kind: "number, 1 to 2048",
+            default: "`1024`",
+            example: "1024",
+            about: "Most sessions from one of its addresses and ports.",
+        },
+    ],
+    reserved: &[("proxy", PROXY_LATER)],
 };
 
 /// `[ppp]`.

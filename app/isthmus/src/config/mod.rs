@@ -12,6 +12,7 @@ mod check;
 mod compare;
 pub(crate) mod document;
 pub(crate) mod keys;
+mod lac;
 mod proposal;
 mod read;
 mod reference;
@@ -21,13 +22,16 @@ mod tenant;
 mod types;
 pub(crate) mod value;
 
+pub(crate) use compare::lac_sockets;
 pub use compare::{Changes, compare, effective};
 pub use proposal::{IkeProposal, UnknownProposal, default_esp, default_ike};
 pub use read::CONTROL_SOCKET;
 pub use reference::reference;
 pub use secret::Environment;
 pub(crate) use tenant::{advised_routes, bounded_search};
-pub use types::{AuthProtocol, Config, Egress, Gateway, Group, Ipsec, L2tp, Log, Nat, Ppp, Tenant};
+pub use types::{
+    AuthProtocol, Config, Egress, Gateway, Group, Ipsec, L2tp, Lac, Log, Nat, Ppp, Tenant,
+};
 
 use std::path::{Path, PathBuf};
 
@@ -149,6 +153,7 @@ fn read_root(root: Table, environment: &Environment, report: &mut Report) -> Opt
     let l2tp = read::l2tp(part("l2tp", &keys::L2TP, report), &gateway.name, report);
     let ppp = read::ppp(part("ppp", &keys::PPP, report), report);
     let drafts = tenant::tenants(root.take_node("tenant"), report);
+    let lacs = root.take_node("lac");
     root.finish(report);
     let tenants = check::tenants(
         drafts,
@@ -160,7 +165,9 @@ fn read_root(root: Table, environment: &Environment, report: &mut Report) -> Opt
         &ppp.auth,
         report,
     );
-    (!tenants.is_empty()).then_some(Config { gateway, ipsec, l2tp, ppp, tenants })
+    let around = lac::Around { gateway: &gateway, tenants: &tenants };
+    let lacs = lac::lacs(lacs, around, report);
+    (!tenants.is_empty()).then_some(Config { gateway, ipsec, l2tp, lacs, ppp, tenants })
 }
 
 /// The main file and the files of `conf.d`, laid over each other.

@@ -204,7 +204,7 @@ fn via_of(node: Node, report: &mut Report) -> Option<(Option<String>, Option<Ipv
 }
 
 /// The value of a key that must be there; says so when it is not. A wrong value was reported before.
-fn required<T>(
+pub(crate) fn required<T>(
     taken: Option<At<Option<T>>>,
     key: &str,
     section: Span,
@@ -220,7 +220,11 @@ fn required<T>(
     }
 }
 
-fn sections(node: Node, known: &'static keys::SectionKeys, report: &mut Report) -> Vec<Section> {
+pub(crate) fn sections(
+    node: Node,
+    known: &'static keys::SectionKeys,
+    report: &mut Report,
+) -> Vec<Section> {
     if let Value::Table(table) = &node.value {
         let remedy = format!("write it with two brackets: {}", known.header);
         report.error(table.span, "there may be several of these", remedy);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
 use isthmus_ppp::dhcp::Domain;
@@ -22,6 +22,8 @@ pub struct Config {
     pub ipsec: Ipsec,
     /// Tunnels.
     pub l2tp: L2tp,
+    /// LACs trusted without IPsec; names, addresses and tenants fit together.
+    pub lacs: Vec<Lac>,
     /// Login and links.
     pub ppp: Ppp,
     /// At least one; names, keys, interfaces and (within a namespace) pools do not collide.
@@ -90,6 +92,25 @@ pub struct L2tp {
     pub host_name: String,
     /// Tunnel authentication.
     pub secret: Option<SecretBytes>,
+}
+
+/// `[[lac]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lac {
+    /// Unique.
+    pub name: String,
+    /// Where it may be; at least one, none overlapping.
+    pub address: Vec<IpNet>,
+    /// The tunnel secret.
+    pub secret: SecretBytes,
+    /// The name of a tenant.
+    pub tenant: String,
+    /// Addresses to take its tunnels on; at least one.
+    pub listen: Vec<IpAddr>,
+    /// Most tunnels from one address and port.
+    pub tunnels: u16,
+    /// Most sessions from one address and port.
+    pub sessions: u16,
 }
 
 /// `[ppp]`.

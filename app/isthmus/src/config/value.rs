@@ -118,6 +118,25 @@ pub(crate) fn domain(node: &Node, report: &mut Report) -> Option<Domain> {
     domain
 }
 
+/// A network of either version, or a single address; host bits must be zero.
+pub(crate) fn any_network(node: &Node, report: &mut Report) -> Option<IpNet> {
+    let written = text(node, report)?;
+    let single = written.parse::<IpAddr>().map(IpNet::from);
+    match single.or_else(|_| written.parse::<IpNet>()) {
+        Ok(net) if net.addr() == net.network() => Some(net),
+        Ok(net) => {
+            let remedy = format!("did you mean \"{}\"?", net.trunc());
+            report.error(node.span, format!("`{written}` has bits set after its prefix"), remedy);
+            None
+        }
+        Err(_) => {
+            let remedy = "write it like \"192.0.2.16/28\" or \"2001:db8::7\"";
+            report.error(node.span, format!("`{written}` is not an IP network"), remedy);
+            None
+        }
+    }
+}
+
 /// An IPv4 network with its prefix length; host bits must be zero.
 pub(crate) fn network(node: &Node, report: &mut Report) -> Option<Ipv4Net> {
     let written = text(node, report)?;

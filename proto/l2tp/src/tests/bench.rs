@@ -7,6 +7,7 @@ use isthmus_core::{Duration, Instant};
 
 use super::bytes::{control, iccn, icrq, must, sccrq};
 use super::md5;
+use crate::auth;
 use crate::avp::Avp;
 use crate::iana::{AttributeType, MessageType};
 use crate::{Action, Config, Endpoint, Message, Rejected, SessionUp};
@@ -32,7 +33,11 @@ impl Bench {
     }
 
     pub(crate) fn with(config: Config) -> Self {
-        let lns = Endpoint::new(Arc::new(config), md5(), [9; 32], Instant::ZERO);
+        Self::seeded(config, 9)
+    }
+
+    pub(crate) fn seeded(config: Config, seed: u8) -> Self {
+        let lns = Endpoint::new(Arc::new(config), md5(), [seed; 32], Instant::ZERO);
         Self { lns, now: Instant::from_secs(100), done: Vec::new() }
     }
 
@@ -92,6 +97,33 @@ impl Bench {
         let session = assigned(&self.feed(&icrq(tunnel, (2, 1), &[]))[0]);
         self.feed(&iccn((tunnel, session), 3, &[]));
         (tunnel, session)
+    }
+
+    /// One more tunnel and session come up as if nothing had happened before.
+    pub(crate) fn a_good_client_still_connects(&mut self, secret: Option<&[u8]>) {
+        let avps = [
+            must(0, &[0, 1]),
+            must(2, &[1, 0]),
+            must(3, &[0, 0, 0, 3]),
+            must(7, b"good"),
+            must(9, &[0x0a, 0x0a]),
+        ];
+        let sccrp = self.feed(&control((0, 0), (0, 0), &avps)).remove(0);
+        let tunnel = assigned(&sccrp);
+        let mut scccn = std::vec![must(0, &[0, 3])];
+        if let Some(secret) = secret {
+            let Some(Avp::Challenge(challenge)) = find(&sccrp, AttributeType::CHALLENGE) else {
+                unreachable!("no challenge")
+            };
+            let bytes = challenge.as_bytes();
+            let response = auth::response(&*md5(), MessageType::SCCCN, secret, bytes).unwrap();
+            scccn.push(must(13, &response));
+        }
+        self.feed(&control((tunnel, 0), (1, 1), &scccn));
+        let avps = [must(0, &[0, 10]), must(14, &[0x0a, 0x0b]), must(15, &[0; 4])];
+        let session = assigned(&self.feed(&control((tunnel, 0), (2, 1), &avps))[0]);
+        self.feed(&iccn((tunnel, session), 3, &[]));
+        assert_eq!((self.up().remote_tunnel, self.up().remote_session), (0x0a0a, 0x0a0b));
     }
 
     /// The last session that came up.

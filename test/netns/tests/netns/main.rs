@@ -9,6 +9,7 @@ mod egress;
 mod explain;
 mod flood;
 mod grants;
+mod lac;
 mod login;
 mod mtu;
 mod places;

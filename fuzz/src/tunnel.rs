@@ -7,7 +7,8 @@ use isthmus_core::{Buf, Encap, Instant, Key, Path};
 use isthmus_crypto::{EspKeys, EspSuite};
 use isthmus_esp::{Lifetime, SaParams};
 use isthmus_plane::{
-    Command, InstallInbound, InstallOutbound, Outputs, Plane, Port, Rx, SessionParams, TunId, Tx,
+    Command, InstallInbound, InstallOutbound, LacKey, Outputs, PeerRef, Plane, Port, Rx,
+    SessionParams, TunId, Tx,
 };
 
 /// The TUN device of both.
@@ -98,7 +99,33 @@ impl Tunnel {
         }
         tunnel.gateway.apply(Command::OpenSession(gateway_session()));
         tunnel.client.apply(Command::OpenSession(client_session()));
+        tunnel.trust_lac();
         tunnel
+    }
+
+    /// A LAC without IPsec that has the peer's key and ids, and a numbered session of its own.
+    fn trust_lac(&mut self) {
+        let (lac, path) = (LacKey(peer()), lac_path());
+        self.gateway.apply(Command::TrustLacs { sources: vec![path.remote.ip().into()] });
+        self.gateway.apply(Command::OpenLac { lac, path });
+        let inner: Vec<IpNet> = vec![IpAddr::V4(LAC_INNER).into()];
+        self.gateway.apply(Command::OpenSession(SessionParams {
+            session: Key::from_raw(1 << 20 | 2),
+            peer: PeerRef::Lac(lac),
+            sequence: Some(0),
+            sources: inner.clone(),
+            destinations: inner,
+            ..gateway_session()
+        }));
+    }
+
+    /// A datagram of the LAC, in the clear; time passes after it.
+    pub fn plain(&mut self, bytes: &[u8]) {
+        let rx = Rx { path: lac_path(), port: Port::L2tp, buf: Buf::copy_of(bytes) };
+        self.gateway.net(vec![rx]);
+        let End { plane, out, now } = &mut self.gateway;
+        *now += isthmus_core::Duration::from_millis(u64::from(bytes.last().copied().unwrap_or(0)));
+        plane.handle_timeout(out, *now);
     }
 
     /// A datagram to the gateway as from the client's address.
@@ -129,6 +156,15 @@ impl Tunnel {
     }
 }
 
+/// Where the LAC is.
+pub fn lac_path() -> Path {
+    let address = |ip: [u8; 4]| SocketAddr::from((ip, 1701));
+    Path::new(address([192, 0, 2, 1]), address([203, 0, 113, 7]))
+}
+
+/// The inner address behind the LAC.
+pub const LAC_INNER: Ipv4Addr = Ipv4Addr::new(10, 0, 9, 2);
+
 /// The key of both peers.
 pub fn peer() -> Key {
     Key::from_raw(1 << 20 | 1)
@@ -151,7 +187,7 @@ fn gateway_session() -> SessionParams {
     let inner: Vec<IpNet> = vec![IpAddr::V4(INNER_V4).into(), IpAddr::V6(INNER_V6).into()];
     SessionParams {
         session: peer(),
-        peer: peer(),
+        peer: peer().into(),
         local_tunnel: 11,
         local_session: 12,
         remote_tunnel: 21,

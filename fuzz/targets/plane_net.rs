@@ -4,7 +4,7 @@
 
 use isthmus_crypto::EspSuite;
 use isthmus_fuzz::steps;
-use isthmus_fuzz::tunnel::{INNER_V4, INNER_V6, Tunnel, peer, spi};
+use isthmus_fuzz::tunnel::{INNER_V4, INNER_V6, LAC_INNER, Tunnel, lac_path, peer, spi};
 use isthmus_plane::{Port, Report};
 use isthmus_wire::ip::Ip;
 use libfuzzer_sys::fuzz_target;
@@ -13,7 +13,7 @@ fuzz_target!(|input: &[u8]| {
     let Some((&first, script)) = input.split_first() else { return };
     let mut tunnel = Tunnel::new(EspSuite::ALL[usize::from(first) % EspSuite::ALL.len()]);
     for step in steps(script) {
-        match step.op % 8 {
+        match step.op % 11 {
             0 => stranger(&mut tunnel, Port::Esp, step.bytes.to_vec()),
             1 => stranger(&mut tunnel, Port::Ike, step.bytes.to_vec()),
             2 => stranger(&mut tunnel, Port::NatT, step.bytes.to_vec()),
@@ -26,6 +26,13 @@ fuzz_target!(|input: &[u8]| {
             6 => {
                 let header = [0, 2, 0, 11, 0, 12, 0xff, 3, 0, 0x21];
                 authentic(&mut tunnel, 1701, [&header, step.bytes].concat());
+            }
+            7 => stranger(&mut tunnel, Port::L2tp, step.bytes.to_vec()),
+            8 => lac(&mut tunnel, step.bytes.to_vec()),
+            9 => {
+                let [high, low, rest @ ..] = step.bytes else { continue };
+                let header = [0x08, 2, 0, 11, 0, 12, *high, *low, 0, 0, 0xff, 3, 0, 0x21];
+                lac(&mut tunnel, [&header, rest].concat());
             }
             _ => {
                 let port = step.bytes.first_chunk().map_or(0, |port| u16::from_be_bytes(*port));
@@ -50,6 +57,23 @@ fn stranger(tunnel: &mut Tunnel, port: Port, bytes: Vec<u8>) {
         let Report::Ike { marked, bytes: reported, .. } = report else { panic!("{report:?}") };
         let skip = if marked { 4 } else { 0 };
         assert_eq!(reported, bytes[skip..]);
+    }
+}
+
+/// Bytes that a trusted LAC sends in the clear: they reach its own sessions, in order, or control.
+fn lac(tunnel: &mut Tunnel, bytes: Vec<u8>) {
+    tunnel.plain(&bytes);
+    let gateway = &mut tunnel.gateway;
+    assert!(gateway.out.net.is_empty(), "the pipeline answers nobody by itself");
+    for packet in gateway.delivered() {
+        assert_eq!(Ip::new(&packet).unwrap().source(), LAC_INNER);
+    }
+    for report in gateway.out.reports.drain(..) {
+        match report {
+            Report::PlainL2tp { path, .. } => assert_eq!(path, lac_path()),
+            Report::LacAlive { lac } => assert_eq!(lac.0, peer()),
+            other => panic!("{other:?}"),
+        }
     }
 }
 

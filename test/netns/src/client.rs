@@ -1,6 +1,6 @@
 //! `isthmus client connect`, run as a person would, in a namespace.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use isthmus_interop::{Daemon, GATEWAY, LabError, Namespace, wait_for};
@@ -17,6 +17,7 @@ pub struct Dial {
     user: String,
     password: String,
     routes: String,
+    server: IpAddr,
     options: Vec<String>,
 }
 
@@ -28,6 +29,7 @@ impl Dial {
             user: USER.to_owned(),
             password: PASSWORD.to_owned(),
             routes: "--routes 10.0.0.0/24".to_owned(),
+            server: GATEWAY.into(),
             options: Vec::new(),
         }
     }
@@ -51,6 +53,13 @@ impl Dial {
     #[must_use]
     pub fn routes(mut self, option: &str) -> Self {
         option.clone_into(&mut self.routes);
+        self
+    }
+
+    /// Another address of the gateway.
+    #[must_use]
+    pub fn server(mut self, server: IpAddr) -> Self {
+        self.server = server;
         self
     }
 
@@ -109,7 +118,7 @@ impl Client {
         let evidence = site.lab().evidence();
         evidence.note(&format!("{role}: client connect, {} {}", dial.user, dial.options.join(" ")));
         let mut command = host.command(site.binary());
-        command.args(["client", "connect", "--json", "--server", &GATEWAY.to_string()]);
+        command.args(["client", "connect", "--json", "--server", &dial.server.to_string()]);
         command.args(["--user", &dial.user]).args(dial.routes.split_whitespace());
         command.args(&dial.options);
         command.env("ISTHMUS_PSK", &dial.psk).env("ISTHMUS_PASSWORD", &dial.password);

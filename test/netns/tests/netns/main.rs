@@ -12,6 +12,7 @@ mod grants;
 mod lac;
 mod login;
 mod mtu;
+mod outer_v6;
 mod places;
 mod profiles;
 mod refusals;

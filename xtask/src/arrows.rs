@@ -19,7 +19,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("shell/tun", &["core", "net"]),
     ("shell/dataplane", &["core", "crypto", "plane", "net", "tun"]),
     ("shell/kernel", &["net"]),
-    ("shell/telemetry", &["core", "gateway"]),
+    ("shell/telemetry", &["core", "plane", "gateway"]),
     (
         "shell/driver",
         &[

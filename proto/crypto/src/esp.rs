@@ -22,27 +22,56 @@ pub enum EspSuite {
     Aes256Gcm16,
     /// 3DES-CBC with HMAC-SHA1-96; behind the legacy switch.
     TripleDesSha1,
+    /// AES-128-CBC with HMAC-SHA2-384-192 (RFC 4868).
+    Aes128CbcSha384,
+    /// AES-256-CBC with HMAC-SHA2-384-192.
+    Aes256CbcSha384,
+    /// AES-128-CBC with HMAC-SHA2-512-256 (RFC 4868).
+    Aes128CbcSha512,
+    /// AES-256-CBC with HMAC-SHA2-512-256.
+    Aes256CbcSha512,
+    /// AES-128-CBC with HMAC-SHA2-256 cut to 96 bits, as Linux before 2.6.33 and Android before 7 have it
+    /// under the number of the proper one; behind the legacy switch.
+    Aes128CbcSha256Cut96,
+    /// AES-256-CBC with the same.
+    Aes256CbcSha256Cut96,
 }
 
 impl EspSuite {
     /// Every suite, strongest habits first; for tests and help texts.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::Aes256Gcm16,
         Self::Aes128Gcm16,
+        Self::Aes256CbcSha512,
+        Self::Aes256CbcSha384,
         Self::Aes256CbcSha256,
+        Self::Aes128CbcSha512,
+        Self::Aes128CbcSha384,
         Self::Aes128CbcSha256,
         Self::Aes256CbcSha1,
         Self::Aes192CbcSha1,
         Self::Aes128CbcSha1,
         Self::TripleDesSha1,
+        Self::Aes256CbcSha256Cut96,
+        Self::Aes128CbcSha256Cut96,
     ];
 
     /// Length of the encryption key in bytes; for GCM without the salt.
     pub const fn cipher_key_len(self) -> usize {
         match self {
-            Self::Aes128CbcSha1 | Self::Aes128CbcSha256 | Self::Aes128Gcm16 => 16,
+            Self::Aes128CbcSha1
+            | Self::Aes128CbcSha256
+            | Self::Aes128CbcSha256Cut96
+            | Self::Aes128CbcSha384
+            | Self::Aes128CbcSha512
+            | Self::Aes128Gcm16 => 16,
             Self::Aes192CbcSha1 | Self::TripleDesSha1 => 24,
-            Self::Aes256CbcSha1 | Self::Aes256CbcSha256 | Self::Aes256Gcm16 => 32,
+            Self::Aes256CbcSha1
+            | Self::Aes256CbcSha256
+            | Self::Aes256CbcSha256Cut96
+            | Self::Aes256CbcSha384
+            | Self::Aes256CbcSha512
+            | Self::Aes256Gcm16 => 32,
         }
     }
 
@@ -58,7 +87,12 @@ impl EspSuite {
             | Self::Aes192CbcSha1
             | Self::Aes256CbcSha1
             | Self::TripleDesSha1 => 20,
-            Self::Aes128CbcSha256 | Self::Aes256CbcSha256 => 32,
+            Self::Aes128CbcSha256
+            | Self::Aes256CbcSha256
+            | Self::Aes128CbcSha256Cut96
+            | Self::Aes256CbcSha256Cut96 => 32,
+            Self::Aes128CbcSha384 | Self::Aes256CbcSha384 => 48,
+            Self::Aes128CbcSha512 | Self::Aes256CbcSha512 => 64,
             Self::Aes128Gcm16 | Self::Aes256Gcm16 => 0,
         }
     }
@@ -76,7 +110,13 @@ impl EspSuite {
             | Self::Aes192CbcSha1
             | Self::Aes256CbcSha1
             | Self::Aes128CbcSha256
-            | Self::Aes256CbcSha256 => 16,
+            | Self::Aes256CbcSha256
+            | Self::Aes128CbcSha384
+            | Self::Aes256CbcSha384
+            | Self::Aes128CbcSha512
+            | Self::Aes256CbcSha512
+            | Self::Aes128CbcSha256Cut96
+            | Self::Aes256CbcSha256Cut96 => 16,
         }
     }
 
@@ -89,7 +129,13 @@ impl EspSuite {
             | Self::Aes192CbcSha1
             | Self::Aes256CbcSha1
             | Self::Aes128CbcSha256
-            | Self::Aes256CbcSha256 => 16,
+            | Self::Aes256CbcSha256
+            | Self::Aes128CbcSha384
+            | Self::Aes256CbcSha384
+            | Self::Aes128CbcSha512
+            | Self::Aes256CbcSha512
+            | Self::Aes128CbcSha256Cut96
+            | Self::Aes256CbcSha256Cut96 => 16,
         }
     }
 
@@ -99,7 +145,11 @@ impl EspSuite {
             Self::Aes128CbcSha1
             | Self::Aes192CbcSha1
             | Self::Aes256CbcSha1
+            | Self::Aes128CbcSha256Cut96
+            | Self::Aes256CbcSha256Cut96
             | Self::TripleDesSha1 => 12,
+            Self::Aes128CbcSha384 | Self::Aes256CbcSha384 => 24,
+            Self::Aes128CbcSha512 | Self::Aes256CbcSha512 => 32,
             Self::Aes128CbcSha256
             | Self::Aes256CbcSha256
             | Self::Aes128Gcm16
@@ -114,7 +164,10 @@ impl EspSuite {
 
     /// Whether the suite is allowed only behind the legacy switch.
     pub const fn is_legacy(self) -> bool {
-        matches!(self, Self::TripleDesSha1)
+        matches!(
+            self,
+            Self::TripleDesSha1 | Self::Aes128CbcSha256Cut96 | Self::Aes256CbcSha256Cut96
+        )
     }
 
     /// The name people write in configuration: `aes256-sha1`, `aes256gcm16` and so on.
@@ -128,6 +181,12 @@ impl EspSuite {
             Self::Aes128Gcm16 => "aes128gcm16",
             Self::Aes256Gcm16 => "aes256gcm16",
             Self::TripleDesSha1 => "3des-sha1",
+            Self::Aes128CbcSha384 => "aes128-sha384",
+            Self::Aes256CbcSha384 => "aes256-sha384",
+            Self::Aes128CbcSha512 => "aes128-sha512",
+            Self::Aes256CbcSha512 => "aes256-sha512",
+            Self::Aes128CbcSha256Cut96 => "aes128-sha256_96",
+            Self::Aes256CbcSha256Cut96 => "aes256-sha256_96",
         }
     }
 

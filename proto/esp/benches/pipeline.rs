@@ -210,6 +210,12 @@ fn bare(suite: EspSuite, keys: &EspKeys) -> Bare {
         | EspSuite::Aes192CbcSha1
         | EspSuite::Aes128CbcSha256
         | EspSuite::Aes128Gcm16
+        | EspSuite::Aes128CbcSha384
+        | EspSuite::Aes256CbcSha384
+        | EspSuite::Aes128CbcSha512
+        | EspSuite::Aes256CbcSha512
+        | EspSuite::Aes128CbcSha256Cut96
+        | EspSuite::Aes256CbcSha256Cut96
         | EspSuite::TripleDesSha1 => unreachable!("not measured"),
     }
 }

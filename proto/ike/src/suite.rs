@@ -70,6 +70,23 @@ impl OfferedEsp {
         Self { transform, key_bits, authentication, group: None, encapsulation: None }
     }
 
+    /// The suite this is for who has these: SHA-256 cut to 96 bits has the number of the proper one, so
+    /// the list says which is meant, the one that stands first if both are in it.
+    fn suite_among(&self, ours: &[EspSuite]) -> Option<EspSuite> {
+        let proper = self.suite()?;
+        let twins = [
+            (EspSuite::Aes128CbcSha256, EspSuite::Aes128CbcSha256Cut96),
+            (EspSuite::Aes256CbcSha256, EspSuite::Aes256CbcSha256Cut96),
+        ];
+        let cut = twins.into_iter().find(|(twin, _)| *twin == proper).map(|(_, cut)| cut);
+        ours.iter().copied().find(|own| *own == proper || Some(*own) == cut)
+    }
+
+    /// The suite that an initiator with this list means, or else what it is called.
+    pub(crate) fn meant(&self, ours: &[EspSuite]) -> Option<EspSuite> {
+        self.suite_among(ours).or_else(|| self.suite())
+    }
+
     /// The suite this is, if we know it. NULL, DES, GMAC and all else we cannot do have none.
     pub fn suite(&self) -> Option<EspSuite> {
         use EspAuthentication as Auth;
@@ -84,6 +101,14 @@ impl OfferedEsp {
                 Some(EspSuite::Aes128CbcSha256)
             }
             (EspTransform::AES, Some(256), Some(Auth::SHA256)) => Some(EspSuite::Aes256CbcSha256),
+            (EspTransform::AES, None | Some(128), Some(Auth::SHA384)) => {
+                Some(EspSuite::Aes128CbcSha384)
+            }
+            (EspTransform::AES, Some(256), Some(Auth::SHA384)) => Some(EspSuite::Aes256CbcSha384),
+            (EspTransform::AES, None | Some(128), Some(Auth::SHA512)) => {
+                Some(EspSuite::Aes128CbcSha512)
+            }
+            (EspTransform::AES, Some(256), Some(Auth::SHA512)) => Some(EspSuite::Aes256CbcSha512),
             (EspTransform::AES_GCM_16, Some(128), None) => Some(EspSuite::Aes128Gcm16),
             (EspTransform::AES_GCM_16, Some(256), None) => Some(EspSuite::Aes256Gcm16),
             (EspTransform::TRIPLE_DES, None, Some(Auth::SHA1)) => Some(EspSuite::TripleDesSha1),
@@ -201,8 +226,8 @@ fn accept(
         return None;
     }
     let offered = OfferedEsp::of(transform);
-    let suite = offered.suite()?;
-    if !criteria.suites.contains(&suite) || (suite.is_legacy() && !criteria.legacy) {
+    let suite = offered.suite_among(criteria.suites)?;
+    if suite.is_legacy() && !criteria.legacy {
         return None;
     }
     let encap = match offered.encapsulation? {
@@ -276,12 +301,21 @@ fn transform(number: u8, offered: &OfferedEsp, lifetime: Lifetime, wide: bool) -
 
 const fn names(suite: EspSuite) -> (EspTransform, Option<u16>, Option<EspAuthentication>) {
     let (sha1, sha256) = (Some(EspAuthentication::SHA1), Some(EspAuthentication::SHA256));
+    let (sha384, sha512) = (Some(EspAuthentication::SHA384), Some(EspAuthentication::SHA512));
     match suite {
         EspSuite::Aes128CbcSha1 => (EspTransform::AES, Some(128), sha1),
         EspSuite::Aes192CbcSha1 => (EspTransform::AES, Some(192), sha1),
         EspSuite::Aes256CbcSha1 => (EspTransform::AES, Some(256), sha1),
-        EspSuite::Aes128CbcSha256 => (EspTransform::AES, Some(128), sha256),
-        EspSuite::Aes256CbcSha256 => (EspTransform::AES, Some(256), sha256),
+        EspSuite::Aes128CbcSha256 | EspSuite::Aes128CbcSha256Cut96 => {
+            (EspTransform::AES, Some(128), sha256)
+        }
+        EspSuite::Aes256CbcSha256 | EspSuite::Aes256CbcSha256Cut96 => {
+            (EspTransform::AES, Some(256), sha256)
+        }
+        EspSuite::Aes128CbcSha384 => (EspTransform::AES, Some(128), sha384),
+        EspSuite::Aes256CbcSha384 => (EspTransform::AES, Some(256), sha384),
+        EspSuite::Aes128CbcSha512 => (EspTransform::AES, Some(128), sha512),
+        EspSuite::Aes256CbcSha512 => (EspTransform::AES, Some(256), sha512),
         EspSuite::Aes128Gcm16 => (EspTransform::AES_GCM_16, Some(128), None),
         EspSuite::Aes256Gcm16 => (EspTransform::AES_GCM_16, Some(256), None),
         EspSuite::TripleDesSha1 => (EspTransform::TRIPLE_DES, None, sha1),
@@ -379,10 +413,26 @@ mod tests {
         for suite in EspSuite::ALL {
             let mode = Encapsulation::UDP_TRANSPORT_DRAFT;
             let offer = offered(&[suite], 0x1000, mode, None, HOUR);
-            let legacy = Criteria { legacy: true, ..criteria(&EspSuite::ALL) };
+            let ours = [suite];
+            let legacy = Criteria { legacy: true, ..criteria(&ours) };
             let chosen = choose_esp(&offer, legacy).unwrap();
             assert_eq!((chosen.suite, chosen.lifetime), (suite, HOUR));
         }
+    }
+
+    #[test]
+    fn the_list_says_which_sha256_is_meant() {
+        use EspSuite::{Aes256CbcSha256 as Proper, Aes256CbcSha256Cut96 as Cut};
+        let offer = offered(&[Proper], 0x1000, Encapsulation::UDP_TRANSPORT, None, HOUR);
+        let chosen = |ours: &[EspSuite], legacy| {
+            choose_esp(&offer, Criteria { legacy, ..criteria(ours) }).ok().map(|c| c.suite)
+        };
+        assert_eq!(chosen(&[Proper], false), Some(Proper));
+        assert_eq!(chosen(&[Cut], true), Some(Cut));
+        assert_eq!(chosen(&[Cut], false), None, "it needs the legacy switch");
+        assert_eq!(chosen(&[Cut, Proper], true), Some(Cut));
+        assert_eq!(chosen(&EspSuite::ALL, true), Some(Proper));
+        assert_eq!(chosen(&[EspSuite::Aes256CbcSha512], true), None);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use isthmus_crypto::EspSuite;
+
 use super::keys::{SECTIONS, SectionKeys};
 use super::proposal::{default_esp, default_ike};
 
@@ -25,7 +27,14 @@ pub fn reference() -> String {
     write_list(&mut out, "ESP suites with `legacy = true`", suites(true));
     out.push_str(
         "With `legacy = true` SHA-1 comes before SHA-256, because phones of that age cut HMAC-SHA-256 to 96 \
-         bits and then drop every packet without a word.\n",
+         bits and then drop every packet without a word.\n\n",
+    );
+    let standard = default_esp(true);
+    let on_request = EspSuite::ALL.into_iter().filter(|suite| !standard.contains(suite));
+    write_list(&mut out, "ESP suites that `esp` takes as well", on_request.map(|s| s.to_string()));
+    out.push_str(
+        "`sha256_96` is the cut HMAC of such phones (Android before 7); it needs `legacy = true`, has the number of \
+         `sha256` on the wire, and whichever of the two is in `esp` first is meant.\n",
     );
     out
 }

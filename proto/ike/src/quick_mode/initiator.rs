@@ -378,7 +378,7 @@ fn offer(
     AwaitQm2 {
         spi,
         selectors,
-        suites: offered(config).iter().filter_map(OfferedEsp::suite).collect(),
+        suites: offered(config).iter().filter_map(|esp| esp.meant(&config.esp)).collect(),
         encap: peer.encap,
         lifetime: Lifetime {
             time: config.child_lifetime,

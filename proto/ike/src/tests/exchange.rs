@@ -77,7 +77,8 @@ fn every_suite_works_with_and_without_forward_secrecy() {
     for suite in EspSuite::ALL {
         for pfs in groups {
             let client = Config { esp: vec![suite], ..client_config() };
-            let mut net = Net::new(Nat::Client, server_config(), client);
+            let server = Config { esp: vec![suite], ..server_config() };
+            let mut net = Net::new(Nat::Client, server, client);
             let params = Connect { pfs, ..net.params(1) };
             net.connect_with(1, params);
             net.run_secs(1);

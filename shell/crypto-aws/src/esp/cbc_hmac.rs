@@ -30,9 +30,9 @@ impl CbcHmac {
         let algorithm = match hash {
             HashAlg::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
             HashAlg::Sha256 => hmac::HMAC_SHA256,
-            HashAlg::Md4 | HashAlg::Md5 | HashAlg::Sha384 | HashAlg::Sha512 => {
-                return Err(CryptoError::Unsupported);
-            }
+            HashAlg::Sha384 => hmac::HMAC_SHA384,
+            HashAlg::Sha512 => hmac::HMAC_SHA512,
+            HashAlg::Md4 | HashAlg::Md5 => return Err(CryptoError::Unsupported),
         };
         Ok(Self {
             suite,

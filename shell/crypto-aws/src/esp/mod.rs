@@ -35,8 +35,16 @@ fn parts(suite: EspSuite) -> Parts {
         EspSuite::Aes128CbcSha1 => Parts::Generic(CipherAlg::Aes128Cbc, HashAlg::Sha1),
         EspSuite::Aes192CbcSha1 => Parts::Generic(CipherAlg::Aes192Cbc, HashAlg::Sha1),
         EspSuite::Aes256CbcSha1 => Parts::Generic(CipherAlg::Aes256Cbc, HashAlg::Sha1),
-        EspSuite::Aes128CbcSha256 => Parts::Generic(CipherAlg::Aes128Cbc, HashAlg::Sha256),
-        EspSuite::Aes256CbcSha256 => Parts::Generic(CipherAlg::Aes256Cbc, HashAlg::Sha256),
+        EspSuite::Aes128CbcSha256 | EspSuite::Aes128CbcSha256Cut96 => {
+            Parts::Generic(CipherAlg::Aes128Cbc, HashAlg::Sha256)
+        }
+        EspSuite::Aes256CbcSha256 | EspSuite::Aes256CbcSha256Cut96 => {
+            Parts::Generic(CipherAlg::Aes256Cbc, HashAlg::Sha256)
+        }
+        EspSuite::Aes128CbcSha384 => Parts::Generic(CipherAlg::Aes128Cbc, HashAlg::Sha384),
+        EspSuite::Aes256CbcSha384 => Parts::Generic(CipherAlg::Aes256Cbc, HashAlg::Sha384),
+        EspSuite::Aes128CbcSha512 => Parts::Generic(CipherAlg::Aes128Cbc, HashAlg::Sha512),
+        EspSuite::Aes256CbcSha512 => Parts::Generic(CipherAlg::Aes256Cbc, HashAlg::Sha512),
         EspSuite::TripleDesSha1 => Parts::Generic(CipherAlg::TripleDesCbc, HashAlg::Sha1),
         EspSuite::Aes128Gcm16 | EspSuite::Aes256Gcm16 => Parts::Aead,
     }

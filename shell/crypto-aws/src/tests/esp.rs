@@ -71,9 +71,15 @@ fn cbc_matches_the_esp_packets_of_rfc_3602() {
 /// an HMAC of its own.
 fn check_rfc_3602(key: &str, plain: &str, sealed: &str) {
     let (plain, sealed) = (hex(plain), hex(sealed));
-    for (suite, hash) in
-        [(EspSuite::Aes128CbcSha1, HashAlg::Sha1), (EspSuite::Aes128CbcSha256, HashAlg::Sha256)]
-    {
+    for (suite, hash, icv_len) in [
+        (EspSuite::Aes128CbcSha1, HashAlg::Sha1, 12),
+        (EspSuite::Aes128CbcSha256, HashAlg::Sha256, 16),
+        (EspSuite::Aes128CbcSha384, HashAlg::Sha384, 24),
+        (EspSuite::Aes128CbcSha512, HashAlg::Sha512, 32),
+        (EspSuite::Aes128CbcSha256Cut96, HashAlg::Sha256, 12),
+    ] {
+        // RFC 4868 §2.3: half of the hash; RFC 2404 and the old SHA-256: 96 bits.
+        assert_eq!(suite.icv_len(), icv_len);
         let integrity = SecretBytes::new(vec![3; suite.integrity_key_len()]);
         let keys = EspKeys { cipher: SecretBytes::new(hex(key)), integrity: integrity.clone() };
         let cipher = provider().esp(suite, &keys).unwrap();

@@ -664,7 +664,7 @@ fn a_domain_and_a_search_list_are_told_to_clients_and_a_user_may_have_others() {
     let config = valid(&text.replace("password = \"a\"", own));
     let tenant = &config.tenants[0];
     assert_eq!(tenant.domain.as_ref().unwrap().as_str(), "corp.example");
-    let search: Vec<_> = tenant.search.iter().map(|domain| domain.as_str()).collect();
+    let search: Vec<_> = tenant.search.iter().map(isthmus_ppp::dhcp::Domain::as_str).collect();
     assert_eq!(search, ["corp.example", "lab.example"]);
     let alice = tenant.users.named("alice").unwrap();
     assert_eq!(alice.domain.as_ref().unwrap().as_str(), "branch.example");

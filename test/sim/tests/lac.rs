@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use isthmus_client::Client;
 use isthmus_core::{Duration, Path, SecretBytes};
 use isthmus_gateway::{Cause, Config, Event, Lac, PLACES_MAX};
 use isthmus_plane::{DropReason, PeerRef};
@@ -88,7 +89,7 @@ fn a_trusted_lac_hands_a_user_over_and_takes_him_back() {
     assert_eq!((lac.tunnels, lac.sessions), (1, 1));
     assert_eq!(lac.from, [format!("{LAC}:1701").parse().unwrap()]);
 
-    world.with_client(client, |c, now| c.act(now, |machine, now| machine.stop(now)));
+    world.with_client(client, |c, now| c.act(now, Client::stop));
     world.run_for(Duration::from_mins(1));
     let host = world.gateway(gateway);
     assert!(host.machine.is_idle() && host.machine.sessions().is_empty());

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use isthmus_client::Config;
+use isthmus_client::{Client, Config};
 use isthmus_core::{Duration, Encap, Path};
 use isthmus_sim::settings::{self, GATEWAY};
 use isthmus_sim::{ClientHost, GatewayHost, Impairment, NodeId, World, seeds};
@@ -85,14 +85,14 @@ fn both_families_are_served_at_once_over_bad_networks_and_through_rekeys() {
         for client in [six, four] {
             wait_up(&mut world, client);
         }
-        world.with_client(six, |c, now| c.act(now, |machine, now| machine.rekey_child(now)));
+        world.with_client(six, |c, now| c.act(now, Client::rekey_child));
         world.run_for(Duration::from_secs(5));
-        world.with_client(six, |c, now| c.act(now, |machine, now| machine.rekey_ike(now)));
+        world.with_client(six, |c, now| c.act(now, Client::rekey_ike));
         world.run_for(Duration::from_secs(5));
         echo(&mut world, six, b"six");
         echo(&mut world, four, b"four");
         assert_eq!(world.gateway(gateway).machine.sessions().len(), 2, "SIM_SEED={seed}");
-        world.with_client(six, |c, now| c.act(now, |machine, now| machine.stop(now)));
+        world.with_client(six, |c, now| c.act(now, Client::stop));
         world.run_for(Duration::from_secs(30));
         assert_eq!(world.gateway(gateway).machine.sessions().len(), 1, "SIM_SEED={seed}");
     }

@@ -334,6 +334,7 @@ pub(crate) enum ClientCommand {
         isthmus client connect --server 203.0.113.10 --psk-file psk --user jo --password-file pw \\\n      \
         --inner-netns office --routes 10.0.0.0/8 --json"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct ConnectArgs {
     /// Name or address of the server
     #[arg(long, short)]

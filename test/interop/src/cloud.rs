@@ -79,6 +79,8 @@ const SERVER: &str = "
 import functools, http.server, socketserver, sys
 address, port, folder = sys.argv[1:]
 handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+# Python lets five connections wait; a crowd that fetches at once has some of them reset.
+socketserver.TCPServer.request_queue_size = 128
 socketserver.ThreadingTCPServer((address, int(port)), handler).serve_forever()
 ";
 /// Size of the served file.

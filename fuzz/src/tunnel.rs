@@ -202,6 +202,7 @@ fn gateway_session() -> SessionParams {
         acfc: false,
         pfc: false,
         gateway_v4: Some(Ipv4Addr::new(10, 0, 0, 1)),
+        ipv6_link: None,
         dhcp: true,
     }
 }
@@ -216,6 +217,7 @@ fn client_session() -> SessionParams {
         sources: all.clone(),
         destinations: all,
         gateway_v4: None,
+        ipv6_link: None,
         dhcp: false,
         ..gateway_session()
     }

@@ -9,6 +9,7 @@ use isthmus_esp::{InboundRecord, OutboundRecord, SaParams};
 
 use crate::TunId;
 use crate::lac::{LacKey, PeerRef};
+use crate::on_link::Ipv6Link;
 
 /// One change or one thing to send.
 ///
@@ -207,6 +208,9 @@ pub struct SessionParams {
     /// Our address on the link: a DHCP client that has a lease asks it (RFC 2131 §4.3.6), a DHCP server
     /// answers to it.
     pub gateway_v4: Option<Ipv4Addr>,
+    /// The addresses of the IPv6 link, when IPV6CP has agreed on them: what stays on the link goes to control
+    /// when it is neighbour discovery or DHCPv6, and nowhere otherwise.
+    pub ipv6_link: Option<Ipv6Link>,
     /// Whether IPv4 datagrams for a DHCP server or client (RFC 2131) that are broadcast or for our own
     /// address go to control instead of the TUN device.
     pub dhcp: bool,

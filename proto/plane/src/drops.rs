@@ -35,6 +35,9 @@ pub enum DropReason {
     NotTrusted,
     /// Authentic, but no UDP: nothing else is let out of the tunnel.
     NotUdp,
+    /// From a peer: IPv6 that stays on the link and that nobody here listens to, such as reports of
+    /// multicast listeners or questions for names. Nothing is wrong with it.
+    OnLink,
     /// Messages that wait for an outbound SA fill their queue.
     QueueFull,
     /// Reports fill their queue: control does not keep up.
@@ -61,7 +64,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason in the order of its counter.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::BadInner,
         Self::BadL2tp,
         Self::Dummy,
@@ -78,6 +81,7 @@ impl DropReason {
         Self::NotIp,
         Self::NotTrusted,
         Self::NotUdp,
+        Self::OnLink,
         Self::QueueFull,
         Self::ReportsFull,
         Self::Runt,
@@ -110,6 +114,7 @@ impl DropReason {
             Self::NotIp => "not_ip",
             Self::NotTrusted => "not_trusted",
             Self::NotUdp => "not_udp",
+            Self::OnLink => "on_link",
             Self::QueueFull => "queue_full",
             Self::ReportsFull => "reports_full",
             Self::Runt => "runt",

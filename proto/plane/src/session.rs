@@ -11,6 +11,7 @@ use isthmus_wire::Checksum;
 use isthmus_wire::ip::{Ip, Ipv4, Ipv6, Udp, protocol};
 
 use crate::order::Order;
+use crate::on_link::is_for_control;
 use crate::stats::SessionCounters;
 use crate::{DropReason, SessionParams};
 
@@ -75,6 +76,16 @@ impl Session {
             return Ok(Data::Control);
         };
         let ip = read_ip(version, packet).ok_or(DropReason::BadInner)?;
+        if let (Ip::V6(ip), Some(link)) = (&ip, &self.params.ipv6_link)
+            && link.carries(ip)
+        {
+            let known = link.is_from_peer(ip) || self.may_send_from(IpAddr::V6(ip.source()));
+            return match (known, is_for_control(ip)) {
+                (false, _) => Err(DropReason::SourceNotAllowed),
+                (true, true) => Ok(Data::Control),
+                (true, false) => Err(DropReason::OnLink),
+            };
+        }
         if !self.may_send_from(ip.source()) {
             return Err(DropReason::SourceNotAllowed);
         }

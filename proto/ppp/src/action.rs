@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::AuthenticatorResponse;
 use crate::error::DownReason;
+use crate::ipv6cp::InterfaceId;
 
 /// Something the owner of a link has to do, in the order of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,10 @@ pub enum Action {
     /// The network is no longer up, but the link negotiates again; [`Action::Up`] or
     /// [`Action::Down`] follows. Traffic must stop until then.
     NetworkDown,
+    /// IPv6 is no longer up. [`Action::Down`] says the same without it.
+    Ipv6Down,
+    /// Interface identifiers are agreed: IPv6 may flow as long as the network is up.
+    Ipv6Up(Ipv6Up),
     /// Send this frame: FF 03, protocol number, body.
     Transmit(Vec<u8>),
     /// Addresses are agreed; traffic may flow.
@@ -184,6 +189,15 @@ impl Refusal {
             | Self::Unavailable => false,
         }
     }
+}
+
+/// What was agreed when IPv6 came up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipv6Up {
+    /// Our identifier on the link.
+    pub local: InterfaceId,
+    /// The peer's.
+    pub remote: InterfaceId,
 }
 
 /// What was agreed when the network came up.

@@ -16,6 +16,8 @@ pub struct LinkConfig {
     pub role: Role,
     /// Largest packet we take, in bytes, told to the peer; 128 to 1500 (RFC 1661 §6.1).
     pub mru: u16,
+    /// Whether IPv6 is wanted (RFC 5072); without it IPV6CP is answered with Protocol-Reject.
+    pub ipv6: bool,
     /// How a silent peer is noticed; none to never probe.
     pub echo: Option<Echo>,
     /// Intervals and counts.
@@ -25,11 +27,12 @@ pub struct LinkConfig {
 }
 
 impl LinkConfig {
-    /// A configuration with an MRU of 1400 bytes, probes every 30 s and the RFC's timing.
+    /// A configuration with an MRU of 1400 bytes, no IPv6, probes every 30 s and the RFC's timing.
     pub fn new(role: Role) -> Self {
         Self {
             role,
             mru: 1400,
+            ipv6: false,
             echo: Some(Echo::default()),
             timing: Timing::default(),
             habits: Habits::default(),

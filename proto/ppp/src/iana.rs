@@ -133,6 +133,14 @@ pub mod ipcp_option {
     pub const NBNS2: u8 = 132;
 }
 
+/// IPV6CP option types (RFC 5072 §4).
+pub mod ipv6cp_option {
+    /// Interface-Identifier.
+    pub const INTERFACE_ID: u8 = 1;
+    /// IPv6-Compression-Protocol.
+    pub const COMPRESSION: u8 = 2;
+}
+
 /// The algorithm byte behind the CHAP protocol number (RFC 1994 §3, RFC 2759 §3).
 pub mod chap_algorithm {
     /// CHAP with MD5.

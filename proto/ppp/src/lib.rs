@@ -1,4 +1,4 @@
-//! PPP for L2TP: LCP, PAP, CHAP with MD5, MS-CHAPv2 and IPCP, as the server (LNS) and as the client.
+//! PPP for L2TP: LCP, PAP, CHAP with MD5, MS-CHAPv2, IPCP and IPV6CP, as the server (LNS) and as the client.
 //!
 //! A [`Link`] is one PPP link over one L2TP session. It owns no socket, clock or thread: frames,
 //! time and verdicts go in, [`Action`]s come out in order.
@@ -27,14 +27,18 @@ mod authenticator;
 mod automaton;
 mod config;
 pub mod dhcp;
+pub mod dhcp6;
 mod error;
 mod frame;
 mod habits;
 pub mod iana;
 mod ipcp;
+mod ipv6_packet;
+mod ipv6cp;
 mod keepalive;
 mod lcp;
 mod link;
+pub mod nd;
 mod negotiation;
 mod option;
 mod packet;
@@ -45,7 +49,9 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, AuthRequest, MsChapV2Proof, NetworkUp, Proof, Refusal, Ticket, Verdict};
+pub use action::{
+    Action, AuthRequest, Ipv6Up, MsChapV2Proof, NetworkUp, Proof, Refusal, Ticket, Verdict,
+};
 pub use auth_message::NAME_MAX;
 pub use authenticatee::CHALLENGE_MAX;
 pub use authenticator::AUTH_RETRIES_MAX;
@@ -54,11 +60,12 @@ pub use error::{CloseReason, DownReason, NegotiationFailure, Rejected, Stage};
 pub use frame::{DataHeader, Frame, IpVersion, split_ip};
 pub use habits::{Habits, IpcpItem, LcpItem, Wanted, encode_options};
 pub use ipcp::DNS_MAX;
+pub use ipv6cp::InterfaceId;
 pub use lcp::{LOOPED_REQUESTS_MAX, LcpValues, MRU_DEFAULT, MRU_MIN};
 pub use link::{IDENTIFICATIONS_MAX, Link, PROTOCOL_REJECTS_MAX, RENEGOTIATIONS_MAX};
 pub use negotiation::ROUNDS_MAX;
 pub use option::OPTIONS_MAX;
 pub use packet::CONTROL_MAX;
-pub use record::LinkRecord;
+pub use record::{Ipv6Record, LinkRecord};
 pub use stats::Stats;
 pub use text::{TEXT_MAX, Text};

@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 use isthmus_core::{Deadline, Duration, Instant, Outbox, Rng, Seed};
 use isthmus_crypto::Provider;
 
-use crate::action::{Action, NetworkUp, Ticket, Verdict};
+use crate::action::{Action, Ipv6Up, NetworkUp, Ticket, Verdict};
 use crate::authenticatee::Authenticatee;
 use crate::authenticator::Authenticator;
 use crate::automaton::State;
@@ -33,10 +33,11 @@ use crate::config::{LinkConfig, Role};
 use crate::error::{CloseReason, DownReason, Rejected, Stage};
 use crate::habits::Asked;
 use crate::ipcp::{ClientAddresses, IpcpOptions, ServerAddresses};
+use crate::ipv6cp::Ipv6cpOptions;
 use crate::keepalive::Keepalive;
 use crate::lcp::LcpOptions;
 use crate::negotiation::Negotiation;
-use crate::record::LinkRecord;
+use crate::record::{Ipv6Record, LinkRecord};
 use crate::stats::Stats;
 use crate::text::Text;
 
@@ -46,6 +47,8 @@ pub struct Link {
     config: Arc<LinkConfig>,
     provider: Shared,
     rng: Rng,
+    /// Whether IPV6CP is spoken in the next network phase.
+    ipv6: bool,
     phase: Phase,
     lcp: Negotiation<LcpOptions>,
     keepalive: Keepalive,
@@ -110,9 +113,19 @@ struct Network {
     ipcp: Negotiation<IpcpOptions>,
     /// Other network protocols that are our habit to ask for.
     asked: Vec<Asked>,
+    ipv6: Option<Ipv6Network>,
     /// Whether the peer has spoken IPCP, so that it knows it is accepted.
     heard: bool,
     is_up: bool,
+}
+
+/// IPv6 in the network phase. Whatever becomes of it, the link stays.
+#[derive(Debug)]
+struct Ipv6Network {
+    cp: Negotiation<Ipv6cpOptions>,
+    is_up: bool,
+    /// How often it came up.
+    ups: u8,
 }
 
 impl Link {
@@ -158,13 +171,13 @@ impl Link {
             }
         };
         let ipcp = Negotiation::restore(addresses, timing, record.ipcp_id);
-        let phase = Phase::Network(Box::new(Network {
-            login,
-            ipcp,
-            asked: Vec::new(),
-            heard: true,
-            is_up: true,
-        }));
+        let ipv6 = record.ipv6.map(|Ipv6Record { up, id }| {
+            let options = Ipv6cpOptions::restore(up, Rng::new(rng.seed()));
+            Ipv6Network { cp: Negotiation::restore(options, timing, id), is_up: true, ups: 1 }
+        });
+        let asked = Vec::new();
+        let network = Network { login, ipcp, asked, ipv6, heard: true, is_up: true };
+        let phase = Phase::Network(Box::new(network));
         let mut link = Self::with(config, provider, rng, lcp, phase);
         link.keepalive.start(now);
         link.up_since = Some(now);
@@ -180,6 +193,7 @@ impl Link {
     ) -> Self {
         Self {
             keepalive: Keepalive::new(config.echo),
+            ipv6: config.ipv6,
             config,
             provider: Shared(provider),
             rng,
@@ -264,6 +278,12 @@ impl Link {
         }
     }
 
+    /// Says whether this peer gets IPv6, where the configuration allows it at all; to be called before
+    /// the verdict that accepts it.
+    pub fn allow_ipv6(&mut self, allowed: bool) {
+        self.ipv6 = allowed && self.config.ipv6;
+    }
+
     /// Authenticated traffic of the peer was seen elsewhere: it counts as a sign of life.
     pub const fn peer_alive(&mut self, _now: Instant) {
         self.keepalive.hear();
@@ -276,6 +296,8 @@ impl Link {
         self.time_out_login(now);
         self.settle(now);
         self.time_out_ipcp(now);
+        self.settle(now);
+        self.time_out_ipv6cp(now);
         self.settle(now);
         self.ask_others(now);
         self.time_out_keepalive(now);
@@ -298,22 +320,21 @@ impl Link {
 
     /// When to call [`Link::handle_timeout`] next, and why.
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        let (login, ipcp, asked) = match &self.phase {
-            Phase::Authenticate(login) => (login.poll_timeout(), None, None),
-            Phase::Network(network) => (
-                network.login.as_ref().and_then(Login::poll_timeout),
-                network.ipcp.poll_timeout(),
-                network.asked.iter().filter_map(Asked::poll_timeout).min(),
-            ),
-            Phase::Dead | Phase::Down(_) | Phase::Establish | Phase::Terminate(_) => {
-                (None, None, None)
-            }
+        let (login, network) = match &self.phase {
+            Phase::Authenticate(login) => (Some(login), None),
+            Phase::Network(network) => (network.login.as_ref(), Some(network)),
+            Phase::Dead | Phase::Down(_) | Phase::Establish | Phase::Terminate(_) => (None, None),
         };
+        let ipv6 = network.and_then(|network| network.ipv6.as_ref());
         [
             (self.lcp.poll_timeout(), "lcp restart"),
-            (login, "authentication"),
-            (ipcp, "ipcp restart"),
-            (asked, "ncp restart"),
+            (login.and_then(Login::poll_timeout), "authentication"),
+            (network.and_then(|network| network.ipcp.poll_timeout()), "ipcp restart"),
+            (ipv6.and_then(|ipv6| ipv6.cp.poll_timeout()), "ipv6cp restart"),
+            (
+                network.and_then(|n| n.asked.iter().filter_map(Asked::poll_timeout).min()),
+                "ncp restart",
+            ),
             (self.keepalive.poll_timeout(), "echo"),
             (self.establish_at, "establish"),
         ]
@@ -354,6 +375,13 @@ impl Link {
         }
     }
 
+    /// What was agreed about IPv6, while it is up.
+    pub fn ipv6(&self) -> Option<Ipv6Up> {
+        let Phase::Network(network) = &self.phase else { return None };
+        let ipv6 = network.ipv6.as_ref().filter(|ipv6| ipv6.is_up)?;
+        ipv6.cp.options.agreement()
+    }
+
     /// Why the link is down, when it is.
     pub const fn down_reason(&self) -> Option<DownReason> {
         match &self.phase {
@@ -376,6 +404,10 @@ impl Link {
             lcp_id: self.lcp.last_id(),
             ipcp_id: phase.ipcp.last_id(),
             network,
+            ipv6: self.ipv6().zip(phase.ipv6.as_ref()).map(|(up, ipv6)| {
+                let id = ipv6.cp.last_id();
+                Ipv6Record { up, id }
+            }),
         })
     }
 

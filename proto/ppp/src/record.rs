@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::NetworkUp;
+use crate::action::{Ipv6Up, NetworkUp};
 use crate::lcp::LcpValues;
 
 /// A link that was up. There is nothing secret in it: PPP has no keys of its own here.
@@ -18,11 +18,23 @@ pub struct LinkRecord {
     pub ipcp_id: u8,
     /// Addresses and sizes.
     pub network: NetworkUp,
+    /// IPv6, where it was up.
+    pub ipv6: Option<Ipv6Record>,
+}
+
+/// IPv6 on a link that was up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipv6Record {
+    /// The interface identifiers.
+    pub up: Ipv6Up,
+    /// The IPV6CP identifier used last.
+    pub id: u8,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::InterfaceId;
 
     #[test]
     fn a_record_survives_being_stored() {
@@ -44,6 +56,13 @@ mod tests {
                 send_pfc: false,
                 send_acfc: true,
             },
+            ipv6: Some(Ipv6Record {
+                up: Ipv6Up {
+                    local: InterfaceId::new(1).unwrap(),
+                    remote: InterfaceId::new(2).unwrap(),
+                },
+                id: 9,
+            }),
         };
         let bytes = postcard::to_allocvec(&record).unwrap();
         assert_eq!(postcard::from_bytes::<LinkRecord>(&bytes), Ok(record));

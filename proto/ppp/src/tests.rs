@@ -5,6 +5,7 @@ mod exchange;
 mod guard;
 mod habits;
 mod hostile;
+mod ipv6;
 pub(crate) mod pair;
 mod peers;
 mod refusals;

@@ -201,6 +201,7 @@ impl Link {
             acfc: false,
             pfc: false,
             gateway_v4: Some(GATEWAY),
+            ipv6_link: None,
             dhcp: true,
         }
     }
@@ -216,6 +217,7 @@ impl Link {
             sources: all.clone(),
             destinations: all,
             gateway_v4: None,
+            ipv6_link: None,
             dhcp: false,
             ..self.gateway_session()
         }

@@ -54,6 +54,7 @@ impl End {
             acfc: false,
             pfc: false,
             gateway_v4: None,
+            ipv6_link: None,
             dhcp: false,
         };
         plane.apply(Command::OpenSession(session), &mut out, NOW);

@@ -4,9 +4,9 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use isthmus_core::Instant;
+use isthmus_core::{Instant, Rng};
 
-use super::{Link, Login, Network, Phase, RENEGOTIATIONS_MAX, REST};
+use super::{Ipv6Network, Link, Login, Network, Phase, RENEGOTIATIONS_MAX, REST};
 use crate::action::{Action, AuthRequest, Proof, Ticket};
 use crate::authenticatee::{self, Authenticatee};
 use crate::authenticator::{self, Authenticator};
@@ -17,6 +17,7 @@ use crate::frame::Frame;
 use crate::habits::Asked;
 use crate::iana::{Code, Protocol};
 use crate::ipcp::{ClientAddresses, IpcpOptions, ServerAddresses};
+use crate::ipv6cp::Ipv6cpOptions;
 use crate::keepalive;
 use crate::negotiation::{Effect, Finish, Negotiation};
 use crate::packet::Packet;
@@ -25,6 +26,7 @@ use crate::packet::Packet;
 enum Wish {
     Client(authenticatee::Effect),
     Ipcp(Effect),
+    Ipv6cp(Effect),
     Lcp(Effect),
     Server(authenticator::Effect),
 }
@@ -36,6 +38,7 @@ impl Link {
             match wish {
                 Wish::Client(effect) => self.do_client(effect, now),
                 Wish::Ipcp(effect) => self.do_ipcp(effect, now),
+                Wish::Ipv6cp(effect) => self.do_ipv6cp(&effect, now),
                 Wish::Lcp(effect) => self.do_lcp(effect, now),
                 Wish::Server(effect) => self.do_server(effect, now),
             }
@@ -52,7 +55,8 @@ impl Link {
                 .login
                 .as_mut()
                 .and_then(Login::next_wish)
-                .or_else(|| network.ipcp.poll_effect().map(Wish::Ipcp)),
+                .or_else(|| network.ipcp.poll_effect().map(Wish::Ipcp))
+                .or_else(|| network.ipv6.as_mut()?.cp.poll_effect().map(Wish::Ipv6cp)),
             Phase::Dead | Phase::Down(_) | Phase::Establish | Phase::Terminate(_) => None,
         }
     }
@@ -118,6 +122,39 @@ impl Link {
             }
             Effect::Send(packet) => self.transmit(Protocol::IPCP, &packet),
             Effect::Up => self.network_up(now),
+        }
+    }
+
+    /// Whatever becomes of IPv6, the link stays.
+    fn do_ipv6cp(&mut self, effect: &Effect, now: Instant) {
+        let Phase::Network(network) = &mut self.phase else { return };
+        let Some(ipv6) = &mut network.ipv6 else { return };
+        match effect {
+            Effect::Down => self.withdraw_ipv6(),
+            Effect::Failed(_) => ipv6.cp.close(now),
+            // The peer may begin anew.
+            Effect::Finished(_) => {}
+            Effect::Send(packet) => self.transmit(Protocol::IPV6CP, packet),
+            Effect::Up => {
+                ipv6.ups = ipv6.ups.saturating_add(1);
+                match ipv6.cp.options.agreement().filter(|_| ipv6.ups <= RENEGOTIATIONS_MAX) {
+                    Some(up) => {
+                        ipv6.is_up = true;
+                        self.outbox.push(Action::Ipv6Up(up));
+                    }
+                    None => ipv6.cp.close(now),
+                }
+            }
+        }
+    }
+
+    /// Tells the owner that IPv6 must stop, when it may flow.
+    fn withdraw_ipv6(&mut self) {
+        if let Phase::Network(network) = &mut self.phase
+            && let Some(ipv6) = network.ipv6.as_mut().filter(|ipv6| ipv6.is_up)
+        {
+            ipv6.is_up = false;
+            self.outbox.push(Action::Ipv6Down);
         }
     }
 
@@ -205,7 +242,13 @@ impl Link {
         let asked = config.habits.before_ipcp.iter().filter(|_| asks);
         let asked = asked.map(|wanted| Asked::new(wanted, now)).collect();
         ipcp.open(now);
-        let network = Network { login, ipcp, asked, heard: false, is_up: false };
+        let ipv6 = self.ipv6.then(|| {
+            let options = Ipv6cpOptions::new(Rng::new(self.rng.seed()));
+            let mut cp = Negotiation::new(options, self.config.timing);
+            cp.open(now);
+            Ipv6Network { cp, is_up: false, ups: 0 }
+        });
+        let network = Network { login, ipcp, asked, ipv6, heard: false, is_up: false };
         self.phase = Phase::Network(Box::new(network));
         self.ask_others(now);
         if let Phase::Network(network) = &mut self.phase {
@@ -257,6 +300,7 @@ impl Link {
         if matches!(self.phase, Phase::Terminate(_) | Phase::Down(_)) {
             return;
         }
+        self.withdraw_ipv6();
         self.withdraw();
         self.ticket = None;
         self.keepalive.stop();
@@ -314,6 +358,7 @@ impl Link {
             Phase::Down(_) | Phase::Terminate(_) => return,
             Phase::Authenticate(_) | Phase::Establish | Phase::Network(_) => {}
         }
+        self.withdraw_ipv6();
         self.withdraw();
         self.phase = Phase::Terminate(reason);
         self.ticket = None;
@@ -363,6 +408,14 @@ impl Link {
             server.repeat_answer();
         }
         network.ipcp.handle_timeout(now);
+    }
+
+    pub(super) fn time_out_ipv6cp(&mut self, now: Instant) {
+        if let Phase::Network(network) = &mut self.phase
+            && let Some(ipv6) = &mut network.ipv6
+        {
+            ipv6.cp.handle_timeout(now);
+        }
     }
 
     pub(super) fn time_out_keepalive(&mut self, now: Instant) {

@@ -33,6 +33,7 @@ enum Input {
     Goodbye(negotiation::Accepted, Text),
     Identification(Text),
     Ipcp(negotiation::Accepted),
+    Ipv6cp(negotiation::Accepted),
     Lcp(negotiation::Accepted),
     /// Heard, and nothing to do.
     Noted,
@@ -62,6 +63,9 @@ impl Link {
         let input = match frame.protocol {
             Protocol::LCP => self.admit_lcp(&Packet::read(frame.body)?)?,
             Protocol::IPCP => self.admit_ipcp(frame.body)?,
+            Protocol::IPV6CP if !self.has_asked(Protocol::IPV6CP) => {
+                self.admit_ipv6cp(frame.body, now)?
+            }
             Protocol::PAP | Protocol::CHAP => self.admit_login(&frame)?,
             Protocol::IPV4 | Protocol::IPV6 => return Err(Rejected::NetworkData),
             protocol if self.has_asked(protocol) && is_answer(frame.body) => {
@@ -94,6 +98,13 @@ impl Link {
                 if let Phase::Network(network) = &mut self.phase {
                     network.heard = true;
                     network.ipcp.commit(accepted, now);
+                }
+            }
+            Input::Ipv6cp(accepted) => {
+                if let Phase::Network(network) = &mut self.phase
+                    && let Some(ipv6) = &mut network.ipv6
+                {
+                    ipv6.cp.commit(accepted, now);
                 }
             }
             Input::Lcp(accepted) => self.lcp.commit(accepted, now),
@@ -178,6 +189,21 @@ impl Link {
         }
     }
 
+    fn admit_ipv6cp(&self, body: &[u8], now: Instant) -> Result<Input, Rejected> {
+        let network = match &self.phase {
+            Phase::Network(network) => network.ipv6.as_ref(),
+            Phase::Authenticate(_)
+            | Phase::Dead
+            | Phase::Down(_)
+            | Phase::Establish
+            | Phase::Terminate(_) => None,
+        };
+        match network {
+            Some(ipv6) => Ok(Input::Ipv6cp(ipv6.cp.admit(&Packet::read(body)?)?)),
+            None => self.admit_unknown(Protocol::IPV6CP, body, now),
+        }
+    }
+
     fn admit_login(&self, frame: &Frame<'_>) -> Result<Input, Rejected> {
         let login = match &self.phase {
             Phase::Authenticate(login) => Some(login),
@@ -258,7 +284,13 @@ impl Link {
     }
 
     fn commit_protocol_reject(&mut self, protocol: Protocol, now: Instant) {
-        let stage = match (protocol, &self.phase) {
+        let stage = match (protocol, &mut self.phase) {
+            (Protocol::IPV6CP, Phase::Network(network)) if network.ipv6.is_some() => {
+                if let Some(ipv6) = &mut network.ipv6 {
+                    ipv6.cp.protocol_rejected(now);
+                }
+                return;
+            }
             (Protocol::LCP, _) => return self.lcp.protocol_rejected(now),
             (Protocol::IPCP, Phase::Network(_)) => Stage::Ipcp,
             (Protocol::PAP | Protocol::CHAP, Phase::Authenticate(_)) => Stage::Authenticate,

@@ -181,17 +181,22 @@ impl Pair {
                     self.verdicts.push((at, request.ticket, verdict));
                     self.server_saw.push(action);
                 }
-                Action::Down(_) | Action::NetworkDown | Action::Up(_) => {
-                    self.server_saw.push(action);
-                }
+                Action::Down(_)
+                | Action::Ipv6Down
+                | Action::Ipv6Up(_)
+                | Action::NetworkDown
+                | Action::Up(_) => self.server_saw.push(action),
             }
         }
         while let Some(action) = self.client.poll_action() {
             match action {
                 Action::Transmit(frame) => self.send(Side::Client, frame),
-                Action::Authenticate(_) | Action::Down(_) | Action::NetworkDown | Action::Up(_) => {
-                    self.client_saw.push(action);
-                }
+                Action::Authenticate(_)
+                | Action::Down(_)
+                | Action::Ipv6Down
+                | Action::Ipv6Up(_)
+                | Action::NetworkDown
+                | Action::Up(_) => self.client_saw.push(action),
             }
         }
     }

@@ -52,7 +52,7 @@ fn windows_gets_its_network_in_its_order_and_its_farewell_to_ccp_is_acknowledged
     }
 }
 
-/// RouterOS with `use-encryption=yes` and the default profile: MPPE with 128 bits first of all.
+/// `RouterOS` with `use-encryption=yes` and the default profile: MPPE with 128 bits first of all.
 #[test]
 fn routeros_gets_its_network_without_mppe() {
     let mut script = network_server();

@@ -44,9 +44,12 @@ impl Script {
         while let Some(action) = self.link.poll_action() {
             match action {
                 Action::Transmit(frame) => self.frames.push_back(frame),
-                Action::Authenticate(_) | Action::Down(_) | Action::NetworkDown | Action::Up(_) => {
-                    self.saw.push_back(action);
-                }
+                Action::Authenticate(_)
+                | Action::Down(_)
+                | Action::Ipv6Down
+                | Action::Ipv6Up(_)
+                | Action::NetworkDown
+                | Action::Up(_) => self.saw.push_back(action),
             }
         }
     }

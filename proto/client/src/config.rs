@@ -36,6 +36,8 @@ pub struct Config {
     pub auth: Vec<AuthProtocol>,
     /// Largest inner packet, in bytes.
     pub mru: u16,
+    /// Whether to ask for IPv6; a server without it does not mind.
+    pub ipv6: bool,
     /// What the tunnel device carries to the server; everything by default.
     pub destinations: Vec<IpNet>,
     /// The tunnel device.

@@ -2,9 +2,9 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::{Encap, Path};
 use serde::Serialize;
 
@@ -26,6 +26,10 @@ pub enum Event {
     },
     /// Packets flow.
     Up(Up),
+    /// The server gave us IPv6 as well, or another prefix than before.
+    Ipv6(Ipv6),
+    /// The server took IPv6 back.
+    Ipv6Down,
     /// The connection is over; nothing follows.
     Down(Down),
 }
@@ -43,6 +47,19 @@ pub struct Up {
     pub routes: Vec<Ipv4Net>,
     /// Largest inner packet, in bytes.
     pub mtu: u16,
+}
+
+/// What a router of the server advertised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ipv6 {
+    /// Our address: the prefix and our interface identifier.
+    pub address: Ipv6Addr,
+    /// The /64 that is ours.
+    pub prefix: Ipv6Net,
+    /// The server's link-local address.
+    pub gateway: Ipv6Addr,
+    /// Name servers.
+    pub dns: Vec<Ipv6Addr>,
 }
 
 /// How it ended.

@@ -3,7 +3,7 @@
 //! Many servers do not answer, so the question is repeated only a few times and no answer is no error.
 
 use isthmus_core::Instant;
-use isthmus_plane::{Command, SessionParams};
+use isthmus_plane::Command;
 use isthmus_ppp::dhcp::{Answer, Inform};
 use isthmus_ppp::iana::Protocol;
 use isthmus_ppp::{Frame, IpVersion, split_ip};
@@ -17,20 +17,18 @@ pub(crate) struct Asking {
     inform: Inform,
     /// How often it was sent.
     tries: u8,
-    /// What the session was opened with.
-    params: SessionParams,
     /// What is known without the answer.
     up: Up,
 }
 
 impl Asking {
-    pub(crate) fn new(habit: Option<&Informing>, params: SessionParams, up: Up, xid: u32) -> Self {
+    pub(crate) fn new(habit: Option<&Informing>, up: Up, xid: u32) -> Self {
         let wanted = habit.and_then(|habit| habit.wanted.as_deref());
         let inform = match wanted {
             Some(wanted) => Inform::asking(up.address, xid, wanted),
             None => Inform::new(up.address, xid),
         };
-        Self { inform, tries: 0, params, up }
+        Self { inform, tries: 0, up }
     }
 
     /// The answer in a PPP frame.
@@ -61,8 +59,12 @@ impl Client {
         let Some(asking) = linked.asking.take() else { return };
         linked.up = true;
         self.timers.clear(Timer::Inform);
-        let Asking { params, mut up, .. } = *asking;
-        self.plane(Command::OpenSession(SessionParams { dhcp: false, ..params }));
+        let Asking { mut up, .. } = *asking;
+        if let Some(params) = &mut linked.params {
+            params.dhcp = false;
+            let params = params.clone();
+            self.plane(Command::OpenSession(params));
+        }
         if let Some(answer) = answer {
             up.routes = answer.routes;
             // IPCP can name two servers only, and not every server names any there.

@@ -17,6 +17,7 @@ use isthmus_ppp as ppp;
 use crate::config::Config;
 use crate::event::{Event, Up};
 use crate::inform::Asking;
+use crate::ipv6::{Ipv6State, everything_v6};
 use crate::machine::{Action, Client, Linked, SESSION, Secured, State, Timer};
 use crate::reason::Reason;
 
@@ -74,6 +75,10 @@ impl Client {
         if (header.tunnel, header.session) != (ours.tunnel.0, ours.session.0) {
             return;
         }
+        if self.handle_on_link(frame) {
+            return;
+        }
+        let State::Linked(_, linked) = &mut self.state else { return };
         match linked.asking.as_ref().and_then(|asking| asking.read(frame)) {
             Some(answer) => self.answered(Some(answer)),
             None => {
@@ -207,6 +212,7 @@ impl Client {
         let manner = &self.config.manner;
         let config = ppp::LinkConfig {
             mru: self.config.mru,
+            ipv6: self.config.ipv6,
             echo: manner.echo,
             timing: ppp::Timing { restart: manner.restart, ..ppp::Timing::default() },
             habits: manner.ppp.clone(),
@@ -217,7 +223,9 @@ impl Client {
         link.open(now);
         self.state = match core::mem::replace(&mut self.state, State::Over) {
             State::Calling(secured) => {
-                State::Linked(secured, Box::new(Linked { call, link, asking: None, up: false }))
+                let (asking, params, ipv6) = (None, None, None);
+                let linked = Linked { call, link, asking, params, ipv6, up: false };
+                State::Linked(secured, Box::new(linked))
             }
             other @ (State::Securing | State::Linked(..) | State::Over) => other,
         };
@@ -229,6 +237,8 @@ impl Client {
             ppp::Action::Transmit(frame) => self.send_frame(&frame),
             // Only servers ask.
             ppp::Action::Authenticate(_) => {}
+            ppp::Action::Ipv6Down => self.ipv6_down(),
+            ppp::Action::Ipv6Up(up) => self.ipv6_up(up, now),
             ppp::Action::NetworkDown => self.network_down(),
             ppp::Action::Up(network) => self.network_up(&network, now),
             ppp::Action::Down(reason) => {
@@ -244,10 +254,13 @@ impl Client {
         let State::Linked(secured, linked) = &mut self.state else { return };
         let params = SessionParams {
             // Whatever lies behind the server may answer.
-            sources: vec![ipnet::Ipv4Net::default().into()],
+            sources: core::iter::once(ipnet::Ipv4Net::default().into())
+                .chain(linked.ipv6.is_some().then(everything_v6))
+                .collect(),
             destinations: self.config.destinations.clone(),
             mtu,
             gateway_v4: Some(network.local),
+            ipv6_link: linked.ipv6.as_ref().map(Ipv6State::link),
             ..session_params(&self.config, secured.peer, &linked.call)
         };
         let up = Up {
@@ -258,7 +271,8 @@ impl Client {
             mtu,
         };
         let habit = self.config.manner.inform.as_ref();
-        linked.asking = Some(Box::new(Asking::new(habit, params.clone(), up, xid)));
+        linked.asking = Some(Box::new(Asking::new(habit, up, xid)));
+        linked.params = Some(params.clone());
         self.timers.clear(Timer::Setup);
         self.plane(Command::OpenSession(params));
         self.ask(now);
@@ -267,6 +281,7 @@ impl Client {
     fn network_down(&mut self) {
         if let State::Linked(_, linked) = &mut self.state {
             linked.asking = None;
+            linked.params = None;
         }
         self.timers.clear(Timer::Inform);
         match &self.state {
@@ -344,6 +359,7 @@ fn session_params(config: &Config, peer: PeerRef, call: &SessionUp) -> SessionPa
         acfc: false,
         pfc: false,
         gateway_v4: None,
+        ipv6_link: None,
         dhcp: true,
     }
 }

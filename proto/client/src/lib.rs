@@ -16,13 +16,14 @@ mod config;
 mod event;
 mod inform;
 mod inputs;
+mod ipv6;
 mod machine;
 mod manner;
 mod profile;
 mod reason;
 
 pub use config::Config;
-pub use event::{Down, Event, Stage, Up};
+pub use event::{Down, Event, Ipv6, Stage, Up};
 pub use machine::{Action, Client};
 pub use manner::{Informing, Manner};
 pub use profile::Profile;

@@ -8,12 +8,13 @@ use isthmus_core::{Deadline, Instant, Key, Outbox, Path, Rng, Seed, Timers};
 use isthmus_crypto::{CryptoError, Job, JobOutput, Provider};
 use isthmus_ike::{self as ike, JobId, PeerId};
 use isthmus_l2tp::{self as l2tp, SessionUp};
-use isthmus_plane::{Command, LacKey, PeerRef};
+use isthmus_plane::{Command, LacKey, PeerRef, SessionParams};
 use isthmus_ppp as ppp;
 
 use crate::config::Config;
 use crate::event::{Down, Event, Stage};
 use crate::inform::Asking;
+use crate::ipv6::Ipv6State;
 use crate::reason::Reason;
 
 /// Something the shell must do, in this order.
@@ -73,6 +74,9 @@ pub(crate) struct Linked {
     pub(crate) link: ppp::Link,
     /// The question for routes that must be answered, or given up, before the connection is up.
     pub(crate) asking: Option<Box<Asking>>,
+    /// What the session is open with in the pipeline.
+    pub(crate) params: Option<SessionParams>,
+    pub(crate) ipv6: Option<Ipv6State>,
     pub(crate) up: bool,
 }
 
@@ -85,6 +89,8 @@ pub(crate) enum Timer {
     Inform,
     /// IPsec outlives what it carried by a while.
     Linger,
+    /// No router has answered us.
+    Solicit,
 }
 
 impl Timer {
@@ -93,6 +99,7 @@ impl Timer {
             Self::Setup => "client setup",
             Self::Inform => "client inform",
             Self::Linger => "client linger",
+            Self::Solicit => "client solicit",
         }
     }
 }
@@ -167,6 +174,7 @@ impl Client {
                 }
                 Timer::Inform => self.ask(now),
                 Timer::Linger => self.part(now),
+                Timer::Solicit => self.solicit(now),
             }
         }
         self.drain(now);

@@ -11,7 +11,7 @@ use core::net::Ipv4Addr;
 use ipnet::{IpNet, Ipv4Net};
 use isthmus_core::{Instant, Key};
 use isthmus_l2tp::{self as l2tp, SessionId, SessionRef, SessionUp, TunnelId};
-use isthmus_plane::{Command, PeerRef, SessionCounters, SessionParams};
+use isthmus_plane::{Command, Ipv6Link, PeerRef, SessionCounters, SessionParams};
 use isthmus_ppp as ppp;
 
 use crate::cause::Cause;
@@ -20,6 +20,7 @@ use crate::diagnosis::End;
 use crate::event::Event;
 use crate::failure::{Failure, Milestone, Stage, printable};
 use crate::inform::dhcp_packet;
+use crate::ipv6::ipv6_packet;
 use crate::login;
 use crate::machine::Gateway;
 use crate::negotiation::{Negotiation, Sender};
@@ -66,14 +67,18 @@ impl Gateway {
             return;
         };
         let at = SessionRef { tunnel: TunnelId(header.tunnel), session: SessionId(header.session) };
-        let session = self.peers.get_mut(&peer).and_then(|p| p.sessions.get_mut(&at));
-        let (Some(session), Some(frame)) = (session, bytes.get(payload)) else {
+        let is_known = self.session_mut(peer, at).is_some();
+        let Some(frame) = bytes.get(payload).filter(|_| is_known) else {
             self.stats.l2tp.count("unknown_session");
             return;
         };
         if let Some(packet) = dhcp_packet(frame) {
-            self.handle_dhcp(peer, at, packet);
-        } else {
+            return self.handle_dhcp(peer, at, packet);
+        }
+        if ipv6_packet(frame).is_some_and(|packet| self.handle_on_link(peer, at, packet, now)) {
+            return;
+        }
+        if let Some(session) = self.session_mut(peer, at) {
             session.note(Sender::Peer, frame);
             let narrow = session.probe.as_mut().and_then(|probe| probe.handle_frame(frame));
             if let Err(rejected) = session.link.handle_frame(frame, now) {
@@ -177,7 +182,8 @@ impl Gateway {
         };
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let Some(tenant) = self.config.tenants.get(state.tenant) else { return };
-        let config = link_config(&self.config, tenant.gateway_address);
+        let ipv6 = !tenant.pool6.is_empty();
+        let config = link_config(&self.config, tenant.gateway_address, ipv6);
         let mut link =
             ppp::Link::new(Arc::new(config), self.provider.clone(), self.rng.seed(), now);
         link.open(now);
@@ -192,6 +198,7 @@ impl Gateway {
             steps: Vec::new(),
             probe: None,
             network: None,
+            ipv6: None,
             announced: None,
             since: now,
             carried: SessionCounters::default(),
@@ -234,8 +241,10 @@ impl Gateway {
                     reach(&mut session.steps, Milestone::Connected, now);
                     session.probe.get_or_insert_with(|| PathProbe::new(mtu, now));
                 }
-                self.network_up(peer, at, network);
+                self.network_up(peer, at, network, now);
             }
+            ppp::Action::Ipv6Down => self.ipv6_down(peer, at),
+            ppp::Action::Ipv6Up(up) => self.ipv6_up(peer, at, up, now),
             ppp::Action::NetworkDown => self.network_down(peer, at),
             ppp::Action::Down(reason) => self.link_down(peer, at, reason, now),
         }
@@ -276,7 +285,7 @@ impl Gateway {
     ) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let Some(session) = state.sessions.get_mut(&at) else { return };
-        let (Some(tenant), Some(pool)) =
+        let (Some(tenant), Some(pools)) =
             (self.config.tenants.get(state.tenant), self.pools.get_mut(state.tenant))
         else {
             return;
@@ -284,12 +293,12 @@ impl Gateway {
         session.claimed_user = Some(printable(&request.user));
         reach(&mut session.steps, Milestone::LinkUp, now);
         let holder = u64::from(session.key.raw());
-        match login::decide(tenant, pool, holder, request, &*self.provider) {
+        match login::decide(tenant, pools, holder, request, &*self.provider) {
             Ok(grant) => {
                 reach(&mut session.steps, Milestone::LoggedIn, now);
-                // Once more on a link that negotiates again: the old address goes back first.
-                if let Some(old) = session.lease.take().filter(|l| l.address != grant.address) {
-                    pool.release(old.address, holder);
+                // Once more on a link that negotiates again: what is not granted again goes back.
+                if let Some(old) = session.lease.take() {
+                    pools.give_back(&old, &grant, holder);
                 }
                 let verdict = ppp::Verdict::Accept {
                     address: grant.address,
@@ -301,10 +310,13 @@ impl Gateway {
                     address: grant.address,
                     dns: grant.dns,
                     routes: grant.routes,
+                    prefix6: grant.prefix6,
+                    dns6: grant.dns6,
                     domain: grant.domain,
                     search: grant.search,
                     networks: grant.networks,
                 });
+                session.link.allow_ipv6(grant.prefix6.is_some());
                 let _stale = session.link.handle_verdict(request.ticket, verdict, now);
             }
             Err(cause) => {
@@ -349,8 +361,8 @@ impl Gateway {
             (Cause::PoolExhausted, Some(pool), _) => {
                 format!(
                     "{place}: {} of {} addresses are leased",
-                    pool.leased_count(),
-                    pool.capacity()
+                    pool.v4.leased_count(),
+                    pool.v4.capacity()
                 )
             }
             (Cause::AddressInUse, _, Some(address)) => format!("{place}: {address} is leased"),
@@ -358,16 +370,30 @@ impl Gateway {
         }
     }
 
-    fn session_mut(&mut self, peer: PeerRef, at: SessionRef) -> Option<&mut Session> {
+    pub(crate) fn session_mut(&mut self, peer: PeerRef, at: SessionRef) -> Option<&mut Session> {
         self.peers.get_mut(&peer)?.sessions.get_mut(&at)
     }
 
-    pub(crate) fn network_up(&mut self, peer: PeerRef, at: SessionRef, network: ppp::NetworkUp) {
+    pub(crate) fn network_up(
+        &mut self,
+        peer: PeerRef,
+        at: SessionRef,
+        network: ppp::NetworkUp,
+        now: Instant,
+    ) {
         self.publish(peer, at, &network);
+        if let Some(session) = self.session_mut(peer, at) {
+            session.network = Some(network);
+        }
+        self.start_advertising(peer, at, now);
+        self.announce(peer, at);
+    }
+
+    /// Says that somebody is connected.
+    fn announce(&mut self, peer: PeerRef, at: SessionRef) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let tenant = self.config.tenants.get(state.tenant);
         let Some(session) = state.sessions.get_mut(&at) else { return };
-        session.network = Some(network);
         let (Some(lease), Some(tenant)) = (&session.lease, tenant) else { return };
         let now_up = (lease.user.clone(), lease.address);
         // A client that negotiated anew and is who it was before is the same session.
@@ -391,16 +417,20 @@ impl Gateway {
     }
 
     /// Lets packets of a session flow, or changes how they do.
-    fn publish(&mut self, peer: PeerRef, at: SessionRef, network: &ppp::NetworkUp) {
+    pub(crate) fn publish(&mut self, peer: PeerRef, at: SessionRef, network: &ppp::NetworkUp) {
         let Some(state) = self.peers.get(&peer) else { return };
         let tenant = self.config.tenants.get(state.tenant);
         let Some(session) = state.sessions.get(&at) else { return };
         let (Some(lease), Some(tenant)) = (&session.lease, tenant) else { return };
         let mtu = network.peer_mru.min(self.config.mru);
-        let prefixes = prefixes(lease);
+        let prefixes = prefixes(lease, session.ipv6.is_some());
         let params = SessionParams {
             sources: prefixes.clone(),
             destinations: prefixes,
+            ipv6_link: session.ipv6.map(|ipv6| Ipv6Link {
+                local: ipv6.up.local.link_local(),
+                remote: ipv6.up.remote.link_local(),
+            }),
             ..session_params(peer, at, session, tenant, mtu)
         };
         self.plane(Command::OpenSession(params));
@@ -477,8 +507,8 @@ impl Gateway {
         now: Instant,
     ) {
         self.sessions.remove(session.key);
-        if let (Some(lease), Some(pool)) = (&session.lease, self.pools.get_mut(peer.tenant)) {
-            pool.release(lease.address, u64::from(session.key.raw()));
+        if let (Some(lease), Some(pools)) = (&session.lease, self.pools.get_mut(peer.tenant)) {
+            pools.release(lease, u64::from(session.key.raw()));
         }
         if session.network.is_some() || session.call.send_sequence {
             self.plane(Command::CloseSession { session: session.key });
@@ -569,18 +599,19 @@ fn session_params(
         acfc: false,
         pfc: false,
         gateway_v4: Some(tenant.gateway_address),
+        ipv6_link: None,
         dhcp: true,
     }
 }
 
-pub(crate) fn link_config(config: &Config, local_address: Ipv4Addr) -> ppp::LinkConfig {
+pub(crate) fn link_config(config: &Config, local_address: Ipv4Addr, ipv6: bool) -> ppp::LinkConfig {
     let role = ppp::Role::Server(ppp::ServerConfig {
         auth: config.auth.clone(),
         name: config.l2tp.host_name.as_bytes().to_vec(),
         local_address,
         auth_retries: AUTH_RETRIES,
     });
-    ppp::LinkConfig { mru: config.mru, echo: config.echo, ..ppp::LinkConfig::new(role) }
+    ppp::LinkConfig { mru: config.mru, ipv6, echo: config.echo, ..ppp::LinkConfig::new(role) }
 }
 
 /// What the CDN says when the link ended first.
@@ -604,9 +635,11 @@ fn close_reason(reason: ppp::DownReason) -> l2tp::CloseReason {
 }
 
 /// Where a session's packets may come from and which go to it.
-fn prefixes(lease: &Lease) -> Vec<IpNet> {
+fn prefixes(lease: &Lease, has_ipv6: bool) -> Vec<IpNet> {
     let own = Ipv4Net::from(lease.address);
-    core::iter::once(own).chain(lease.networks.iter().copied()).map(IpNet::V4).collect()
+    let v6 = lease.prefix6.filter(|_| has_ipv6).map(IpNet::V6);
+    let v4 = core::iter::once(own).chain(lease.networks.iter().copied()).map(IpNet::V4);
+    v4.chain(v6).collect()
 }
 
 /// What the user is told. An unknown name and a wrong password look the same from outside.

@@ -3,9 +3,9 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_ike::PskId;
 use isthmus_plane::TunId;
 use isthmus_ppp::dhcp::Domain;
@@ -55,8 +55,14 @@ pub struct Tenant {
     pub pool: Vec<Ipv4Net>,
     /// Our own address on every PPP link of the tenant.
     pub gateway_address: Ipv4Addr,
+    /// IPv6 networks that each session gets a /64 of; empty for no IPv6.
+    pub pool6: Vec<Ipv6Net>,
+    /// Our own address in `pool6`; its /64 is not given out.
+    pub gateway_address6: Option<Ipv6Addr>,
     /// Name servers told to clients; the first two go by IPCP.
     pub dns: Vec<Ipv4Addr>,
+    /// Name servers told over IPv6.
+    pub dns6: Vec<Ipv6Addr>,
     /// Routes pushed to clients.
     pub routes: Vec<Ipv4Net>,
     /// The domain clients are in.

@@ -25,6 +25,7 @@ mod event;
 mod failure;
 mod failures;
 mod inform;
+mod ipv6;
 mod lacs;
 mod login;
 mod machine;
@@ -32,6 +33,7 @@ mod negotiation;
 mod peer;
 mod peers;
 mod pool;
+mod pool6;
 mod probe;
 mod record;
 mod restore;
@@ -52,6 +54,7 @@ pub use isthmus_plane::PeerRef;
 pub use lacs::PLACES_MAX;
 pub use machine::{Action, Gateway};
 pub use pool::{Holder, Pool};
+pub use pool6::Pool6;
 pub use record::{
     InboundNumbers, OutboundNumbers, PeerRecord, RECORD_BYTES_MAX, RECORD_VERSION, RESERVE_BLOCK,
     RecordError, SessionRecord,

@@ -2,9 +2,9 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_crypto::Provider;
 use isthmus_ppp::auth::{self, mschapv2::AuthenticatorResponse};
 use isthmus_ppp::dhcp::Domain;
@@ -12,7 +12,7 @@ use isthmus_ppp::{AuthRequest, Proof};
 
 use crate::cause::Cause;
 use crate::config::Tenant;
-use crate::pool::{Holder, Pool};
+use crate::pool::{Holder, Pools};
 use crate::users::{User, UserSecret};
 
 /// What a user is granted.
@@ -26,6 +26,10 @@ pub(crate) struct Grant {
     pub(crate) dns: Vec<Ipv4Addr>,
     /// Routes to push.
     pub(crate) routes: Vec<Ipv4Net>,
+    /// The /64 leased; none without IPv6.
+    pub(crate) prefix6: Option<Ipv6Net>,
+    /// IPv6 name servers.
+    pub(crate) dns6: Vec<Ipv6Addr>,
     /// The domain told.
     pub(crate) domain: Option<Domain>,
     /// The search list told.
@@ -42,7 +46,7 @@ pub(crate) struct Grant {
 /// The cause of the refusal; nothing is leased then.
 pub(crate) fn decide(
     tenant: &Tenant,
-    pool: &mut Pool,
+    pools: &mut Pools,
     holder: Holder,
     request: &AuthRequest,
     provider: &dyn Provider,
@@ -53,14 +57,20 @@ pub(crate) fn decide(
         return Err(Cause::AccountDisabled);
     }
     let address = match user.address {
-        Some(address) => pool.lease_fixed(address, holder).ok_or(Cause::AddressInUse)?,
-        None => pool.lease(holder).ok_or(Cause::PoolExhausted)?,
+        Some(address) => pools.v4.lease_fixed(address, holder).ok_or(Cause::AddressInUse)?,
+        None => pools.v4.lease(holder).ok_or(Cause::PoolExhausted)?,
     };
     Ok(Grant {
         user: name.to_string(),
         address,
         dns: own_or(&user.dns, &tenant.dns),
         routes: own_or(&user.routes, &tenant.routes),
+        // A session without IPv6 is better than none.
+        prefix6: match user.prefix6 {
+            Some(prefix) => pools.v6.lease_fixed(prefix, holder),
+            None => pools.v6.lease(holder),
+        },
+        dns6: own_or(&user.dns6, &tenant.dns6),
         domain: user.domain.as_ref().or(tenant.domain.as_ref()).cloned(),
         search: own_or(&user.search, &tenant.search),
         networks: user.networks.clone(),

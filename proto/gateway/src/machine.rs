@@ -19,7 +19,7 @@ use crate::failure::{Failure, Stage};
 use crate::failures::FailureLog;
 use crate::lacs::Lacs;
 use crate::peer::Peer;
-use crate::pool::Pool;
+use crate::pool::Pools;
 use crate::stats::Stats;
 
 /// Something the shell must do, in this order.
@@ -54,7 +54,7 @@ pub struct Gateway {
     /// Session keys; the value says where the session is.
     pub(crate) sessions: Arena<(PeerRef, SessionRef)>,
     /// One per tenant, same order.
-    pub(crate) pools: Vec<Pool>,
+    pub(crate) pools: Vec<Pools>,
     pub(crate) agenda: Agenda<PeerRef>,
     pub(crate) failures: FailureLog,
     pub(crate) stats: Stats,
@@ -70,7 +70,7 @@ impl Gateway {
         let mut rng = Rng::new(seed);
         let ike =
             ike::Endpoint::new(Arc::clone(&config.ike), Arc::clone(&provider), rng.seed(), now);
-        let pools = config.tenants.iter().map(pool_of).collect();
+        let pools = config.tenants.iter().map(Pools::of).collect();
         let mut gateway = Self {
             config,
             provider,
@@ -145,11 +145,9 @@ impl Gateway {
     pub fn reconfigure(&mut self, config: Arc<Config>, now: Instant) {
         self.ike.set_config(Arc::clone(&config.ike));
         for (index, tenant) in config.tenants.iter().enumerate() {
-            let fixed = tenant.users.fixed_addresses();
-            let own = [tenant.gateway_address];
             match self.pools.get_mut(index) {
-                Some(pool) => pool.reconfigure(tenant.pool.clone(), &own, &fixed),
-                None => self.pools.push(pool_of(tenant)),
+                Some(pools) => pools.reconfigure(tenant),
+                None => self.pools.push(Pools::of(tenant)),
             }
             self.outbox.push(Action::Event(Event::UsersReloaded {
                 tenant: tenant.name.clone(),
@@ -229,8 +227,4 @@ impl Gateway {
     pub(crate) fn plane(&mut self, command: Command) {
         self.outbox.push(Action::Plane(command));
     }
-}
-
-fn pool_of(tenant: &crate::config::Tenant) -> Pool {
-    Pool::new(tenant.pool.clone(), &[tenant.gateway_address], &tenant.users.fixed_addresses())
 }

@@ -79,7 +79,9 @@ impl Peer {
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         let own = self.timers.next().map(|(at, timer)| Deadline { at, why: timer.why() });
         let links = self.sessions.values().filter_map(Session::deadline);
-        links.fold(Deadline::earlier(own, self.l2tp.poll_timeout()), |a, b| {
+        let routers = self.sessions.values().filter_map(|s| s.ipv6?.router.due());
+        let routers = routers.map(|at| Deadline { at, why: "router advertisement" });
+        links.chain(routers).fold(Deadline::earlier(own, self.l2tp.poll_timeout()), |a, b| {
             Deadline::earlier(a, Some(b))
         })
     }

@@ -206,6 +206,7 @@ impl Gateway {
         }
         Self::probe_paths(state, now);
         let due = state.timers.expired(now);
+        self.advertise_due(peer, now);
         self.drain_peer(peer, now);
         match due {
             // Its end is reported when IKE has taken it away.

@@ -6,8 +6,56 @@ use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use crate::config::Tenant;
+use crate::login::Grant;
+use crate::pool6::Pool6;
+use crate::session::Lease;
+
 /// Who holds an address: opaque to the pool.
 pub type Holder = u64;
+
+/// Everything of one tenant that can be given out.
+#[derive(Debug, Default)]
+pub(crate) struct Pools {
+    pub(crate) v4: Pool,
+    pub(crate) v6: Pool6,
+}
+
+impl Pools {
+    /// What a tenant has to give.
+    pub(crate) fn of(tenant: &Tenant) -> Self {
+        let mut pools = Self::default();
+        pools.reconfigure(tenant);
+        pools
+    }
+
+    /// Takes over a tenant's new configuration; leases go on.
+    pub(crate) fn reconfigure(&mut self, tenant: &Tenant) {
+        let users = &tenant.users;
+        let own = [tenant.gateway_address];
+        self.v4.reconfigure(tenant.pool.clone(), &own, &users.fixed_addresses());
+        let own: Vec<_> = tenant.gateway_address6.into_iter().collect();
+        self.v6.reconfigure(tenant.pool6.clone(), &own, &users.fixed_prefixes());
+    }
+
+    /// Takes back what a session held and was not granted anew.
+    pub(crate) fn give_back(&mut self, old: &Lease, granted: &Grant, holder: Holder) {
+        if old.address != granted.address {
+            self.v4.release(old.address, holder);
+        }
+        if let Some(prefix) = old.prefix6.filter(|_| old.prefix6 != granted.prefix6) {
+            self.v6.release(prefix, holder);
+        }
+    }
+
+    /// Takes back what a session held.
+    pub(crate) fn release(&mut self, lease: &Lease, holder: Holder) {
+        self.v4.release(lease.address, holder);
+        if let Some(prefix) = lease.prefix6 {
+            self.v6.release(prefix, holder);
+        }
+    }
+}
 
 /// The addresses of one tenant.
 ///

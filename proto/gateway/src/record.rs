@@ -11,9 +11,9 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::{Duration, Instant, Key, SecretBytes};
 use isthmus_esp as esp;
 use isthmus_ike::{self as ike, PeerId};
@@ -83,6 +83,10 @@ pub struct SessionRecord {
     pub dns: Vec<Ipv4Addr>,
     /// Routes pushed.
     pub routes: Vec<Ipv4Net>,
+    /// The /64 leased.
+    pub prefix6: Option<Ipv6Net>,
+    /// IPv6 name servers told.
+    pub dns6: Vec<Ipv6Addr>,
     /// The domain told.
     pub domain: Option<Domain>,
     /// The search list told.
@@ -261,7 +265,8 @@ fn record_session(
 ) -> Option<SessionRecord> {
     let lease = session.lease.as_ref().filter(|_| session.network.is_some())?;
     let here = counters.sessions.iter().find(|(key, _)| *key == session.key);
-    let Lease { user, address, dns, routes, domain, search, networks } = lease.clone();
+    let Lease { user, address, dns, routes, prefix6, dns6, domain, search, networks } =
+        lease.clone();
     Some(SessionRecord {
         session: session.key,
         at,
@@ -270,6 +275,8 @@ fn record_session(
         address,
         dns,
         routes,
+        prefix6,
+        dns6,
         domain,
         search,
         networks,

@@ -15,6 +15,7 @@ use isthmus_ppp as ppp;
 
 use crate::calls::link_config;
 use crate::failure::Client;
+use crate::ipv6::{Ipv6Session, Router};
 use crate::machine::Gateway;
 use crate::negotiation::Negotiation;
 use crate::peer::{Attempt, Peer};
@@ -85,7 +86,7 @@ impl Gateway {
         }
         let peer = PeerRef::Ipsec(record.peer().0);
         for session in &record.sessions {
-            self.network_up(peer, session.at, session.link.network.clone());
+            self.network_up(peer, session.at, session.link.network.clone(), now);
         }
         self.drain_peer(peer, now);
         Ok(())
@@ -112,9 +113,16 @@ impl Gateway {
         let key = session.session;
         self.sessions.put_back(key, (peer, session.at)).map_err(|_| RestoreError::SessionKey)?;
         let holder = Holder::from(key.raw());
-        let pool = self.pools.get_mut(tenant);
-        // The address may lie outside the pool by now; it was given, so it is kept.
-        if pool.and_then(|pool| pool.lease_fixed(session.address, holder)).is_none() {
+        // The addresses may lie outside the pool by now; they were given, so they are kept.
+        let claimed = self.pools.get_mut(tenant).is_some_and(|pools| {
+            let v4 = pools.v4.lease_fixed(session.address, holder).is_some();
+            let v6 = session.prefix6.is_none_or(|p| pools.v6.lease_fixed(p, holder).is_some());
+            if v4 && !v6 {
+                pools.v4.release(session.address, holder);
+            }
+            v4 && v6
+        });
+        if !claimed {
             self.sessions.remove(key);
             return Err(RestoreError::AddressInUse);
         }
@@ -125,8 +133,12 @@ impl Gateway {
         for session in sessions {
             debug_assert_eq!(self.sessions.get(session.session).map(|s| s.0), Some(peer));
             self.sessions.remove(session.session);
-            if let Some(pool) = self.pools.get_mut(tenant) {
-                pool.release(session.address, Holder::from(session.session.raw()));
+            if let Some(pools) = self.pools.get_mut(tenant) {
+                let holder = Holder::from(session.session.raw());
+                pools.v4.release(session.address, holder);
+                if let Some(prefix) = session.prefix6 {
+                    pools.v6.release(prefix, holder);
+                }
             }
         }
     }
@@ -229,7 +241,8 @@ impl Gateway {
         now: Instant,
     ) -> Session {
         let local = self.config.tenants.get(tenant).map(|tenant| tenant.gateway_address);
-        let config = link_config(&self.config, local.unwrap_or(saved.link.network.local));
+        let local = local.unwrap_or(saved.link.network.local);
+        let config = link_config(&self.config, local, saved.prefix6.is_some());
         let link = ppp::Link::restore(
             &saved.link,
             Arc::new(config),
@@ -246,6 +259,8 @@ impl Gateway {
                 address: saved.address,
                 dns: saved.dns.clone(),
                 routes: saved.routes.clone(),
+                prefix6: saved.prefix6,
+                dns6: saved.dns6.clone(),
                 domain: saved.domain.clone(),
                 search: saved.search.clone(),
                 networks: saved.networks.clone(),
@@ -256,6 +271,10 @@ impl Gateway {
             steps: Vec::new(),
             probe: None,
             network: None,
+            ipv6: saved
+                .link
+                .ipv6
+                .map(|ipv6| Ipv6Session { up: ipv6.up, router: Router::default() }),
             announced: None,
             since: now - saved.age,
             carried: saved.carried,

@@ -3,9 +3,9 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::{Deadline, Instant, Key};
 use isthmus_l2tp::SessionUp;
 use isthmus_plane::SessionCounters;
@@ -14,6 +14,7 @@ use isthmus_ppp::dhcp::Domain;
 
 use crate::cause::Cause;
 use crate::failure::{Stage, Step};
+use crate::ipv6::Ipv6Session;
 use crate::negotiation::{Negotiation, Sender};
 use crate::probe::PathProbe;
 
@@ -36,6 +37,8 @@ pub(crate) struct Session {
     pub(crate) steps: Vec<Step>,
     /// The result of IPCP, while the network is up.
     pub(crate) network: Option<ppp::NetworkUp>,
+    /// IPv6, while IPV6CP is up.
+    pub(crate) ipv6: Option<Ipv6Session>,
     /// Who was said to be connected, and with which address; until somebody else is, or the end.
     pub(crate) announced: Option<(String, Ipv4Addr)>,
     /// Whether large packets pass; none before the network is up.
@@ -53,6 +56,9 @@ pub(crate) struct Lease {
     pub(crate) address: Ipv4Addr,
     pub(crate) dns: Vec<Ipv4Addr>,
     pub(crate) routes: Vec<Ipv4Net>,
+    /// The /64, for a session with IPv6.
+    pub(crate) prefix6: Option<Ipv6Net>,
+    pub(crate) dns6: Vec<Ipv6Addr>,
     pub(crate) domain: Option<Domain>,
     pub(crate) search: Vec<Domain>,
     pub(crate) networks: Vec<Ipv4Net>,

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::{Encap, Instant, Key};
 use isthmus_plane::{PeerRef, SessionCounters};
 use serde::Serialize;
@@ -41,6 +41,8 @@ pub struct TenantStatus {
     pub leased: usize,
     /// Addresses that can be given out.
     pub capacity: u64,
+    /// IPv6 networks given out.
+    pub leased6: usize,
     /// Users known.
     pub users: usize,
 }
@@ -73,6 +75,8 @@ pub struct SessionInfo {
     pub tenant: String,
     /// The address given; none before login.
     pub address: Option<Ipv4Addr>,
+    /// The /64 given, while IPv6 is up.
+    pub prefix6: Option<Ipv6Net>,
     /// Name servers told.
     pub dns: Vec<Ipv4Addr>,
     /// Routes pushed.
@@ -101,8 +105,9 @@ impl Gateway {
         let tenants =
             self.config.tenants.iter().zip(&self.pools).map(|(tenant, pool)| TenantStatus {
                 name: tenant.name.clone(),
-                leased: pool.leased_count(),
-                capacity: pool.capacity(),
+                leased: pool.v4.leased_count(),
+                capacity: pool.v4.capacity(),
+                leased6: pool.v6.leased_count(),
                 users: tenant.users.len(),
             });
         Status {
@@ -135,6 +140,7 @@ impl Gateway {
                 .map(|t| t.name.clone())
                 .unwrap_or_default(),
             address: lease.map(|l| l.address),
+            prefix6: session.ipv6.and(lease).and_then(|l| l.prefix6),
             dns: lease.map(|l| l.dns.clone()).unwrap_or_default(),
             routes: lease.map(|l| l.routes.clone()).unwrap_or_default(),
             carried: session.carried,

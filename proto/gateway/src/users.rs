@@ -3,9 +3,9 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 use isthmus_ppp::dhcp::Domain;
 
@@ -20,6 +20,8 @@ pub struct User {
     pub secret: UserSecret,
     /// The address this user always gets.
     pub address: Option<Ipv4Addr>,
+    /// The /64 this user always gets.
+    pub prefix6: Option<Ipv6Net>,
     /// Routes pushed to this user instead of the tenant's; empty for the tenant's.
     pub routes: Vec<Ipv4Net>,
     /// Networks behind the user (a branch office): packets from them are accepted, packets to them
@@ -27,6 +29,8 @@ pub struct User {
     pub networks: Vec<Ipv4Net>,
     /// Name servers instead of the tenant's; empty for the tenant's.
     pub dns: Vec<Ipv4Addr>,
+    /// IPv6 name servers instead of the tenant's; empty for the tenant's.
+    pub dns6: Vec<Ipv6Addr>,
     /// The domain instead of the tenant's; none for the tenant's.
     pub domain: Option<Domain>,
     /// The search list instead of the tenant's; empty for the tenant's.
@@ -71,6 +75,11 @@ impl Users {
         self.0.values().filter_map(|user| user.address).collect()
     }
 
+    /// /64 networks kept for named users.
+    pub fn fixed_prefixes(&self) -> Vec<Ipv6Net> {
+        self.0.values().filter_map(|user| user.prefix6).collect()
+    }
+
     /// Networks behind users, each once, in order.
     pub fn networks(&self) -> Vec<Ipv4Net> {
         let all = self.0.values().flat_map(|user| user.networks.iter().copied());
@@ -99,6 +108,8 @@ mod tests {
             routes: Vec::new(),
             networks: Vec::new(),
             dns: Vec::new(),
+            prefix6: None,
+            dns6: Vec::new(),
             domain: None,
             search: Vec::new(),
             group: None,

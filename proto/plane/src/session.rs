@@ -10,8 +10,8 @@ use isthmus_ppp::{DataHeader, IpVersion, split_ip};
 use isthmus_wire::Checksum;
 use isthmus_wire::ip::{Ip, Ipv4, Ipv6, Udp, protocol};
 
-use crate::order::Order;
 use crate::on_link::is_for_control;
+use crate::order::Order;
 use crate::stats::SessionCounters;
 use crate::{DropReason, SessionParams};
 

@@ -6,6 +6,7 @@ pub(crate) mod fixture;
 mod hostile;
 mod l2tp;
 mod neighbours;
+mod on_link;
 mod order;
 mod paths;
 mod plain;

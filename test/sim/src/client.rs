@@ -1,6 +1,8 @@
 //! A client in the world.
 
-use isthmus_client::{Action, Client, Config, Down, Event, Up};
+use std::net::Ipv6Addr;
+
+use isthmus_client::{Action, Client, Config, Down, Event, Ipv6, Up};
 use isthmus_core::{Instant, Rng};
 use isthmus_plane::Report;
 
@@ -37,15 +39,43 @@ impl ClientHost {
     pub fn up(&self) -> Option<&Up> {
         self.events.iter().rev().find_map(|event| match event {
             Event::Up(up) => Some(up),
-            Event::Down(_) | Event::PathMoved { .. } | Event::Secured { .. } => None,
+            Event::Down(_)
+            | Event::Ipv6(_)
+            | Event::Ipv6Down
+            | Event::PathMoved { .. }
+            | Event::Secured { .. } => None,
         })
+    }
+
+    /// The IPv6 the server gave, while it is there.
+    pub fn ipv6(&self) -> Option<&Ipv6> {
+        let mut last = None;
+        for event in &self.events {
+            match event {
+                Event::Ipv6(ipv6) => last = Some(ipv6),
+                Event::Ipv6Down | Event::Down(_) => last = None,
+                Event::PathMoved { .. } | Event::Secured { .. } | Event::Up(_) => {}
+            }
+        }
+        last
+    }
+
+    /// Sends an IPv6 packet with this payload through the tunnel, from our address or another one.
+    pub fn send6(&mut self, from: Option<Ipv6Addr>, payload: &[u8], now: Instant) {
+        let Some(own) = self.ipv6().map(|ipv6| ipv6.address) else { return };
+        let to = "2001:db8:9::9".parse().expect("an address");
+        self.pipeline.send_inner(&packet6(from.unwrap_or(own), to, payload), now);
     }
 
     /// How it ended, once it has.
     pub fn down(&self) -> Option<&Down> {
         self.events.iter().find_map(|event| match event {
             Event::Down(down) => Some(down),
-            Event::PathMoved { .. } | Event::Secured { .. } | Event::Up(_) => None,
+            Event::Ipv6(_)
+            | Event::Ipv6Down
+            | Event::PathMoved { .. }
+            | Event::Secured { .. }
+            | Event::Up(_) => None,
         })
     }
 
@@ -72,7 +102,8 @@ impl ClientHost {
                 }
             }
             for packet in std::mem::take(&mut self.pipeline.inner) {
-                self.echoes.push(packet.get(20..).unwrap_or_default().to_vec());
+                let header = if packet.first().is_some_and(|b| b >> 4 == 6) { 40 } else { 20 };
+                self.echoes.push(packet.get(header..).unwrap_or_default().to_vec());
             }
             let reports = self.pipeline.reports();
             if reports.is_empty() {
@@ -128,6 +159,16 @@ fn datagram(from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {
     packet.extend(to);
     let sum = packet.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
     packet[10..12].copy_from_slice(&folded(sum).to_be_bytes());
+    packet.extend(payload);
+    packet
+}
+
+/// An IPv6 packet of an experimental protocol.
+fn packet6(from: Ipv6Addr, to: Ipv6Addr, payload: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(payload.len()).unwrap_or(u16::MAX).to_be_bytes();
+    let mut packet = vec![0x60, 0, 0, 0, len[0], len[1], 253, 64];
+    packet.extend(from.octets());
+    packet.extend(to.octets());
     packet.extend(payload);
     packet
 }

@@ -159,7 +159,15 @@ impl Node for GatewayHost {
 
 /// The same packet on its way back: addresses swapped, which leaves every checksum right.
 fn returned(mut packet: Vec<u8>) -> Vec<u8> {
-    if packet.len() >= 20 {
+    if packet.first().is_some_and(|byte| byte >> 4 == 6) {
+        if let Some([head, tail]) = packet
+            .get_mut(8..40)
+            .map(|a| a.as_chunks_mut::<16>().0)
+            .and_then(|c| c.first_chunk_mut::<2>())
+        {
+            core::mem::swap(head, tail);
+        }
+    } else if packet.len() >= 20 {
         let (head, tail) = packet.split_at_mut(16);
         head[12..].swap_with_slice(&mut tail[..4]);
     }

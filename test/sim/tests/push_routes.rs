@@ -28,6 +28,8 @@ fn config() -> Config {
         routes: routes.iter().map(|r| r.parse().unwrap()).collect(),
         networks: Vec::new(),
         dns: Vec::new(),
+        prefix6: None,
+        dns6: Vec::new(),
         domain: None,
         search: Vec::new(),
         group: None,

@@ -8,7 +8,7 @@ use isthmus_core::{Duration, Instant, SecretBytes};
 use isthmus_ppp::auth::AuthenticatorResponse;
 use isthmus_ppp::iana::Protocol;
 use isthmus_ppp::{
-    Action, AuthProtocol, AuthRequest, ClientConfig, Frame, Link, LinkConfig, NetworkUp, Refusal,
+    Action, AuthProtocol, AuthRequest, ClientConfig, Frame, Ipv6Up, Link, LinkConfig, NetworkUp, Refusal,
     Role, ServerConfig, Stage, Verdict,
 };
 
@@ -29,12 +29,13 @@ pub struct Line {
     /// A verdict let the peer in, and it has not had to begin again since.
     accepted: bool,
     up: Option<NetworkUp>,
+    ipv6: Option<Ipv6Up>,
     down: bool,
 }
 
 /// The configuration of a server that takes these protocols.
 pub fn server(auth: &[AuthProtocol]) -> LinkConfig {
-    LinkConfig::new(Role::Server(ServerConfig {
+    with_ipv6(Role::Server(ServerConfig {
         auth: auth.to_vec(),
         name: b"isthmus".to_vec(),
         local_address: GATEWAY,
@@ -44,7 +45,7 @@ pub fn server(auth: &[AuthProtocol]) -> LinkConfig {
 
 /// The configuration of a client that takes these protocols.
 pub fn client(auth: &[AuthProtocol], require_auth: bool) -> LinkConfig {
-    LinkConfig::new(Role::Client(ClientConfig {
+    with_ipv6(Role::Client(ClientConfig {
         user: b"CORP\\User".to_vec(),
         password: SecretBytes::copy_of(b"clientPass"),
         auth: auth.to_vec(),
@@ -52,6 +53,10 @@ pub fn client(auth: &[AuthProtocol], require_auth: bool) -> LinkConfig {
         address: None,
         request_dns: true,
     }))
+}
+
+fn with_ipv6(role: Role) -> LinkConfig {
+    LinkConfig { ipv6: true, ..LinkConfig::new(role) }
 }
 
 impl Line {
@@ -66,6 +71,7 @@ impl Line {
             login: None,
             accepted: false,
             up: None,
+            ipv6: None,
             down: false,
         };
         line.link.open(now);
@@ -178,14 +184,21 @@ impl Line {
                     assert!(self.up.is_none(), "up twice");
                     self.up = Some(network);
                 }
+                Action::Ipv6Up(ipv6) => {
+                    assert!(self.ipv6.replace(ipv6).is_none(), "IPv6 up twice");
+                    assert_ne!(ipv6.local, ipv6.remote);
+                }
+                Action::Ipv6Down => assert!(self.ipv6.take().is_some(), "down without up"),
                 Action::NetworkDown => assert!(self.up.take().is_some(), "down without up"),
                 Action::Down(_) => {
                     self.up = None;
+                    self.ipv6 = None;
                     self.down = true;
                 }
             }
         }
         assert_eq!(self.link.network(), self.up);
+        assert_eq!(self.link.ipv6(), self.ipv6);
         if let Some(network) = &self.up {
             assert!(network.peer_mru >= isthmus_ppp::MRU_MIN);
         }

@@ -2,10 +2,10 @@
 //!
 //! [`connect`] joins these to the client machine and its driver.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_client::Profile;
 use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
@@ -74,7 +74,7 @@ pub enum ClientRoutes {
     /// Everything but the packets to the server itself.
     Everything,
     /// These networks and those the server names.
-    These(Vec<Ipv4Net>),
+    These(Vec<IpNet>),
 }
 
 /// A step in the life of a connection; its JSON is one line of `--json`.
@@ -95,6 +95,10 @@ pub enum ClientEvent {
     },
     /// Packets flow.
     Up(ClientUp),
+    /// IPv6 packets flow as well, or from another address than before.
+    Ipv6(ClientIpv6),
+    /// No IPv6 packets flow any more.
+    Ipv6Down,
 }
 
 /// What the server gave us and what became of it here.
@@ -112,6 +116,23 @@ pub struct ClientUp {
     pub routes: Vec<Ipv4Net>,
     /// Largest inner packet in bytes.
     pub mtu: u16,
+}
+
+/// The IPv6 that the server gave us and what became of it here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClientIpv6 {
+    /// The tunnel device.
+    pub interface: String,
+    /// Our address.
+    pub address: Ipv6Addr,
+    /// The /64 that is ours.
+    pub prefix: Ipv6Net,
+    /// The server's address on the link.
+    pub gateway: Ipv6Addr,
+    /// Name servers.
+    pub dns: Vec<Ipv6Addr>,
+    /// Networks that are sent through the tunnel.
+    pub routes: Vec<Ipv6Net>,
 }
 
 /// Why there is no connection, or no more.

@@ -1,10 +1,11 @@
 //! Joins the client command to the client machine and its driver.
 
+use std::iter::once;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use ipnet::{IpNet, Ipv4Net};
-use isthmus_client::{Config, Event, Stage, Up};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use isthmus_client::{Config, Event, Ipv6, Stage, Up};
 use isthmus_core::{Encap, Path};
 use isthmus_dataplane::PortsConfig;
 use isthmus_driver::{ClientDriver, ClientRequest, ClientSettings as DriverSettings};
@@ -18,7 +19,7 @@ use isthmus_tun::{TunConfig, TunDevice};
 use tokio::sync::mpsc;
 
 use crate::client::{
-    ClientEvent, ClientFailure, ClientRoutes, ClientSettings, ClientSide, ClientUp,
+    ClientEvent, ClientFailure, ClientIpv6, ClientRoutes, ClientSettings, ClientSide, ClientUp,
 };
 use crate::translate;
 
@@ -37,15 +38,19 @@ pub(crate) async fn run(settings: ClientSettings, side: ClientSide) -> Result<()
         // Kept, because a closed queue means "stop" as well.
         wishes
     });
-    let mut connection = Connection { settings, kernel: None, tun: None };
+    let mut connection = Connection { settings, kernel: None, tun: None, up: None, ipv6: None };
     let outcome = loop {
         let event = match driver.next_event(&mut requests).await {
             Ok(event) => event,
             Err(error) => break Err(network_failure(&error.to_string(), "")),
         };
         match connection.handle(event, &driver).await {
-            // Nobody may be listening any more; the connection goes on.
-            Step::Tell(event) => drop(events.send(event).await),
+            Step::Tell(told) => {
+                for event in told {
+                    // Nobody may be listening any more; the connection goes on.
+                    drop(events.send(event).await);
+                }
+            }
             Step::End(outcome) => break outcome,
         }
     };
@@ -61,25 +66,41 @@ struct Connection {
     kernel: Option<Reconciler>,
     /// The device's name.
     tun: Option<String>,
+    /// What the server gave.
+    up: Option<Up>,
+    ipv6: Option<Ipv6>,
 }
 
 enum Step {
-    Tell(ClientEvent),
+    Tell(Vec<ClientEvent>),
     End(Result<(), ClientFailure>),
 }
 
 impl Connection {
     async fn handle(&mut self, event: Event, driver: &ClientDriver) -> Step {
         match event {
-            Event::Secured { suite, encap } => Step::Tell(ClientEvent::Secured {
+            Event::Secured { suite, encap } => Step::Tell(vec![ClientEvent::Secured {
                 suite: suite.to_owned(),
                 encapsulated: encap == Encap::Udp,
-            }),
-            Event::PathMoved { path } => Step::Tell(ClientEvent::Moved { server: path.remote }),
-            Event::Up(up) => match self.up(&up, driver).await {
-                Ok(event) => Step::Tell(event),
-                Err(failure) => Step::End(Err(failure)),
-            },
+            }]),
+            Event::PathMoved { path } => {
+                Step::Tell(vec![ClientEvent::Moved { server: path.remote }])
+            }
+            Event::Up(up) => {
+                self.up = Some(up.clone());
+                match self.up(&up, driver).await {
+                    Ok(event) => Step::Tell(once(event).chain(self.ipv6_event()).collect()),
+                    Err(failure) => Step::End(Err(failure)),
+                }
+            }
+            Event::Ipv6(ipv6) => {
+                self.ipv6 = Some(ipv6);
+                self.ipv6_changed(driver).await
+            }
+            Event::Ipv6Down => {
+                self.ipv6 = None;
+                self.ipv6_changed(driver).await
+            }
             Event::Down(down) if down.requested => Step::End(Ok(())),
             Event::Down(down) => {
                 let remedy = down.remedy.to_owned();
@@ -110,7 +131,13 @@ impl Connection {
             Some(kernel) => kernel,
             None => Reconciler::new(self.options(&interface)).map_err(|error| refused(&error))?,
         };
-        let applied = kernel.apply(&self.desired(up, &interface, &routes)).await;
+        let mut applied = kernel.apply(&self.desired(up, &interface, &routes)).await;
+        if let (Err(error), Some(_)) = (&applied, &self.ipv6) {
+            // Where the machine has no IPv6, IPv4 goes on.
+            tracing::warn!(%error, "cannot use the server's IPv6");
+            self.ipv6 = None;
+            applied = kernel.apply(&self.desired(up, &interface, &routes)).await;
+        }
         self.kernel = Some(kernel);
         applied.map_err(|error| refused(&error))?;
         Ok(ClientEvent::Up(ClientUp {
@@ -123,13 +150,46 @@ impl Connection {
         }))
     }
 
+    /// IPv6 came or went. It waits for IPv4, which makes the device.
+    async fn ipv6_changed(&mut self, driver: &ClientDriver) -> Step {
+        let Some(up) = self.up.clone() else { return Step::Tell(Vec::new()) };
+        match self.up(&up, driver).await {
+            Ok(_) => Step::Tell(vec![self.ipv6_event().unwrap_or(ClientEvent::Ipv6Down)]),
+            Err(failure) => Step::End(Err(failure)),
+        }
+    }
+
+    fn ipv6_event(&self) -> Option<ClientEvent> {
+        let ipv6 = self.ipv6.as_ref()?;
+        Some(ClientEvent::Ipv6(ClientIpv6 {
+            interface: self.tun.clone().unwrap_or_default(),
+            address: ipv6.address,
+            prefix: ipv6.prefix,
+            gateway: ipv6.gateway,
+            dns: ipv6.dns.clone(),
+            routes: self.routes_v6(),
+        }))
+    }
+
+    /// What goes through the tunnel over IPv6: everything, unless networks were asked for; servers
+    /// name none.
+    fn routes_v6(&self) -> Vec<Ipv6Net> {
+        match &self.settings.routes {
+            ClientRoutes::These(these) if !these.is_empty() => {
+                these.iter().filter_map(|net| v6(*net)).collect()
+            }
+            ClientRoutes::These(_) | ClientRoutes::Everything => vec![Ipv6Net::default()],
+        }
+    }
+
     /// Asked-for routes and those the server pushed; everything when there are none of either, as the
     /// clients of Windows and Apple have it.
     fn routes(&self, up: &Up) -> Vec<Ipv4Net> {
         let wanted = match &self.settings.routes {
             ClientRoutes::Everything => Vec::new(),
             ClientRoutes::These(these) => {
-                let mut all = [&these[..], &up.routes].concat();
+                let asked = these.iter().filter_map(|net| v4(*net));
+                let mut all: Vec<_> = asked.chain(up.routes.iter().copied()).collect();
                 all.sort_unstable();
                 all.dedup();
                 all
@@ -140,7 +200,7 @@ impl Connection {
 
     fn desired(&self, up: &Up, interface: &str, routes: &[Ipv4Net]) -> Desired {
         let route = |destination: Ipv4Net, table| Route {
-            destination: destination.into(),
+            destination: IpNet::V4(destination),
             table,
             metric: None,
             next: NextHop::Link(interface.to_owned()),
@@ -164,10 +224,42 @@ impl Connection {
                 rule(1, None, RuleAction::LookupSpecific(MAIN_TABLE)),
                 rule(2, None, RuleAction::Lookup(TABLE)),
             ];
+            desired.rules.retain(|rule| rule.to.is_none_or(|to| to.addr().is_ipv4()));
         } else {
             desired.routes = routes.iter().map(|net| route(*net, MAIN_TABLE)).collect();
         }
+        if let Some(ipv6) = &self.ipv6 {
+            self.desire_ipv6(&mut desired, ipv6, interface);
+        }
         desired
+    }
+
+    /// Adds what IPv6 wants, in the same way.
+    fn desire_ipv6(&self, desired: &mut Desired, ipv6: &Ipv6, interface: &str) {
+        desired.addresses.push(Address {
+            link: interface.to_owned(),
+            address: IpNet::from(IpAddr::V6(ipv6.address)),
+            peer: None,
+        });
+        let routes = self.routes_v6();
+        let own_table = routes.contains(&Ipv6Net::default()) && self.settings.inner_netns.is_none();
+        desired.routes.extend(routes.into_iter().map(|net| Route {
+            destination: IpNet::V6(net),
+            table: if own_table { TABLE } else { MAIN_TABLE },
+            metric: None,
+            next: NextHop::Link(interface.to_owned()),
+            source: Some(ipv6.address.into()),
+        }));
+        if own_table {
+            let server = Some(self.settings.server).filter(IpAddr::is_ipv6).map(IpNet::from);
+            let rules = [
+                server.map(|server| rule(0, Some(server), RuleAction::Lookup(MAIN_TABLE))),
+                Some(rule(1, None, RuleAction::LookupSpecific(MAIN_TABLE))),
+                Some(rule(2, None, RuleAction::Lookup(TABLE))),
+            ];
+            let rules = rules.into_iter().flatten();
+            desired.rules.extend(rules.map(|rule| Rule { version: IpVersion::V6, ..rule }));
+        }
     }
 
     fn options(&self, interface: &str) -> Options {
@@ -184,6 +276,20 @@ impl Connection {
         {
             tracing::warn!(%error, "could not remove everything");
         }
+    }
+}
+
+fn v4(net: IpNet) -> Option<Ipv4Net> {
+    match net {
+        IpNet::V4(net) => Some(net),
+        IpNet::V6(_) => None,
+    }
+}
+
+fn v6(net: IpNet) -> Option<Ipv6Net> {
+    match net {
+        IpNet::V6(net) => Some(net),
+        IpNet::V4(_) => None,
     }
 }
 
@@ -233,7 +339,9 @@ fn driver_settings(settings: &ClientSettings, local: IpAddr) -> DriverSettings {
         password: settings.password.clone(),
         auth: settings.auth.iter().copied().map(translate::auth).collect(),
         mru: settings.mtu,
-        destinations: vec![IpNet::V4(Ipv4Net::default())],
+        // A profile asks for IPv6 in its own way, to see it refused.
+        ipv6: settings.profile.is_none(),
+        destinations: vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())],
         tun: TUN,
         l2tp_port: settings.local_port,
         manner: isthmus_client::Manner::default(),

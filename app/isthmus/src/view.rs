@@ -83,6 +83,7 @@ fn session(snapshot: &Snapshot, info: &SessionInfo) -> Session {
         user: info.user.clone(),
         tenant: info.tenant.clone(),
         address: info.address,
+        prefix6: info.prefix6,
         up: info.up,
         age_seconds: snapshot.uptime.as_secs().saturating_sub(info.since.as_secs()),
         from: info.from,
@@ -120,6 +121,8 @@ fn tenants(config: &Config, snapshot: &Snapshot) -> Vec<TenantStatus> {
             pool: tenant.pool.clone(),
             pool_size: state.capacity,
             pool_used: state.leased as u64,
+            pool6: tenant.pool6.clone(),
+            pool6_used: state.leased6 as u64,
             users: state.users as u64,
             sessions: snapshot.sessions.iter().filter(|s| s.tenant == tenant.name).count() as u64,
         })

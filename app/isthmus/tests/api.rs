@@ -57,6 +57,7 @@ fn session() -> Session {
         user: Some(String::from("jo")),
         tenant: String::from("acme"),
         address: Some([10, 64, 0, 9].into()),
+        prefix6: None,
         up: true,
         age_seconds: 61,
         from: "198.51.100.7:4500".parse().unwrap(),

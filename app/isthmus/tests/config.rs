@@ -312,7 +312,7 @@ fn networks_and_addresses_are_checked_against_each_other() {
         "not an address of a host",
         "another",
     );
-    refused(&tenant_with("dns = [\"one\"]"), 6, "not an IPv4 address", "192.0.2.1");
+    refused(&tenant_with("dns = [\"one\"]"), 6, "not an IP address", "192.0.2.1");
     refused(&tenant_with("routes = [\"10.0.0.0/8\", \"10.0.0.0/8\"]"), 6, "twice", "remove one");
     warned(
         &tenant_with("gateway_address = \"192.0.2.9\""),
@@ -724,4 +724,41 @@ fn short_keys_of_groups_and_names_used_twice_are_found() {
     refused(&tenant_with(&group(&"g".repeat(129), short)), 7, "empty or too long", "1 to 128");
     let keyless = tenant_with("[[tenant.group]]\nname = \"x\"\n");
     refused(&keyless, 6, "has no pre-shared key", "psk_file");
+}
+
+#[test]
+fn ipv6_is_off_until_there_is_a_pool_and_then_has_an_address_of_its_own() {
+    let tenant = &valid(LEAST).tenants[0];
+    assert!(tenant.pool6.is_empty() && tenant.gateway_address6.is_none());
+    let text =
+        tenant_with("pool6 = [\"2001:db8:64::/48\"]\ndns = [\"10.64.0.53\", \"2001:db8:64::53\"]");
+    let own = "password = \"a\"\naddress6 = \"2001:db8:64:9::/64\"\ndns = [\"2001:db8::5\"]";
+    let config = valid(&text.replace("password = \"a\"", own));
+    let tenant = &config.tenants[0];
+    assert_eq!(tenant.gateway_address6, Some("2001:db8:64::1".parse().unwrap()));
+    assert_eq!((tenant.dns.len(), tenant.dns6.len()), (1, 1));
+    let alice = tenant.users.named("alice").unwrap();
+    assert_eq!(alice.address6, Some("2001:db8:64:9::/64".parse().unwrap()));
+    assert_eq!((alice.dns.len(), alice.dns6.len()), (0, 1));
+}
+
+#[test]
+fn mistakes_about_ipv6_are_named() {
+    refused(&tenant_with("pool6 = [\"10.0.0.0/8\"]"), 6, "not an IPv6 network", "2001:db8:64::/48");
+    refused(&tenant_with("pool6 = [\"2001:db8::/80\"]"), 6, "is not a /32 to /64", "/32 to /64");
+    refused(&tenant_with("pool6 = [\"2001:db8::1/48\"]"), 6, "bits set", "2001:db8::/48");
+    let outside = "pool6 = [\"2001:db8:64::/48\"]\ngateway_address6 = \"2001:db8::1\"";
+    refused(&tenant_with(outside), 7, "not in the tenant's pool6", "remove the key");
+    let twice = "pool6 = [\"2001:db8:64::/48\", \"2001:db8:64:9::/64\"]";
+    refused(&tenant_with(twice), 6, "overlaps 2001:db8:64::/48", "change one");
+    warned(&tenant_with("dns = [\"2001:db8::53\"]"), "names IPv6 name servers");
+    let user = |prefix: &str, tenant: &str| {
+        let own = format!("password = \"a\"\naddress6 = \"{prefix}\"");
+        tenant_with(tenant).replace("password = \"a\"", &own)
+    };
+    let pool = "pool6 = [\"2001:db8:64::/48\"]";
+    refused(&user("2001:db8:64:9::/64", ""), 9, "has no IPv6", "add `pool6`");
+    refused(&user("2001:db8:65:9::/64", pool), 9, "not in the tenant's pool6", "2001:db8:64::/48");
+    refused(&user("2001:db8:64::/64", pool), 9, "gateway's own address", "another");
+    refused(&user("2001:db8:64::/56", pool), 9, "is not a /64", "/64");
 }

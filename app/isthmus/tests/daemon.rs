@@ -88,6 +88,7 @@ fn session() -> isthmus::api::Session {
         user: Some(String::from("jo\u{1b}[2J")),
         tenant: String::from("acme"),
         address: Some([10, 64, 0, 9].into()),
+        prefix6: Some("2001:db8:64:9::/64".parse().unwrap()),
         up: true,
         age_seconds: 3700,
         from: "198.51.100.7:4500".parse().unwrap(),
@@ -117,6 +118,8 @@ fn status(config: &Config) -> Status {
                 pool: tenant.pool.clone(),
                 pool_size: 254,
                 pool_used: 1,
+                pool6: tenant.pool6.clone(),
+                pool6_used: 0,
                 users: tenant.users.len() as u64,
                 sessions: 1,
             })

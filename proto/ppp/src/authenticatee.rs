@@ -118,7 +118,8 @@ impl Authenticatee {
                 let [id] = rng.array();
                 authenticatee.send_pap_request(id, now);
             }
-            AuthProtocol::ChapMd5 | AuthProtocol::MsChapV2 => {}
+            // EAP has a machine of its own.
+            AuthProtocol::ChapMd5 | AuthProtocol::EapMsChapV2 | AuthProtocol::MsChapV2 => {}
         }
         authenticatee
     }
@@ -147,7 +148,9 @@ impl Authenticatee {
     pub(crate) fn admit(&self, packet: &Packet<'_>) -> Result<Accepted, Rejected> {
         let input = match self.method {
             AuthProtocol::Pap => self.admit_pap(packet)?,
-            AuthProtocol::ChapMd5 | AuthProtocol::MsChapV2 => self.admit_chap(packet)?,
+            AuthProtocol::ChapMd5 | AuthProtocol::EapMsChapV2 | AuthProtocol::MsChapV2 => {
+                self.admit_chap(packet)?
+            }
         };
         Ok(Accepted(input))
     }
@@ -220,7 +223,9 @@ impl Authenticatee {
         let challenge = ChapValue::read(packet.data)?;
         let wrong_len = match self.method {
             AuthProtocol::MsChapV2 => challenge.value.len() != 16,
-            AuthProtocol::ChapMd5 | AuthProtocol::Pap => challenge.value.len() > CHALLENGE_MAX,
+            AuthProtocol::ChapMd5 | AuthProtocol::EapMsChapV2 | AuthProtocol::Pap => {
+                challenge.value.len() > CHALLENGE_MAX
+            }
         };
         if wrong_len {
             return Err(DecodeError::new("value-size", Fault::Illegal).into());
@@ -286,18 +291,9 @@ impl Authenticatee {
                 .map_err(PasswordError::Crypto)?;
             return Ok((value.to_vec(), None));
         }
-        let auth_challenge =
+        let challenge =
             challenge.try_into().map_err(|_| PasswordError::Crypto(CryptoError::BadLength))?;
-        let nt_hash = auth::nt_hash(provider, password)?;
-        let peer_challenge = rng.array();
-        let user = &self.config.user;
-        let nt_response =
-            auth::mschapv2::nt_response(provider, &nt_hash, &auth_challenge, &peer_challenge, user)
-                .map_err(PasswordError::Crypto)?;
-        let proof = MsChapV2Proof { id, auth_challenge, peer_challenge, nt_response, flags: 0 };
-        let expected = auth::mschapv2::authenticator_response(provider, &nt_hash, user, &proof)
-            .map_err(PasswordError::Crypto)?;
-        let value = MsChapV2Value { peer_challenge, nt_response, flags: 0 };
+        let (value, expected) = answer_mschapv2(provider, &self.config, id, challenge, rng)?;
         Ok((value.write(), Some(expected)))
     }
 
@@ -318,6 +314,26 @@ impl Authenticatee {
         self.timer = None;
         self.effects.push(Effect::Failed(reason));
     }
+}
+
+/// The answer to a challenge of MS-CHAPv2, and what the server must say to it.
+pub(crate) fn answer_mschapv2(
+    provider: &dyn Provider,
+    config: &ClientConfig,
+    id: u8,
+    challenge: &[u8; 16],
+    rng: &mut Rng,
+) -> Result<(MsChapV2Value, AuthenticatorResponse), PasswordError> {
+    let nt_hash = auth::nt_hash(provider, config.password.expose())?;
+    let (auth_challenge, peer_challenge) = (*challenge, rng.array());
+    let user = &config.user;
+    let nt_response =
+        auth::mschapv2::nt_response(provider, &nt_hash, &auth_challenge, &peer_challenge, user)
+            .map_err(PasswordError::Crypto)?;
+    let proof = MsChapV2Proof { id, auth_challenge, peer_challenge, nt_response, flags: 0 };
+    let expected = auth::mschapv2::authenticator_response(provider, &nt_hash, user, &proof)
+        .map_err(PasswordError::Crypto)?;
+    Ok((MsChapV2Value { peer_challenge, nt_response, flags: 0 }, expected))
 }
 
 /// Longest CHAP challenge we answer, in bytes.

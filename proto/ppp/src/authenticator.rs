@@ -111,7 +111,8 @@ impl Authenticator {
             effects: Outbox::new(),
         };
         match method {
-            AuthProtocol::ChapMd5 | AuthProtocol::MsChapV2 => {
+            // EAP has a machine of its own.
+            AuthProtocol::ChapMd5 | AuthProtocol::EapMsChapV2 | AuthProtocol::MsChapV2 => {
                 let [id] = rng.array();
                 let challenge = rng.array();
                 authenticator.state = State::Challenged { id, challenge, failed: None };
@@ -126,7 +127,9 @@ impl Authenticator {
     pub(crate) fn admit(&self, packet: &Packet<'_>) -> Result<Accepted, Rejected> {
         let input = match self.method {
             AuthProtocol::Pap => self.admit_pap(packet)?,
-            AuthProtocol::ChapMd5 | AuthProtocol::MsChapV2 => self.admit_chap(packet)?,
+            AuthProtocol::ChapMd5 | AuthProtocol::EapMsChapV2 | AuthProtocol::MsChapV2 => {
+                self.admit_chap(packet)?
+            }
         };
         Ok(Accepted(input))
     }
@@ -295,7 +298,9 @@ impl Authenticator {
     fn acceptance(&self, proof: Option<AuthenticatorResponse>) -> Option<(Code, Vec<u8>)> {
         match self.method {
             AuthProtocol::ChapMd5 => Some((chap::SUCCESS, GRANTED.to_vec())),
-            AuthProtocol::MsChapV2 => Some((chap::SUCCESS, write_success(&proof?))),
+            AuthProtocol::EapMsChapV2 | AuthProtocol::MsChapV2 => {
+                Some((chap::SUCCESS, write_success(&proof?)))
+            }
             AuthProtocol::Pap => Some((pap::ACK, write_pap_message(GRANTED))),
         }
     }
@@ -323,7 +328,7 @@ impl Authenticator {
         let challenge = rng.array();
         let (code, message) = match self.method {
             AuthProtocol::ChapMd5 => (chap::FAILURE, DENIED.to_vec()),
-            AuthProtocol::MsChapV2 => {
+            AuthProtocol::EapMsChapV2 | AuthProtocol::MsChapV2 => {
                 let failure = MsChapV2Failure {
                     code: Some(reason.code()),
                     retry: self.retries_left > 0,

@@ -131,6 +131,8 @@ impl Default for Timing {
 pub enum AuthProtocol {
     /// CHAP with MD5 (RFC 1994).
     ChapMd5,
+    /// EAP (RFC 3748) with MS-CHAPv2 as its method.
+    EapMsChapV2,
     /// MS-CHAPv2 (RFC 2759).
     MsChapV2,
     /// PAP (RFC 1334).
@@ -139,12 +141,13 @@ pub enum AuthProtocol {
 
 impl AuthProtocol {
     /// Every protocol, the strongest first.
-    pub const ALL: [Self; 3] = [Self::MsChapV2, Self::ChapMd5, Self::Pap];
+    pub const ALL: [Self; 4] = [Self::MsChapV2, Self::EapMsChapV2, Self::ChapMd5, Self::Pap];
 
     /// The name people write in configuration.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ChapMd5 => "chap",
+            Self::EapMsChapV2 => "eap-mschapv2",
             Self::MsChapV2 => "mschapv2",
             Self::Pap => "pap",
         }
@@ -159,6 +162,7 @@ impl AuthProtocol {
     pub const fn protocol(self) -> Protocol {
         match self {
             Self::ChapMd5 | Self::MsChapV2 => Protocol::CHAP,
+            Self::EapMsChapV2 => Protocol::EAP,
             Self::Pap => Protocol::PAP,
         }
     }
@@ -169,7 +173,7 @@ impl AuthProtocol {
         match self {
             Self::ChapMd5 => value.push(chap_algorithm::MD5),
             Self::MsChapV2 => value.push(chap_algorithm::MS_CHAP_V2),
-            Self::Pap => {}
+            Self::EapMsChapV2 | Self::Pap => {}
         }
         value
     }
@@ -188,6 +192,7 @@ mod tests {
     fn auth_protocols_have_the_values_of_their_rfcs() {
         assert_eq!(AuthProtocol::Pap.option_value(), [0xc0, 0x23]);
         assert_eq!(AuthProtocol::ChapMd5.option_value(), [0xc2, 0x23, 0x05]);
+        assert_eq!(AuthProtocol::EapMsChapV2.option_value(), [0xc2, 0x27]);
         assert_eq!(AuthProtocol::MsChapV2.option_value(), [0xc2, 0x23, 0x81]);
         for protocol in AuthProtocol::ALL {
             assert_eq!(AuthProtocol::from_option_value(&protocol.option_value()), Some(protocol));
@@ -196,8 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn eap_and_ms_chap_version_1_are_not_ours() {
-        assert_eq!(AuthProtocol::from_option_value(&[0xc2, 0x27]), None);
+    fn ms_chap_version_1_is_not_ours() {
         assert_eq!(AuthProtocol::from_option_value(&[0xc2, 0x23, 0x80]), None);
         assert_eq!(AuthProtocol::from_option_value(&[0xc2, 0x23]), None);
     }

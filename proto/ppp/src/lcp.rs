@@ -311,6 +311,7 @@ impl Options for LcpOptions {
 fn auth_option(protocol: AuthProtocol) -> RawOption {
     match protocol {
         AuthProtocol::ChapMd5 => RawOption::new(lcp_option::AUTH, [0xc2, 0x23, 0x05]),
+        AuthProtocol::EapMsChapV2 => RawOption::new(lcp_option::AUTH, [0xc2, 0x27]),
         AuthProtocol::MsChapV2 => RawOption::new(lcp_option::AUTH, [0xc2, 0x23, 0x81]),
         AuthProtocol::Pap => RawOption::new(lcp_option::AUTH, [0xc0, 0x23]),
     }

@@ -28,6 +28,7 @@ mod automaton;
 mod config;
 pub mod dhcp;
 pub mod dhcp6;
+mod eap;
 mod error;
 mod frame;
 mod habits;

@@ -29,7 +29,8 @@ use crate::action::{Action, Ipv6Up, NetworkUp, Ticket, Verdict};
 use crate::authenticatee::Authenticatee;
 use crate::authenticator::Authenticator;
 use crate::automaton::State;
-use crate::config::{LinkConfig, Role};
+use crate::config::{AuthProtocol, LinkConfig, Role};
+use crate::eap;
 use crate::error::{CloseReason, DownReason, Rejected, Stage};
 use crate::habits::Asked;
 use crate::ipcp::{ClientAddresses, IpcpOptions, ServerAddresses};
@@ -100,6 +101,10 @@ enum Phase {
 enum Login {
     /// We must.
     Client(Box<Authenticatee>),
+    /// We must, by EAP.
+    EapPeer(Box<eap::peer::Peer>),
+    /// The peer must, by EAP.
+    EapServer(Box<eap::server::Server>),
     /// The peer must.
     Server(Box<Authenticator>),
 }
@@ -160,9 +165,18 @@ impl Link {
         let network = &record.network;
         let (addresses, login) = match &config.role {
             Role::Client(client) => {
-                let restore =
-                    |method| Authenticatee::restore(method, client, Arc::clone(&provider), timing);
-                let login = record.peer.auth.map(|m| Login::Client(Box::new(restore(m))));
+                let login = record.peer.auth.map(|method| {
+                    let provider = Arc::clone(&provider);
+                    match method {
+                        AuthProtocol::EapMsChapV2 => {
+                            Login::EapPeer(Box::new(eap::peer::Peer::proved(client, provider)))
+                        }
+                        AuthProtocol::ChapMd5 | AuthProtocol::MsChapV2 | AuthProtocol::Pap => {
+                            let restored = Authenticatee::restore(method, client, provider, timing);
+                            Login::Client(Box::new(restored))
+                        }
+                    }
+                });
                 (IpcpOptions::Client(ClientAddresses::restore(network)), login)
             }
             Role::Server(_) => {
@@ -261,11 +275,13 @@ impl Link {
         now: Instant,
     ) -> Result<(), Rejected> {
         match &mut self.phase {
-            Phase::Authenticate(Login::Server(authenticator))
-                if self.ticket == Some(ticket) && authenticator.is_asking() =>
-            {
+            Phase::Authenticate(login) if self.ticket == Some(ticket) && login.is_asking() => {
                 self.ticket = None;
-                authenticator.handle_verdict(verdict, &mut self.rng, now);
+                match login {
+                    Login::Server(server) => server.handle_verdict(verdict, &mut self.rng, now),
+                    Login::EapServer(server) => server.handle_verdict(verdict, now),
+                    Login::Client(_) | Login::EapPeer(_) => {}
+                }
                 self.settle(now);
                 Ok(())
             }
@@ -346,7 +362,7 @@ impl Link {
     /// How far the link has come.
     pub fn stage(&self) -> Stage {
         match &self.phase {
-            Phase::Authenticate(Login::Server(server)) if server.is_asking() => Stage::Verdict,
+            Phase::Authenticate(login) if login.is_asking() => Stage::Verdict,
             Phase::Authenticate(_) => Stage::Authenticate,
             Phase::Network(network) if network.is_up => Stage::Up,
             Phase::Network(_) => Stage::Ipcp,
@@ -452,7 +468,27 @@ impl Login {
     const fn poll_timeout(&self) -> Option<Instant> {
         match self {
             Self::Client(client) => client.poll_timeout(),
+            Self::EapPeer(peer) => peer.poll_timeout(),
+            Self::EapServer(server) => server.poll_timeout(),
             Self::Server(server) => server.poll_timeout(),
+        }
+    }
+
+    /// Whether a verdict on the peer is out.
+    const fn is_asking(&self) -> bool {
+        match self {
+            Self::Client(_) | Self::EapPeer(_) => false,
+            Self::EapServer(server) => server.is_asking(),
+            Self::Server(server) => server.is_asking(),
+        }
+    }
+
+    /// Says once more that the peer is in.
+    fn repeat_answer(&mut self) {
+        match self {
+            Self::Client(_) | Self::EapPeer(_) => {}
+            Self::EapServer(server) => server.repeat_answer(),
+            Self::Server(server) => server.repeat_answer(),
         }
     }
 }

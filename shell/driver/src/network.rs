@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_dataplane::WorkerError;
 use isthmus_kernel::{
     Address, Desired, IpVersion, KernelError, MAIN_TABLE, Nat, NextHop, Options, Reconciler, Route,
@@ -26,6 +26,10 @@ pub struct TenantNetwork {
     pub gateway_address: Ipv4Addr,
     /// Networks behind it.
     pub pool: Vec<Ipv4Net>,
+    /// IPv6 networks behind it; what is behind the machine is the affair of its own routes.
+    pub pool6: Vec<Ipv6Net>,
+    /// Our IPv6 address on it.
+    pub gateway_address6: Option<Ipv6Addr>,
     /// Ways out.
     pub egress: Vec<EgressNetwork>,
 }
@@ -161,6 +165,7 @@ fn want(state: &mut Desired, placed: &Placed, index: u32) {
     };
     state.routes.extend(inside().map(|prefix| inside_route(tenant, prefix, device)));
     state.sysctls.insert("net/ipv4/ip_forward".into(), "1".into());
+    want_ipv6(state, tenant, device);
     for egress in &tenant.egress {
         if let Some(gateway) = egress.gateway {
             state
@@ -184,6 +189,24 @@ fn want(state: &mut Desired, placed: &Placed, index: u32) {
         }));
         state.rules.extend(egress_rules(device, index));
     }
+}
+
+/// Adds what a tenant with IPv6 wants on top.
+fn want_ipv6(state: &mut Desired, tenant: &TenantNetwork, device: &str) {
+    let Some(own) = tenant.gateway_address6 else { return };
+    state.addresses.push(Address {
+        link: device.to_owned(),
+        address: IpNet::V6(own.into()),
+        peer: None,
+    });
+    state.routes.extend(tenant.pool6.iter().map(|prefix| Route {
+        destination: IpNet::V6(*prefix),
+        table: MAIN_TABLE,
+        metric: None,
+        next: NextHop::Link(device.to_owned()),
+        source: Some(IpAddr::V6(own)),
+    }));
+    state.sysctls.insert("net/ipv6/conf/all/forwarding".into(), "1".into());
 }
 
 fn inside_route(tenant: &TenantNetwork, prefix: Ipv4Net, device: &str) -> Route {
@@ -249,6 +272,8 @@ mod tests {
             device: TunConfig::default(),
             gateway_address: [10, 64, 0, 1].into(),
             pool: vec!["10.64.0.0/20".parse().unwrap()],
+            pool6: Vec::new(),
+            gateway_address6: None,
             egress: vec![EgressNetwork {
                 to: vec!["0.0.0.0/0".parse().unwrap()],
                 interface: Some("eth1".into()),
@@ -274,6 +299,24 @@ mod tests {
         assert!(to_branch.iter().all(|route| route.next == NextHop::Link("acme".into())));
         assert_eq!(state.nat.len(), 2);
         assert_eq!(state.routes.len(), 5);
+    }
+
+    #[test]
+    fn ipv6_has_an_address_a_route_and_forwarding_and_only_where_it_is_wanted() {
+        let mut state = Desired::default();
+        let mut tenant = placed(None);
+        want(&mut state, &tenant, 0);
+        assert!(state.addresses.iter().all(|a| a.address.addr().is_ipv4()));
+        assert!(!state.sysctls.contains_key("net/ipv6/conf/all/forwarding"));
+        tenant.tenant.pool6 = vec!["2001:db8:64::/48".parse().unwrap()];
+        tenant.tenant.gateway_address6 = Some("2001:db8:64::1".parse().unwrap());
+        let mut state = Desired::default();
+        want(&mut state, &tenant, 0);
+        let own: Vec<_> = state.addresses.iter().map(|a| a.address.to_string()).collect();
+        assert_eq!(own, ["10.64.0.1/32", "2001:db8:64::1/128"]);
+        let to: Vec<_> = state.routes.iter().map(|r| r.destination.to_string()).collect();
+        assert_eq!(to, ["10.64.0.0/20", "2001:db8:64::/48"]);
+        assert_eq!(state.sysctls["net/ipv6/conf/all/forwarding"], "1");
     }
 
     #[test]

@@ -179,7 +179,9 @@ impl Engine {
             let companions = sysctl::companions(key).map_err(failed)?;
             let (before, written) = (from.to_owned(), to.to_owned());
             let saved = SavedSysctl { before, written, companions };
-            self.state.sysctls.insert(key.to_owned(), saved);
+            self.state.sysctls.insert(key.to_owned(), saved.clone());
+            self.file.save(&self.state)?;
+            sysctl::prepare(key, to, &saved.companions).map_err(failed)?;
         } else if let Some(saved) = self.state.sysctls.get_mut(key) {
             to.clone_into(&mut saved.written);
         }

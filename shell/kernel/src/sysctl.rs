@@ -37,11 +37,12 @@ pub(crate) fn normal(value: &str) -> String {
 }
 
 /// What the kernel changes with the parameter `key`, with the values now: the switch for all of IPv4 or
-/// IPv6 forwarding also sets that of each link, and whether redirects are accepted.
+/// IPv6 forwarding also sets that of each link, and whether redirects are accepted. With it go the settings
+/// that [`prepare`] writes.
 pub(crate) fn companions(key: &str) -> io::Result<BTreeMap<String, String>> {
     let folder = match key {
         "net/ipv4/ip_forward" | "net/ipv4/conf/all/forwarding" => "net/ipv4/conf",
-        "net/ipv6/conf/all/forwarding" => "net/ipv6/conf",
+        IPV6_FORWARDING => IPV6_LINKS,
         _ => return Ok(BTreeMap::new()),
     };
     let mut found = BTreeMap::new();
@@ -54,11 +55,35 @@ pub(crate) fn companions(key: &str) -> io::Result<BTreeMap<String, String>> {
     for entry in fs::read_dir(path(folder))? {
         if let Some(link) = entry?.file_name().to_str() {
             keep(format!("{folder}/{link}/forwarding"))?;
+            if folder == IPV6_LINKS && !matches!(link, "all" | "default") {
+                keep(format!("{folder}/{link}/accept_ra"))?;
+            }
         }
     }
     keep(format!("{folder}/all/accept_redirects"))?;
     Ok(found)
 }
+
+/// Writes what has to be there before `key` becomes `value`: a link that has its default route from router
+/// advertisements (`accept_ra` 1) would lose it when the machine forwards, but for `accept_ra` 2.
+pub(crate) fn prepare(
+    key: &str,
+    value: &str,
+    companions: &BTreeMap<String, String>,
+) -> io::Result<()> {
+    if key != IPV6_FORWARDING || value == "0" {
+        return Ok(());
+    }
+    let listening = companions.iter().filter(|(key, is)| key.ends_with("/accept_ra") && *is == "1");
+    listening.map(|(key, _)| key).try_for_each(|key| match write(key, "2") {
+        // The link has gone meanwhile.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    })
+}
+
+const IPV6_FORWARDING: &str = "net/ipv6/conf/all/forwarding";
+const IPV6_LINKS: &str = "net/ipv6/conf";
 
 fn path(key: &str) -> PathBuf {
     Path::new("/proc/sys").join(key)

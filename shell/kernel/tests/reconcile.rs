@@ -259,6 +259,19 @@ async fn applying_twice_changes_nothing_the_second_time() {
 }
 
 #[tokio::test]
+async fn a_link_that_listens_to_routers_goes_on_while_the_machine_forwards() {
+    let machine = Machine::new("listens");
+    machine.space.run("sh", &["-c", "echo 1 > /proc/sys/net/ipv6/conf/eth0/accept_ra"]);
+    machine.space.run("sh", &["-c", "echo 0 > /proc/sys/net/ipv6/conf/eth1/accept_ra"]);
+    let mut reconciler = machine.reconciler();
+    reconciler.apply(&everything()).await.unwrap();
+    let accepts = |link: &str| machine.sysctl(&format!("net/ipv6/conf/{link}/accept_ra"));
+    assert_eq!((accepts("eth0").as_str(), accepts("eth1").as_str()), ("2", "0"));
+    reconciler.remove_all().await.unwrap();
+    assert_eq!((accepts("eth0").as_str(), accepts("eth1").as_str()), ("1", "0"));
+}
+
+#[tokio::test]
 async fn removing_leaves_no_trace() {
     let machine = Machine::new("trace");
     let before = machine.snapshot();

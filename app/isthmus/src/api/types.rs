@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Changes;
@@ -85,6 +85,10 @@ pub struct TenantStatus {
     pub pool_size: u64,
     /// How many are given out.
     pub pool_used: u64,
+    /// IPv6 networks that sessions get a /64 of.
+    pub pool6: Vec<Ipv6Net>,
+    /// How many /64 are given out.
+    pub pool6_used: u64,
     /// How many users it knows.
     pub users: u64,
     /// How many sessions it has.
@@ -113,6 +117,8 @@ pub struct Session {
     pub tenant: String,
     /// The address given; none before login.
     pub address: Option<Ipv4Addr>,
+    /// The IPv6 network given; none without IPv6.
+    pub prefix6: Option<Ipv6Net>,
     /// Whether packets flow.
     pub up: bool,
     /// Seconds since the call began.

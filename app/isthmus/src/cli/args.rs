@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use isthmus_client::Profile;
 use isthmus_crypto::EspSuite;
 
@@ -380,7 +380,7 @@ pub(crate) struct ConnectArgs {
     pub(crate) interface: String,
     /// Networks to send through the tunnel, besides those the server names; without any, everything
     #[arg(long, value_delimiter = ',', value_name = "NETWORK", conflicts_with = "default_route")]
-    pub(crate) routes: Vec<Ipv4Net>,
+    pub(crate) routes: Vec<IpNet>,
     /// Send everything through the tunnel, whatever the server names
     #[arg(long)]
     pub(crate) default_route: bool,

@@ -43,7 +43,8 @@ fn summary(config: &Config) -> String {
         .tenants
         .iter()
         .map(|tenant| {
-            let pool: Vec<_> = tenant.pool.iter().map(ToString::to_string).collect();
+            let v4 = tenant.pool.iter().map(ToString::to_string);
+            let pool: Vec<_> = v4.chain(tenant.pool6.iter().map(ToString::to_string)).collect();
             let users = count(tenant.users.len(), "user");
             format!(
                 "  {}: pool {}, {users}, device {}",

@@ -14,7 +14,8 @@ use super::failure::CliError;
 use super::output::{Output, remark};
 use super::run::{log_filter, runtime};
 use crate::client::{
-    ClientEvent, ClientFailure, ClientRoutes, ClientSettings, ClientSide, ClientUp, PlainL2tp,
+    ClientEvent, ClientFailure, ClientIpv6, ClientRoutes, ClientSettings, ClientSide, ClientUp,
+    PlainL2tp,
     connect,
 };
 use crate::config::{IkeProposal, default_esp, default_ike};
@@ -113,14 +114,28 @@ fn show(event: &ClientEvent, json: bool, out: &mut Output) -> Result<(), CliErro
             Ok(())
         }
         ClientEvent::Up(up) => show_up(up, out),
+        ClientEvent::Ipv6(ipv6) => show_ipv6(ipv6, out),
+        ClientEvent::Ipv6Down => {
+            remark("the server took IPv6 back");
+            Ok(())
+        }
     }
 }
 
+fn list<T: ToString>(items: &[T]) -> String {
+    let items: Vec<_> = items.iter().map(ToString::to_string).collect();
+    if items.is_empty() { String::from("none") } else { items.join(" ") }
+}
+
+fn show_ipv6(ipv6: &ClientIpv6, out: &mut Output) -> Result<(), CliError> {
+    out.line(&format!("IPv6: {} in {}", ipv6.address, ipv6.prefix))?;
+    out.line(&format!("  gateway  {}", ipv6.gateway))?;
+    out.line(&format!("  dns      {}", list(&ipv6.dns)))?;
+    out.line(&format!("  routes   {}", list(&ipv6.routes)))?;
+    out.text("")
+}
+
 fn show_up(up: &ClientUp, out: &mut Output) -> Result<(), CliError> {
-    fn list<T: ToString>(items: &[T]) -> String {
-        let items: Vec<_> = items.iter().map(ToString::to_string).collect();
-        if items.is_empty() { String::from("none") } else { items.join(" ") }
-    }
     out.line(&format!("connected: {} on {}, mtu {}", up.address, up.interface, up.mtu))?;
     out.line(&format!("  gateway  {}", up.gateway))?;
     out.line(&format!("  dns      {}", list(&up.dns)))?;

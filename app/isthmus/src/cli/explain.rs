@@ -297,6 +297,7 @@ mod tests {
             user: Some(user.to_owned()),
             tenant: String::from("acme"),
             address: Some([10, 64, 0, 9].into()),
+            prefix6: None,
             up: true,
             age_seconds: 61,
             from: from.parse().unwrap(),

@@ -117,7 +117,8 @@ fn show_status(status: &Status, out: &mut Output) -> Result<(), CliError> {
     ))?;
     out.line("")?;
     let tenants = status.tenants.iter().map(|tenant| {
-        let pool: Vec<_> = tenant.pool.iter().map(ToString::to_string).collect();
+        let v4 = tenant.pool.iter().map(ToString::to_string);
+        let pool: Vec<_> = v4.chain(tenant.pool6.iter().map(ToString::to_string)).collect();
         vec![
             tenant.name.clone(),
             tenant.sessions.to_string(),
@@ -189,7 +190,9 @@ fn show_sessions(sessions: &[Session], out: &mut Output) -> Result<(), CliError>
         return Ok(());
     }
     let rows = sessions.iter().map(|session| {
-        let address = session.address.map(|address| address.to_string());
+        let v4 = session.address.map(|address| address.to_string());
+        let v6 = session.prefix6.map(|prefix| prefix.to_string());
+        let address: Vec<_> = v4.into_iter().chain(v6).collect();
         let how = match (&session.suite, session.encapsulated) {
             (None, _) => "plain",
             (Some(_), true) => "udp",
@@ -199,7 +202,7 @@ fn show_sessions(sessions: &[Session], out: &mut Output) -> Result<(), CliError>
             session.id.to_string(),
             session.user.clone().unwrap_or_else(|| String::from("-")),
             session.tenant.clone(),
-            address.unwrap_or_else(|| String::from("-")),
+            if address.is_empty() { String::from("-") } else { address.join(" ") },
             session.from.to_string(),
             age(session.age_seconds),
             if session.up { "up" } else { "starting" }.to_owned(),

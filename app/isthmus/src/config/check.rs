@@ -1,9 +1,9 @@
 //! Checks that concern more than one key: keys that must differ, networks that must not overlap,
 //! addresses that must lie inside.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 
 use super::section::At;
@@ -38,6 +38,7 @@ pub(crate) fn tenants(
     }
     distinct_names(&drafts, report);
     distinct_pools(&drafts, report);
+    distinct_pools6(&drafts, report);
     let psks = psks(&drafts, shared, report);
     groups(&drafts, shared.ipsec, report);
     let interfaces = interfaces(&drafts, report);
@@ -49,18 +50,30 @@ pub(crate) fn tenants(
         .collect()
 }
 
+/// The addresses of a tenant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Home<'a> {
+    pub(crate) pool: &'a [Ipv4Net],
+    pub(crate) gateway_address: Ipv4Addr,
+    pub(crate) pool6: &'a [Ipv6Net],
+    pub(crate) gateway_address6: Option<Ipv6Addr>,
+}
+
 /// Checks users of a tenant against its addresses and each other.
 pub(crate) fn users(
     located: &[LocatedUser],
-    pool: &[Ipv4Net],
-    gateway_address: Ipv4Addr,
+    home: Home<'_>,
     auth: &[AuthProtocol],
     report: &mut Report,
 ) {
+    let Home { pool, gateway_address, .. } = home;
     for (index, found) in located.iter().enumerate() {
         let before = located.get(..index).unwrap_or_default();
         if let (Some(address), Some(at)) = (found.user.address, found.address) {
             check_address(address, at, before, pool, gateway_address, report);
+        }
+        if let (Some(prefix), Some(at)) = (found.user.address6, found.address6) {
+            check_prefix(prefix, at, before, home, report);
         }
         if let Some(at) = found.networks {
             check_networks(found, at, before, pool, report);
@@ -101,6 +114,29 @@ fn check_address(
     }
 }
 
+fn check_prefix(
+    prefix: Ipv6Net,
+    at: Span,
+    before: &[LocatedUser],
+    home: Home<'_>,
+    report: &mut Report,
+) {
+    if home.pool6.is_empty() {
+        report.error(at, "the tenant has no IPv6", "add `pool6` to the tenant, or remove this");
+    } else if !home.pool6.iter().any(|net| net.contains(&prefix)) {
+        let pool: Vec<_> = home.pool6.iter().map(ToString::to_string).collect();
+        let remedy = format!("choose one inside {}", pool.join(", "));
+        report.error(at, format!("{prefix} is not in the tenant's pool6"), remedy);
+    } else if home.gateway_address6.is_some_and(|own| prefix.contains(&own)) {
+        report.error(at, format!("the gateway's own address is in {prefix}"), "choose another one");
+    }
+    if let Some(other) = before.iter().find(|other| other.user.address6 == Some(prefix)) {
+        let place = other.address6.map(|at| report.place(at)).unwrap_or_default();
+        let message = format!("{prefix} also belongs to `{}`", other.name.value);
+        report.error(at, message, format!("give one of them another; the other is at {place}"));
+    }
+}
+
 fn check_networks(
     found: &LocatedUser,
     at: Span,
@@ -134,12 +170,15 @@ fn finish(
 ) -> Option<Tenant> {
     let pool: Vec<Ipv4Net> = draft.pool.iter().map(|at| at.value).collect();
     let gateway_address = gateway_address(&draft, &pool, report)?;
+    let pool6: Vec<Ipv6Net> = draft.pool6.iter().map(|at| at.value).collect();
+    let gateway_address6 = gateway_address6(&draft, report);
     let inline_users = merge(draft.inline_users.clone(), report);
     let mut everybody = draft.inline_users;
     if let Some(file) = &draft.users_file {
         everybody.extend(read_users_file(&file.value, Some(file.span), report).unwrap_or_default());
     }
-    users(&everybody, &pool, gateway_address, auth, report);
+    let home = Home { pool: &pool, gateway_address, pool6: &pool6, gateway_address6 };
+    users(&everybody, home, auth, report);
     let had_errors = report.has_errors();
     let users = merge(everybody, report);
     if users.is_empty() && !had_errors {
@@ -156,7 +195,10 @@ fn finish(
         groups: draft.groups.into_iter().map(|at| at.value).collect(),
         pool,
         gateway_address,
+        pool6,
+        gateway_address6,
         dns: draft.dns,
+        dns6: draft.dns6,
         routes: draft.routes,
         domain: draft.domain,
         search: draft.search,
@@ -195,6 +237,52 @@ fn gateway_address(draft: &TenantDraft, pool: &[Ipv4Net], report: &mut Report) -
         ),
     }
     Some(address)
+}
+
+/// Our IPv6 address: as written, or the first of the pool.
+fn gateway_address6(draft: &TenantDraft, report: &mut Report) -> Option<Ipv6Addr> {
+    let inside = |address: Ipv6Addr| draft.pool6.iter().any(|at| at.value.contains(&address));
+    match draft.gateway_address6 {
+        Some(written) if !inside(written.value) => {
+            let message = format!("{} is not in the tenant's pool6", written.value);
+            report.error(
+                written.span,
+                message,
+                "remove the key to use the first address of `pool6`",
+            );
+            None
+        }
+        Some(written) => Some(written.value),
+        None => {
+            let first = draft.pool6.first()?.value.network();
+            Some(Ipv6Addr::from_bits(first.to_bits() | 1))
+        }
+    }
+}
+
+/// IPv6 pools of tenants that share a namespace must not meet.
+fn distinct_pools6(drafts: &[TenantDraft], report: &mut Report) {
+    let all: Vec<_> =
+        drafts.iter().flat_map(|draft| draft.pool6.iter().map(move |net| (draft, *net))).collect();
+    for (index, (draft, net)) in all.iter().enumerate() {
+        let clash = all.iter().take(index).find(|(other, earlier)| {
+            let (a, b) = (earlier.value, net.value);
+            other.netns == draft.netns && (a.contains(&b) || b.contains(&a))
+        });
+        if let Some((other, earlier)) = clash {
+            let message =
+                format!("{} overlaps {} of `{}`", net.value, earlier.value, other.name.value);
+            let place = report.place(earlier.span);
+            report.error(net.span, message, format!("change one; the other is at {place}"));
+        }
+    }
+    for draft in drafts.iter().filter(|d| d.pool6.is_empty() && !d.dns6.is_empty()) {
+        report.warning(
+            draft.name.span,
+            format!("`{}` names IPv6 name servers, and its clients have no IPv6", draft.name.value),
+            "add `pool6`, or remove them from `dns`",
+        );
+    }
 }
 
 fn distinct_names(drafts: &[TenantDraft], report: &mut Report) {

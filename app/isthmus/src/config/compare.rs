@@ -122,6 +122,8 @@ fn with_device_of(new: &Tenant, old: &Tenant) -> Tenant {
         netns: old.netns.clone(),
         interface: old.interface.clone(),
         gateway_address: old.gateway_address,
+        pool6: old.pool6.clone(),
+        gateway_address6: old.gateway_address6,
         egress: old.egress.clone(),
         ..new.clone()
     }
@@ -138,5 +140,7 @@ fn device_differs(a: &Tenant, b: &Tenant) -> bool {
     a.netns != b.netns
         || a.interface != b.interface
         || a.gateway_address != b.gateway_address
+        || a.pool6 != b.pool6
+        || a.gateway_address6 != b.gateway_address6
         || a.egress != b.egress
 }

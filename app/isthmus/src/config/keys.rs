@@ -490,11 +490,25 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             about: "Our own address on every link of the tenant; never given to a client.",
         },
         Key {
+            name: "pool6",
+            kind: "list of IPv6 networks, /32 to /64",
+            default: "`[]`: no IPv6",
+            example: "[\"2001:db8:64::/48\"]",
+            about: "Networks that each session gets a /64 of, by router advertisement. They must be routed to this machine. IPv6 leaves as the namespace routes; `egress` is for IPv4.",
+        },
+        Key {
+            name: "gateway_address6",
+            kind: "IPv6 address",
+            default: "the first address of `pool6`",
+            example: "\"2001:db8:64::1\"",
+            about: "Our own IPv6 address on the device of the tenant; its /64 is given to nobody.",
+        },
+        Key {
             name: "dns",
-            kind: "list of IPv4 addresses",
+            kind: "list of IP addresses",
             default: "`[]`",
             example: "[\"10.64.0.1\"]",
-            about: "Name servers told to clients.",
+            about: "Name servers told to clients; IPv6 ones over IPv6.",
         },
         Key {
             name: "routes",
@@ -684,6 +698,13 @@ pub(crate) const USER: SectionKeys = SectionKeys {
             about: "The address this user always gets.",
         },
         Key {
+            name: "address6",
+            kind: "IPv6 /64 network",
+            default: "any of `pool6`",
+            example: "\"2001:db8:64:9::/64\"",
+            about: "The /64 this user always gets; where another session has it, this one is without IPv6.",
+        },
+        Key {
             name: "routes",
             kind: "list of IPv4 networks",
             default: "those of the tenant",
@@ -699,7 +720,7 @@ pub(crate) const USER: SectionKeys = SectionKeys {
         },
         Key {
             name: "dns",
-            kind: "list of IPv4 addresses",
+            kind: "list of IP addresses",
             default: "those of the tenant",
             example: "[\"10.1.0.53\"]",
             about: "Name servers told to this user instead of the tenant's.",

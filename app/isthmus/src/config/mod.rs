@@ -28,7 +28,7 @@ pub use proposal::{IkeProposal, UnknownProposal, default_esp, default_ike};
 pub use read::CONTROL_SOCKET;
 pub use reference::reference;
 pub use secret::Environment;
-pub(crate) use tenant::{advised_routes, bounded_search};
+pub(crate) use tenant::{advised_routes, bounded_search, by_version};
 pub use types::{
     AuthProtocol, Config, Egress, Gateway, Group, Ipsec, L2tp, Lac, Log, Nat, Ppp, Tenant,
 };
@@ -105,7 +105,13 @@ pub fn reload_users(tenant: &Tenant, auth: &[AuthProtocol]) -> Result<(Users, Re
             report.error(at, message, "choose another one");
         }
     }
-    check::users(&found, &tenant.pool, tenant.gateway_address, auth, &mut report);
+    let home = check::Home {
+        pool: &tenant.pool,
+        gateway_address: tenant.gateway_address,
+        pool6: &tenant.pool6,
+        gateway_address6: tenant.gateway_address6,
+    };
+    check::users(&found, home, auth, &mut report);
     let from_file = merge(found, &mut report);
     if report.has_errors() {
         return Err(report);

@@ -1,9 +1,9 @@
 //! Reads `[[tenant]]` with its egresses and users, keeping the places that later checks point at.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 use isthmus_ppp::dhcp::{Domain, ROUTES_MAX, SEARCH_MAX};
 
@@ -24,7 +24,10 @@ pub(crate) struct TenantDraft {
     pub(crate) groups: Vec<At<Group>>,
     pub(crate) pool: Vec<At<Ipv4Net>>,
     pub(crate) gateway_address: Option<At<Ipv4Addr>>,
+    pub(crate) pool6: Vec<At<Ipv6Net>>,
+    pub(crate) gateway_address6: Option<At<Ipv6Addr>>,
     pub(crate) dns: Vec<Ipv4Addr>,
+    pub(crate) dns6: Vec<Ipv6Addr>,
     pub(crate) routes: Vec<Ipv4Net>,
     pub(crate) domain: Option<Domain>,
     pub(crate) search: Vec<Domain>,
@@ -58,15 +61,18 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
         require_some(&pool.value, pool.span, "a network", report);
         pool.value
     });
+    let dns = section.take("dns", report, value::list(value::address));
+    let (dns, dns6) = by_version(&dns.map(|list| distinct(&list, report)).unwrap_or_default());
+    let pool6 = section.take("pool6", report, value::list(value::network_v6(POOL6_BITS)));
     let draft = TenantDraft {
         netns: section.take("netns", report, value::name).map(|at| at.value),
         psk: secret::take(&mut section, "psk", "psk_file", report),
         groups: section.take_node("group").map(|n| groups(n, report)).unwrap_or_default(),
         gateway_address: section.take("gateway_address", report, value::address_v4),
-        dns: section
-            .take("dns", report, value::list(value::address_v4))
-            .map(|list| distinct(&list, report))
-            .unwrap_or_default(),
+        pool6: pool6.map(|list| list.value).unwrap_or_default(),
+        gateway_address6: section.take("gateway_address6", report, value::address_v6),
+        dns,
+        dns6,
         routes: section
             .take("routes", report, value::list(value::network))
             .map(|list| advised_routes(&list, report))
@@ -242,6 +248,21 @@ pub(crate) fn sections(
         }
     }
 }
+
+/// Addresses of each IP version.
+pub(crate) fn by_version(addresses: &[IpAddr]) -> (Vec<Ipv4Addr>, Vec<Ipv6Addr>) {
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for address in addresses {
+        match address {
+            IpAddr::V4(address) => v4.push(*address),
+            IpAddr::V6(address) => v6.push(*address),
+        }
+    }
+    (v4, v6)
+}
+
+/// Prefix lengths of `pool6`: at least one /64, and no more than can be counted.
+const POOL6_BITS: std::ops::RangeInclusive<u8> = 32..=64;
 
 /// Routes for clients, each once; warns when there are more than an answer to a client holds.
 pub(crate) fn advised_routes(list: &At<Vec<At<Ipv4Net>>>, report: &mut Report) -> Vec<Ipv4Net> {

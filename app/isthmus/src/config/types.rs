@@ -1,10 +1,10 @@
 //! The validated configuration: plain values that need no further checks.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
 use isthmus_ppp::dhcp::Domain;
@@ -157,8 +157,14 @@ pub struct Tenant {
     pub pool: Vec<Ipv4Net>,
     /// Our own address on every link; never given out.
     pub gateway_address: Ipv4Addr,
+    /// IPv6 networks that each session gets a /64 of; none overlapping, empty for no IPv6.
+    pub pool6: Vec<Ipv6Net>,
+    /// Our own IPv6 address; there when `pool6` is, and in it.
+    pub gateway_address6: Option<Ipv6Addr>,
     /// Name servers told to clients.
     pub dns: Vec<Ipv4Addr>,
+    /// Name servers told to clients over IPv6.
+    pub dns6: Vec<Ipv6Addr>,
     /// Routes told to clients.
     pub routes: Vec<Ipv4Net>,
     /// The domain told to clients.

@@ -1,11 +1,11 @@
 //! Readers of single values: text into addresses, durations, names; wrong ones into problems.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_ppp::dhcp::Domain;
 
 use super::document::{Node, Value};
@@ -161,6 +161,38 @@ pub(crate) fn network(node: &Node, report: &mut Report) -> Option<Ipv4Net> {
             report.error(node.span, format!("`{written}` is not a network"), remedy);
             None
         }
+    }
+}
+
+/// An IPv6 address.
+pub(crate) fn address_v6(node: &Node, report: &mut Report) -> Option<Ipv6Addr> {
+    parsed(node, report, "an IPv6 address", "write it like \"2001:db8::1\"")
+}
+
+/// An IPv6 network with a prefix length in this range; host bits must be zero.
+pub(crate) fn network_v6(
+    range: RangeInclusive<u8>,
+) -> impl Fn(&Node, &mut Report) -> Option<Ipv6Net> {
+    move |node, report| {
+        let example =
+            format!("write it like \"2001:db8:64::/{}\"", range.start().max(&48).min(range.end()));
+        let net: Ipv6Net = parsed(node, report, "an IPv6 network", &example)?;
+        let (least, most) = (range.start(), range.end());
+        if !range.contains(&net.prefix_len()) {
+            let wanted =
+                if least == most { format!("/{least}") } else { format!("/{least} to /{most}") };
+            report.error(
+                node.span,
+                format!("{net} is not a {wanted}"),
+                format!("write a {wanted}"),
+            );
+        } else if net.addr() != net.network() {
+            let remedy = format!("did you mean \"{}\"?", net.trunc());
+            report.error(node.span, format!("`{net}` has bits set after its prefix"), remedy);
+        } else {
+            return Some(net);
+        }
+        None
     }
 }
 

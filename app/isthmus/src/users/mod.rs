@@ -22,9 +22,9 @@ pub use read::{load, load_text};
 pub use watch::{FileStamp, UsersWatch, WATCH_INTERVAL};
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 use isthmus_ppp::dhcp::Domain;
 
@@ -39,12 +39,16 @@ pub struct User {
     pub secret: UserSecret,
     /// The address this user always gets.
     pub address: Option<Ipv4Addr>,
+    /// The /64 this user always gets.
+    pub address6: Option<Ipv6Net>,
     /// Routes instead of the tenant's; empty for the tenant's.
     pub routes: Vec<Ipv4Net>,
     /// Networks behind the user.
     pub networks: Vec<Ipv4Net>,
     /// Name servers instead of the tenant's; empty for the tenant's.
     pub dns: Vec<Ipv4Addr>,
+    /// IPv6 name servers instead of the tenant's; empty for the tenant's.
+    pub dns6: Vec<Ipv6Addr>,
     /// The domain instead of the tenant's; none for the tenant's.
     pub domain: Option<Domain>,
     /// The search list instead of the tenant's; empty for the tenant's.

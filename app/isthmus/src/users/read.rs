@@ -9,7 +9,7 @@ use super::{User, UserSecret, Users};
 use crate::config::document::{self, Entry, Node};
 use crate::config::secret::{inline, warn_when_open};
 use crate::config::section::{At, Section};
-use crate::config::{advised_routes, bounded_search, keys, value};
+use crate::config::{advised_routes, bounded_search, by_version, keys, value};
 use crate::report::{Report, SourceId, Span};
 
 /// A user with the places that checks across users point at.
@@ -19,6 +19,8 @@ pub(crate) struct LocatedUser {
     pub(crate) user: User,
     /// Of `address`, when there is one.
     pub(crate) address: Option<Span>,
+    /// Of `address6`, when there is one.
+    pub(crate) address6: Option<Span>,
     /// Of `networks`, when there are any.
     pub(crate) networks: Option<Span>,
 }
@@ -122,7 +124,9 @@ fn read_user(entry: Entry, report: &mut Report) -> Option<LocatedUser> {
     let address = section.take("address", report, value::address_v4);
     let routes = section.take("routes", report, value::list(value::network));
     let networks = section.take("networks", report, value::list(value::network));
-    let dns = section.take("dns", report, value::list(value::address_v4));
+    let dns = section.take("dns", report, value::list(value::address));
+    let (dns, dns6) = by_version(&plain(dns));
+    let address6 = section.take("address6", report, value::network_v6(64..=64));
     let domain = section.take("domain", report, value::domain);
     let search = section.take("search", report, value::list(value::domain));
     let group = section.take("group", report, value::name);
@@ -133,9 +137,11 @@ fn read_user(entry: Entry, report: &mut Report) -> Option<LocatedUser> {
         user: User {
             secret: secret?,
             address: address.map(|at| at.value),
+            address6: address6.map(|at| at.value),
             routes: routes.map(|list| advised_routes(&list, report)).unwrap_or_default(),
             networks: plain(networks),
-            dns: plain(dns),
+            dns,
+            dns6,
             domain: domain.map(|at| at.value),
             search: search.map(|list| bounded_search(&list, report)).unwrap_or_default(),
             group: group.map(|at| at.value),
@@ -143,6 +149,7 @@ fn read_user(entry: Entry, report: &mut Report) -> Option<LocatedUser> {
         },
         name: At { span: entry.key_span, value: entry.key },
         address: address.map(|at| at.span),
+        address6: address6.map(|at| at.span),
         networks: networks_at,
     })
 }

@@ -12,6 +12,7 @@ use crate::authenticatee::{self, Authenticatee};
 use crate::authenticator::{self, Authenticator};
 use crate::automaton::State;
 use crate::config::{AuthProtocol, Role};
+use crate::eap;
 use crate::error::{DownReason, NegotiationFailure, Stage};
 use crate::frame::Frame;
 use crate::habits::Asked;
@@ -167,6 +168,15 @@ impl Link {
         let config = Arc::clone(&self.config);
         let login = match &config.role {
             Role::Client(client) => match self.lcp.options.peer.auth {
+                Some(AuthProtocol::EapMsChapV2) => {
+                    let provider = Arc::clone(&self.provider.0);
+                    Login::EapPeer(Box::new(eap::peer::Peer::new(
+                        client,
+                        provider,
+                        config.timing,
+                        now,
+                    )))
+                }
                 Some(method) => {
                     let provider = Arc::clone(&self.provider.0);
                     let timing = config.timing;
@@ -185,6 +195,9 @@ impl Link {
                 None => return self.enter_network_as_client(now),
             },
             Role::Server(server) => match self.lcp.options.ours.auth {
+                Some(AuthProtocol::EapMsChapV2) => Login::EapServer(Box::new(
+                    eap::server::Server::new(server, config.timing, &mut self.rng, now),
+                )),
                 Some(method) => Login::Server(Box::new(Authenticator::new(
                     method,
                     server,
@@ -392,6 +405,8 @@ impl Link {
         };
         match login {
             Some(Login::Client(client)) => client.handle_timeout(now),
+            Some(Login::EapPeer(peer)) => peer.handle_timeout(now),
+            Some(Login::EapServer(server)) => server.handle_timeout(now),
             Some(Login::Server(server)) => server.handle_timeout(&mut self.rng, now),
             None => {}
         }
@@ -403,9 +418,9 @@ impl Link {
         // A peer that never spoke IPCP may still wait for our Success: pppd does not ask again.
         if is_due
             && !network.heard
-            && let Some(Login::Server(server)) = &mut network.login
+            && let Some(login) = &mut network.login
         {
-            server.repeat_answer();
+            login.repeat_answer();
         }
         network.ipcp.handle_timeout(now);
     }
@@ -453,6 +468,8 @@ impl Login {
     fn next_wish(&mut self) -> Option<Wish> {
         match self {
             Self::Client(client) => client.poll_effect().map(Wish::Client),
+            Self::EapPeer(peer) => peer.poll_effect().map(Wish::Client),
+            Self::EapServer(server) => server.poll_effect().map(Wish::Server),
             Self::Server(server) => server.poll_effect().map(Wish::Server),
         }
     }

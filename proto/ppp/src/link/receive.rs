@@ -12,7 +12,7 @@ use crate::frame::Frame;
 use crate::iana::{Code, Protocol};
 use crate::packet::{CONTROL_MAX, HEADER_LEN, Packet};
 use crate::text::Text;
-use crate::{authenticatee, authenticator, negotiation};
+use crate::{authenticatee, authenticator, eap, negotiation};
 
 /// Proof that a frame may change the link; only [`Link::admit`] makes one.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ enum Input {
         code: Code,
     },
     ClientLogin(authenticatee::Accepted),
+    EapPeer(eap::peer::Accepted),
+    EapServer(eap::server::Accepted),
     EchoRequest {
         id: u8,
         data: Vec<u8>,
@@ -67,6 +69,7 @@ impl Link {
                 self.admit_ipv6cp(frame.body, now)?
             }
             Protocol::PAP | Protocol::CHAP => self.admit_login(&frame)?,
+            Protocol::EAP if self.speaks_eap() => self.admit_login(&frame)?,
             Protocol::IPV4 | Protocol::IPV6 => return Err(Rejected::NetworkData),
             protocol if self.has_asked(protocol) && is_answer(frame.body) => {
                 Input::Answer { protocol, code: Packet::read(frame.body)?.code }
@@ -85,6 +88,16 @@ impl Link {
             Input::ClientLogin(accepted) => {
                 if let Some(Login::Client(client)) = login_of(&mut self.phase) {
                     client.commit(accepted, &mut self.rng, now);
+                }
+            }
+            Input::EapPeer(accepted) => {
+                if let Some(Login::EapPeer(peer)) = login_of(&mut self.phase) {
+                    peer.commit(accepted, &mut self.rng, now);
+                }
+            }
+            Input::EapServer(accepted) => {
+                if let Some(Login::EapServer(server)) = login_of(&mut self.phase) {
+                    server.commit(accepted, &mut self.rng, now);
                 }
             }
             Input::EchoRequest { id, data } => self.echo_back(id, &data),
@@ -204,6 +217,12 @@ impl Link {
         }
     }
 
+    /// Whether EAP is the authentication protocol agreed on; otherwise it is like any other protocol.
+    fn speaks_eap(&self) -> bool {
+        let (ours, peer) = (self.lcp.options.ours.auth, self.lcp.options.peer.auth);
+        [ours, peer].contains(&Some(AuthProtocol::EapMsChapV2))
+    }
+
     fn admit_login(&self, frame: &Frame<'_>) -> Result<Input, Rejected> {
         let login = match &self.phase {
             Phase::Authenticate(login) => Some(login),
@@ -212,14 +231,16 @@ impl Link {
         };
         let login = login.ok_or(Rejected::OutOfPhase)?;
         let agreed = match login {
-            Login::Client(_) => self.lcp.options.peer.auth,
-            Login::Server(_) => self.lcp.options.ours.auth,
+            Login::Client(_) | Login::EapPeer(_) => self.lcp.options.peer.auth,
+            Login::EapServer(_) | Login::Server(_) => self.lcp.options.ours.auth,
         };
         if agreed.map(AuthProtocol::protocol) != Some(frame.protocol) {
             return Err(Rejected::OutOfPhase);
         }
         let packet = Packet::read(frame.body)?;
         match login {
+            Login::EapPeer(peer) => peer.admit(&packet).map(Input::EapPeer),
+            Login::EapServer(server) => server.admit(&packet).map(Input::EapServer),
             Login::Client(client) => client.admit(&packet).map(Input::ClientLogin),
             Login::Server(server) => server.admit(&packet).map(Input::ServerLogin),
         }
@@ -293,7 +314,9 @@ impl Link {
             }
             (Protocol::LCP, _) => return self.lcp.protocol_rejected(now),
             (Protocol::IPCP, Phase::Network(_)) => Stage::Ipcp,
-            (Protocol::PAP | Protocol::CHAP, Phase::Authenticate(_)) => Stage::Authenticate,
+            (Protocol::PAP | Protocol::CHAP | Protocol::EAP, Phase::Authenticate(_)) => {
+                Stage::Authenticate
+            }
             // The peer cannot do something we do not need, or no longer do.
             _ => return self.asked_and_answered(protocol, true),
         };

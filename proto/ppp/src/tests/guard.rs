@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use super::pair::{ADDRESS, PASSWORD, Pair, client_config, server_config};
 use super::script::Script;
 use crate::auth::AuthenticatorResponse;
-use crate::auth_message::{ChapValue, write_success};
+use crate::auth_message::{ChapValue, MsChapV2Value, write_success};
+use crate::eap::message;
 use crate::iana::{Code, Protocol};
 use crate::packet::Packet;
 use crate::{
@@ -65,8 +66,8 @@ fn protocol() -> impl Strategy<Value = Protocol> {
         4 => Just(Protocol::LCP),
         4 => Just(Protocol::IPCP),
         2 => Just(Protocol::CHAP),
+        2 => Just(Protocol::EAP),
         2 => Just(Protocol::PAP),
-        1 => Just(Protocol::EAP),
         1 => Just(Protocol::IPV6CP),
         1 => any::<u16>().prop_map(|n| Protocol(n & 0xfeff | 1)),
     ]
@@ -138,6 +139,8 @@ impl Attack {
             Step::Challenge { id, value } => {
                 let data = ChapValue { value: &value, name: b"server" }.write();
                 let _ = script.try_send(Protocol::CHAP, 1, id, &data);
+                let data = [&[26][..], &message::challenge(id, &value, b"server")].concat();
+                let _ = script.try_send(Protocol::EAP, 1, id, &data);
             }
             Step::Login { pap: true, .. } => {
                 let _ = script.try_send(Protocol::PAP, 1, self.login_id, b"\x04User\x01x");
@@ -145,6 +148,16 @@ impl Attack {
             Step::Login { pap: false, value } => {
                 let data = ChapValue { value: &value, name: b"User" }.write();
                 let _ = script.try_send(Protocol::CHAP, 2, self.login_id, &data);
+                let fields: (&[u8; 16], &[u8; 24]) =
+                    (value[..16].try_into().unwrap(), value[24..48].try_into().unwrap());
+                let answer =
+                    MsChapV2Value { peer_challenge: *fields.0, nt_response: *fields.1, flags: 0 };
+                let data =
+                    [&[26][..], &message::response(self.login_id, &answer, b"User")].concat();
+                let _ = script.try_send(Protocol::EAP, 2, self.login_id, b"\x01User");
+                self.look();
+                let script = &mut self.script;
+                let _ = script.try_send(Protocol::EAP, 2, self.login_id, &data);
                 let data = ChapValue { value: &value[..16], name: b"User" }.write();
                 let _ = script.try_send(Protocol::CHAP, 2, self.login_id, &data);
             }
@@ -163,9 +176,14 @@ impl Attack {
             }
             Step::Success { id, proof } => {
                 let id = id.unwrap_or(self.login_id);
-                let message = write_success(&AuthenticatorResponse(proof));
-                let _ = script.try_send(Protocol::CHAP, 3, id, &message);
+                let text = write_success(&AuthenticatorResponse(proof));
+                let _ = script.try_send(Protocol::CHAP, 3, id, &text);
                 let _ = script.try_send(Protocol::PAP, 2, id, &[]);
+                // Of a server, and of a peer that lets itself in.
+                let data = [&[26][..], &message::success(id, &text)].concat();
+                let _ = script.try_send(Protocol::EAP, 1, id, &data);
+                let _ = script.try_send(Protocol::EAP, 2, id, &[26, 3]);
+                let _ = script.try_send(Protocol::EAP, 3, id, &[]);
             }
             Step::Verdict { kind, ticket } => self.judge(kind, ticket),
             Step::Wait(seconds) => script.wait_until(script.now.as_secs() + seconds),
@@ -196,7 +214,7 @@ impl Attack {
                 (Protocol::LCP | Protocol::IPCP, Code::CONFIGURE_REQUEST) => {
                     self.requests.push((frame.protocol, packet.id, packet.data.to_vec()));
                 }
-                (Protocol::PAP | Protocol::CHAP, _) => self.login_id = packet.id,
+                (Protocol::PAP | Protocol::CHAP | Protocol::EAP, _) => self.login_id = packet.id,
                 _ => {}
             }
         }
@@ -222,7 +240,7 @@ proptest! {
 
     #[test]
     fn a_server_is_never_up_without_a_verdict_that_accepts(
-        steps in prop::collection::vec(step(), 0..60), method in 0_usize..3, open in any::<bool>()
+        steps in prop::collection::vec(step(), 0..60), method in 0_usize..4, open in any::<bool>()
     ) {
         let method = AuthProtocol::ALL[method];
         let mut attack = Attack::new(Script::new(server_config(&[method])));
@@ -231,7 +249,7 @@ proptest! {
         }
         for step in steps {
             let step = if let (Step::Verdict { kind: 1, ticket }, false) =
-                (&step, method == AuthProtocol::MsChapV2)
+                (&step, [AuthProtocol::MsChapV2, AuthProtocol::EapMsChapV2].contains(&method))
             {
                 // Without a proof to give, PAP and CHAP would rightly be accepted.
                 Step::Verdict { kind: 0, ticket: *ticket }
@@ -245,12 +263,14 @@ proptest! {
 
     #[test]
     fn a_client_is_never_up_without_a_server_that_knows_the_password(
-        steps in prop::collection::vec(step(), 0..60), open in any::<bool>()
+        steps in prop::collection::vec(step(), 0..60), open in any::<bool>(), eap in any::<bool>()
     ) {
-        let config = client_config(&[AuthProtocol::MsChapV2], PASSWORD);
+        let method = if eap { AuthProtocol::EapMsChapV2 } else { AuthProtocol::MsChapV2 };
+        let config = client_config(&[method], PASSWORD);
         let mut attack = Attack::new(Script::new(config));
         if open {
-            attack.open_lcp(&[3, 5, 0xc2, 0x23, 0x81]);
+            let option: &[u8] = if eap { &[3, 4, 0xc2, 0x27] } else { &[3, 5, 0xc2, 0x23, 0x81] };
+            attack.open_lcp(option);
         }
         for step in steps {
             attack.take(step);

@@ -9,6 +9,7 @@ mod egress;
 mod explain;
 mod flood;
 mod grants;
+mod ipv6;
 mod lac;
 mod login;
 mod mtu;

@@ -27,6 +27,7 @@ pub(crate) fn proposal(proposal: IkeProposal) -> isthmus_ike::IkeProposal {
 pub(crate) fn auth(auth: AuthProtocol) -> isthmus_ppp::AuthProtocol {
     match auth {
         AuthProtocol::ChapMd5 => isthmus_ppp::AuthProtocol::ChapMd5,
+        AuthProtocol::EapMsChapV2 => isthmus_ppp::AuthProtocol::EapMsChapV2,
         AuthProtocol::MsChapV2 => isthmus_ppp::AuthProtocol::MsChapV2,
         AuthProtocol::Pap => isthmus_ppp::AuthProtocol::Pap,
     }

@@ -410,7 +410,7 @@ pub(crate) const PPP: SectionKeys = SectionKeys {
     keys: &[
         Key {
             name: "auth",
-            kind: "list of `\"mschapv2\"`, `\"chap\"`, `\"pap\"`",
+            kind: "list of `\"mschapv2\"`, `\"eap-mschapv2\"`, `\"chap\"`, `\"pap\"`",
             default: "`[\"mschapv2\"]`",
             example: "[\"mschapv2\"]",
             about: "Authentication protocols in the order they are asked for. Every known client has MS-CHAPv2.",

@@ -129,6 +129,8 @@ pub struct Ppp {
 pub enum AuthProtocol {
     /// CHAP with MD5 (RFC 1994).
     ChapMd5,
+    /// EAP with MS-CHAPv2 as its method.
+    EapMsChapV2,
     /// MS-CHAPv2 (RFC 2759).
     MsChapV2,
     /// PAP (RFC 1334).
@@ -137,8 +139,12 @@ pub enum AuthProtocol {
 
 impl AuthProtocol {
     /// As written in configuration.
-    pub const NAMES: [(&'static str, Self); 3] =
-        [("mschapv2", Self::MsChapV2), ("chap", Self::ChapMd5), ("pap", Self::Pap)];
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("mschapv2", Self::MsChapV2),
+        ("eap-mschapv2", Self::EapMsChapV2),
+        ("chap", Self::ChapMd5),
+        ("pap", Self::Pap),
+    ];
 }
 
 /// `[[tenant]]`.

@@ -7,7 +7,7 @@ use crate::config::AuthProtocol;
 
 pub(super) fn script(profile: &Profile) -> String {
     let Profile { name, server, user, psk, .. } = profile;
-    let auth: Vec<&str> = profile.auth.iter().map(|auth| method(*auth)).collect();
+    let auth: Vec<&str> = profile.auth.iter().filter_map(|auth| method(*auth)).collect();
     let everything = if profile.sends_everything() { "yes" } else { "no" };
     let mut out = String::from(
         "# Written by `isthmus profile`. Run it with: /import file-name=THIS-FILE\n\
@@ -39,11 +39,13 @@ pub(super) fn script(profile: &Profile) -> String {
     out
 }
 
-const fn method(auth: AuthProtocol) -> &'static str {
+/// None for what the client of that system does not have.
+const fn method(auth: AuthProtocol) -> Option<&'static str> {
     match auth {
-        AuthProtocol::ChapMd5 => "chap",
-        AuthProtocol::MsChapV2 => "mschap2",
-        AuthProtocol::Pap => "pap",
+        AuthProtocol::ChapMd5 => Some("chap"),
+        AuthProtocol::EapMsChapV2 => None,
+        AuthProtocol::MsChapV2 => Some("mschap2"),
+        AuthProtocol::Pap => Some("pap"),
     }
 }
 

@@ -90,6 +90,7 @@ fn registry(needed: bool) -> String {
 const fn method(auth: AuthProtocol) -> &'static str {
     match auth {
         AuthProtocol::ChapMd5 => "Chap",
+        AuthProtocol::EapMsChapV2 => "Eap",
         AuthProtocol::MsChapV2 => "MSChapv2",
         AuthProtocol::Pap => "Pap",
     }

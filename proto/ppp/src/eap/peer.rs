@@ -171,6 +171,8 @@ impl Peer {
     /// Does what the admitted packet demands.
     pub(crate) fn commit(&mut self, accepted: Accepted, rng: &mut Rng, now: Instant) {
         let Accepted { request, input } = accepted;
+        // The server is still there; the whole of it has the deadline of the link.
+        self.timer = self.timer.map(|_| now + self.patience);
         let answer = match input {
             Input::Challenge { id, challenge } => match self.respond(id, &challenge, rng) {
                 Some(data) => (kind::MSCHAPV2, data),
@@ -203,8 +205,6 @@ impl Peer {
             }
         };
         if let Some((id, data)) = request {
-            // The whole of it has the deadline of the link.
-            self.timer = self.timer.map(|_| now + self.patience);
             let packet = message::write(RESPONSE, id, answer.0, &answer.1);
             if self.answers.len() >= ANSWERS_MAX {
                 self.answers.pop_front();

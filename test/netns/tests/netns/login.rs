@@ -6,11 +6,14 @@ use isthmus_interop::{Access, CLOUD_HOST, LabError};
 use isthmus_netns::{Client, Config, Dial, Site, ping};
 
 #[test]
-fn pap_chap_and_mschapv2_each_log_in() -> Result<(), LabError> {
-    let config = Config { ppp: r#"auth = ["mschapv2", "chap", "pap"]"#, ..Config::default() };
+fn each_authentication_protocol_logs_in() -> Result<(), LabError> {
+    let config = Config {
+        ppp: r#"auth = ["mschapv2", "eap-mschapv2", "chap", "pap"]"#,
+        ..Config::default()
+    };
     let mut site = Site::open("login", Access::Nat, config)?;
     let host = site.client_host()?;
-    for protocol in ["pap", "chap", "mschapv2"] {
+    for protocol in ["pap", "chap", "mschapv2", "eap-mschapv2"] {
         let dial = Dial::new().with(&format!("--auth {protocol}"));
         let (client, up) = Client::connect(&site, &host, &dial)?;
         let sessions = site.gateway().sessions()?;

@@ -15,8 +15,7 @@ use super::output::{Output, remark};
 use super::run::{log_filter, runtime};
 use crate::client::{
     ClientEvent, ClientFailure, ClientIpv6, ClientRoutes, ClientSettings, ClientSide, ClientUp,
-    PlainL2tp,
-    connect,
+    PlainL2tp, connect,
 };
 use crate::config::{IkeProposal, default_esp, default_ike};
 use crate::users;

@@ -56,6 +56,8 @@ pub struct Claim {
     pub signature: Vec<u8>,
     /// Who it says it is.
     pub name: ClaimedName,
+    /// Who it must be besides: the server that was dialled.
+    pub wanted: Option<ClaimedName>,
 }
 
 /// A name in the forms that certificates know.
@@ -93,6 +95,8 @@ pub enum Untrusted {
     Expired,
     /// The certificate does not bear the name that the peer goes by.
     NameMismatch,
+    /// There is no certificate.
+    NoCertificate,
     /// The time of the certificate or of one above it has not come.
     NotYetValid,
     /// The certificate is on a revocation list.
@@ -113,6 +117,7 @@ impl Untrusted {
             Self::BadSignature => "bad_signature",
             Self::Expired => "expired",
             Self::NameMismatch => "name_mismatch",
+            Self::NoCertificate => "no_certificate",
             Self::NotYetValid => "not_yet_valid",
             Self::Revoked => "revoked",
             Self::UnknownAuthority => "unknown_authority",
@@ -129,6 +134,7 @@ impl fmt::Display for Untrusted {
             Self::BadSignature => "the signature is wrong",
             Self::Expired => "the certificate has expired",
             Self::NameMismatch => "the certificate does not bear the name the peer goes by",
+            Self::NoCertificate => "there is no certificate",
             Self::NotYetValid => "the certificate is not valid yet",
             Self::Revoked => "the certificate is revoked",
             Self::UnknownAuthority => "the certificate is from an unknown authority",

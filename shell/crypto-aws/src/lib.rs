@@ -3,17 +3,21 @@
 //! | what | engine |
 //! |---|---|
 //! | SHA-1/2, HMAC, AES-CBC, AES-GCM, 3DES-CBC, ECP groups | `aws-lc-rs`, safe API |
-//! | MODP groups | `aws-lc-sys` big numbers in `dh::bignum`, the only unsafe code |
+//! | MODP groups | `aws-lc-sys` big numbers in `dh::bignum` (unsafe) |
+//! | RSA and ECDSA signatures over bare digests | `aws-lc-sys` in `sign` (unsafe) |
 //! | MD4, MD5, HMAC-MD5, the DES block of MS-CHAPv2 | `RustCrypto` |
 //!
-//! Nothing here draws randomness: private values come from the seed in the job, so that a
-//! simulation repeats.
+//! Private values of Diffie-Hellman come from the seed in the job, so that a simulation repeats; only
+//! ECDSA signatures draw randomness here.
 
 mod cbc;
 mod des_block;
 mod dh;
 mod digest;
 mod esp;
+mod sign;
+
+pub use sign::{PrivateKey, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN};
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Modular exponentiation by aws-lc's big numbers; the only unsafe code of this crate.
+//! Modular exponentiation by aws-lc's big numbers.
 #![expect(unsafe_code, reason = "aws-lc-rs has no MODP Diffie-Hellman; this is its C interface")]
 
 use std::ptr::{NonNull, null, null_mut};

@@ -4,6 +4,7 @@ mod cbc;
 mod dh;
 mod esp;
 mod hash;
+mod sign;
 
 /// Reads hexadecimal digits; white space is ignored.
 fn hex(text: &str) -> Vec<u8> {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use isthmus_core::{Encap, Key, Path};
-use isthmus_crypto::{CryptoError, EspKeys, EspSuite, Job};
+use isthmus_crypto::{CryptoError, EspKeys, EspSuite, Job, Untrusted};
 use serde::{Deserialize, Serialize};
 
 use crate::child::Child;
@@ -346,6 +346,8 @@ pub enum FailureCause {
     Timeout,
     /// In aggressive mode: no group and no key goes by the name that the peer says it has.
     UnknownGroup(Identity),
+    /// The peer's certificates, or what it signed with them, are not believed.
+    Untrusted(Untrusted),
     /// The first encrypted message is garbled, or in aggressive mode the hash is wrong: the keys
     /// differ.
     WrongPsk,
@@ -364,6 +366,7 @@ impl FailureCause {
             Self::PeerNotify(_) => "peer_notify",
             Self::Timeout => "timeout",
             Self::UnknownGroup(_) => "unknown_group",
+            Self::Untrusted(_) => "untrusted",
             Self::WrongPsk => "wrong_psk",
         }
     }
@@ -395,6 +398,7 @@ impl fmt::Display for FailureCause {
             Self::UnknownGroup(identity) => {
                 write!(f, "no group or key for {identity} in aggressive mode")
             }
+            Self::Untrusted(why) => write!(f, "{why}"),
             Self::WrongPsk => f.write_str("the pre-shared keys differ"),
         }
     }

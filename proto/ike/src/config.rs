@@ -1,10 +1,11 @@
 //! What an endpoint is told: its configuration, and the parameters of one connection of its own.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use isthmus_core::{Duration, Path, SecretBytes};
-use isthmus_crypto::{DhGroup, EspSuite};
+use isthmus_crypto::{DhGroup, EspSuite, Signer, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::habits::Habits;
@@ -47,6 +48,23 @@ pub struct Config {
     /// Longest IP packet for messages to peers that understand fragments; longer messages are cut.
     /// At least [`crate::bounds::FRAGMENT_SIZE_MIN`].
     pub fragment_size: u16,
+    /// Certificates, for those who want signatures instead of pre-shared keys.
+    pub certificates: Option<Certificates>,
+}
+
+/// Our certificate and key, and what we believe of others.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    /// Our key.
+    pub signer: Arc<dyn Signer>,
+    /// Our certificate, DER, and those that lead to its authority.
+    pub chain: Vec<Vec<u8>>,
+    /// The subject of our certificate, DER: who we say we are unless configured otherwise.
+    pub subject: Vec<u8>,
+    /// Whom we believe. What it calls the number of an authority is a [`PskId`] here.
+    pub trust: Arc<dyn Trust>,
+    /// Anybody may begin with signatures; otherwise only servers that we are connected to.
+    pub serves: bool,
 }
 
 impl Default for Config {
@@ -66,11 +84,12 @@ impl Default for Config {
             habits: Habits::default(),
             aggressive: false,
             fragment_size: FRAGMENT_SIZE_DEFAULT,
+            certificates: None,
         }
     }
 }
 
-/// Names a pre-shared key of the configuration without showing it.
+/// Names a pre-shared key of the configuration without showing it, or an authority for certificates.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -172,6 +191,10 @@ pub struct Connect {
     pub pfs: Option<DhGroup>,
     /// Aggressive mode instead of main mode: our identity goes out in clear and chooses the key.
     pub aggressive: bool,
+    /// Signatures by the configuration's certificate instead of the pre-shared key.
+    pub certificate: bool,
+    /// The name that the certificate of the server must bear.
+    pub server_name: Option<Identity>,
 }
 
 impl Connect {
@@ -187,6 +210,8 @@ impl Connect {
             remote_port: 1701,
             pfs: None,
             aggressive: false,
+            certificate: false,
+            server_name: None,
         }
     }
 }

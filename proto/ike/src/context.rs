@@ -47,6 +47,8 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Job {
     MainMode(Key),
+    /// A signature or a judgement of main mode.
+    Signature(Key),
     /// For a responder whose initiator may have forged its address.
     Unproven(Key),
     QuickMode(Key, u32),

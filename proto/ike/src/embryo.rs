@@ -20,7 +20,7 @@ use isthmus_crypto::{CryptoError, HashAlg, Provider};
 
 use crate::codec::Cookies;
 use crate::context::Digest;
-use crate::proposal::IkeProposal;
+use crate::proposal::{Authentication, IkeProposal};
 use crate::sa::Budget;
 use crate::table::{HALF_OPEN_LIFETIME, Initiation, source};
 use crate::vendor::Vendors;
@@ -32,6 +32,7 @@ pub(crate) struct Embryo {
     pub(crate) path: Path,
     pub(crate) marked: bool,
     pub(crate) proposal: IkeProposal,
+    pub(crate) authentication: Authentication,
     pub(crate) lifetime: Duration,
     /// The initiator's SA body as received; `HASH_I` covers it.
     pub(crate) sa_i: Vec<u8>,
@@ -180,6 +181,7 @@ mod tests {
             path: Path::new(from(0), remote),
             marked: false,
             proposal: IkeProposal::from_name("aes256-sha1-modp2048").unwrap(),
+            authentication: Authentication::Psk,
             lifetime: Duration::from_hours(8),
             sa_i: vec![0; 100],
             vendors: Vendors::default(),

@@ -131,6 +131,10 @@ impl Endpoint {
                 self.touch(Owner::Sa(key));
                 self.main_mode_job(key, result.and_then(JobOutput::dh), now);
             }
+            Some(Job::Signature(key)) => {
+                self.touch(Owner::Sa(key));
+                self.main_mode_signature(key, result, now);
+            }
             Some(Job::QuickMode(key, message_id)) => {
                 self.touch(Owner::Sa(key));
                 self.quick_mode_job(key, message_id, result.and_then(JobOutput::dh), now);
@@ -392,7 +396,8 @@ impl Endpoint {
             State::AwaitMm6(_) => self.main_mode_sixth(key, from, message, now),
             State::AgreeingAsResponder(_)
             | State::AgreeingAsInitiator(_)
-            | State::Generating(_) => Err(Rejected::Busy),
+            | State::Generating(_)
+            | State::Signature(_) => Err(Rejected::Busy),
             State::Aggressive(_) | State::Established(_) | State::Changing => {
                 Err(Rejected::IncorrectState)
             }
@@ -437,6 +442,30 @@ impl Endpoint {
             | State::AwaitMm4(_)
             | State::AwaitMm5(_)
             | State::AwaitMm6(_)
+            | State::Signature(_)
+            | State::Established(_)
+            | State::Changing) => sa.state = other,
+        }
+    }
+
+    fn main_mode_signature(
+        &mut self,
+        key: Key,
+        result: Result<JobOutput, CryptoError>,
+        now: Instant,
+    ) {
+        let Some(sa) = self.sas.get_mut(key) else { return };
+        match sa.take_state() {
+            State::Signature(state) => self.signature_job(key, state, result, now),
+            other @ (State::AwaitMm2(_)
+            | State::AwaitMm3(_)
+            | State::AwaitMm4(_)
+            | State::AwaitMm5(_)
+            | State::AwaitMm6(_)
+            | State::AgreeingAsResponder(_)
+            | State::Generating(_)
+            | State::AgreeingAsInitiator(_)
+            | State::Aggressive(_)
             | State::Established(_)
             | State::Changing) => sa.state = other,
         }

@@ -193,6 +193,16 @@ registry! {
         DSS = 2, "dss";
         /// RSA signatures.
         RSA = 3, "rsa";
+        /// RSA encryption; never accepted: it makes an oracle of the private key.
+        RSA_ENCRYPTION = 4, "rsa-encryption";
+        /// Revised RSA encryption; never accepted.
+        RSA_ENCRYPTION_REVISED = 5, "revised-rsa-encryption";
+        /// ECDSA with SHA-256 on P-256 (RFC 4754).
+        ECDSA_256 = 9, "ecdsa-256";
+        /// ECDSA with SHA-384 on P-384.
+        ECDSA_384 = 10, "ecdsa-384";
+        /// ECDSA with SHA-512 on P-521.
+        ECDSA_521 = 11, "ecdsa-521";
         /// Pre-shared key with XAUTH, initiator is the client.
         XAUTH_PSK = 65001, "xauth-psk";
         /// RSA signatures with XAUTH, initiator is the client.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use isthmus_crypto::ClaimedName;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::IdBody;
@@ -33,6 +34,11 @@ impl Identity {
     /// A user at a domain.
     pub fn user_fqdn(name: &str) -> Self {
         Self { kind: IdType::USER_FQDN, data: name.as_bytes().to_vec() }
+    }
+
+    /// An X.500 distinguished name, DER.
+    pub fn distinguished_name(der: &[u8]) -> Self {
+        Self { kind: IdType::DER_ASN1_DN, data: der.to_vec() }
     }
 
     /// Opaque bytes, such as a group name.
@@ -71,6 +77,18 @@ impl Identity {
             }
             (None, IdType::KEY_ID | IdType::FQDN | IdType::USER_FQDN) => self.data == group,
             (None, _) => false,
+        }
+    }
+
+    /// The name in the form that certificates have it.
+    pub(crate) fn claimed(&self) -> ClaimedName {
+        let data = self.data.clone();
+        match self.kind {
+            IdType::IPV4_ADDR | IdType::IPV6_ADDR => ClaimedName::Address(data),
+            IdType::DER_ASN1_DN => ClaimedName::DistinguishedName(data),
+            IdType::FQDN => ClaimedName::Domain(data),
+            IdType::USER_FQDN => ClaimedName::Email(data),
+            _ => ClaimedName::Other,
         }
     }
 

@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 
 use isthmus_core::SecretBytes;
-use isthmus_crypto::{CipherAlg, CryptoError, EspKeys, EspSuite, HashAlg, Provider, hmac_vec};
+use isthmus_crypto::{
+    CipherAlg, CryptoError, EspKeys, EspSuite, HashAlg, KeyKind, Provider, hmac_vec,
+};
 use isthmus_wire::Writer;
 use serde::{Deserialize, Serialize};
 
@@ -59,10 +61,31 @@ impl Candidate {
         psk: &SecretBytes,
         exchange: &Exchange,
     ) -> Result<Self, CryptoError> {
+        let nonces: [&[u8]; 2] = [&exchange.nonce_i, &exchange.nonce_r];
+        let skeyid = hmac_vec(provider, proposal.hash, psk.expose(), &nonces)?;
+        Self::of_skeyid(provider, proposal, skeyid, exchange)
+    }
+
+    /// The same for signatures, where nothing but the key exchange is secret.
+    pub(crate) fn derive_signed(
+        provider: &dyn Provider,
+        proposal: IkeProposal,
+        exchange: &Exchange,
+    ) -> Result<Self, CryptoError> {
+        let nonces = [exchange.nonce_i.as_slice(), &exchange.nonce_r].concat();
+        let skeyid = hmac_vec(provider, proposal.hash, &nonces, &[exchange.shared.expose()])?;
+        Self::of_skeyid(provider, proposal, skeyid, exchange)
+    }
+
+    fn of_skeyid(
+        provider: &dyn Provider,
+        proposal: IkeProposal,
+        skeyid: SecretBytes,
+        exchange: &Exchange,
+    ) -> Result<Self, CryptoError> {
         let alg = proposal.hash;
         let prf = |key: &SecretBytes, parts: &[&[u8]]| hmac_vec(provider, alg, key.expose(), parts);
         let (shared, cookies) = (exchange.shared.expose(), exchange.cookies.concat());
-        let skeyid = prf(psk, &[&exchange.nonce_i, &exchange.nonce_r])?;
         let skeyid_d = prf(&skeyid, &[shared, &cookies, &[0]])?;
         let skeyid_a = prf(&skeyid, &[skeyid_d.expose(), shared, &cookies, &[1]])?;
         let skeyid_e = prf(&skeyid, &[skeyid_a.expose(), shared, &cookies, &[2]])?;
@@ -80,13 +103,38 @@ impl Candidate {
         sa_i: &[u8],
         id: &[u8],
     ) -> Result<SecretBytes, CryptoError> {
+        self.hash_with(provider, self.keys.hash, exchange, author, (sa_i, id))
+    }
+
+    /// `HASH_I` or `HASH_R` as a signature covers it: a kind of key that is tied to a hash has the HMAC
+    /// of that one (RFC 2409 §5.1).
+    pub(crate) fn signed_hash(
+        &self,
+        provider: &dyn Provider,
+        exchange: &Exchange,
+        (author, kind): (Author, KeyKind),
+        sa_i: &[u8],
+        id: &[u8],
+    ) -> Result<SecretBytes, CryptoError> {
+        let alg = kind.hash().unwrap_or(self.keys.hash);
+        self.hash_with(provider, alg, exchange, author, (sa_i, id))
+    }
+
+    fn hash_with(
+        &self,
+        provider: &dyn Provider,
+        alg: HashAlg,
+        exchange: &Exchange,
+        author: Author,
+        (sa_i, id): (&[u8], &[u8]),
+    ) -> Result<SecretBytes, CryptoError> {
         let (i, r) = (&exchange.cookies.initiator, &exchange.cookies.responder);
         let (own_ke, other_ke, own_cookie, other_cookie) = match author {
             Author::Initiator => (&exchange.ke_i, &exchange.ke_r, i, r),
             Author::Responder => (&exchange.ke_r, &exchange.ke_i, r, i),
         };
         let parts: [&[u8]; 6] = [own_ke, other_ke, own_cookie, other_cookie, sa_i, id];
-        hmac_vec(provider, self.keys.hash, self.skeyid.expose(), &parts)
+        hmac_vec(provider, alg, self.skeyid.expose(), &parts)
     }
 
     /// The IV of the first encrypted message (RFC 2409 §B).

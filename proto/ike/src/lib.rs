@@ -6,7 +6,7 @@
 //! A *peer* is the far end of one or more IKE SAs; children belong to the peer and outlive a rekeyed
 //! IKE SA.
 //!
-//! What is here: main mode and aggressive mode with pre-shared keys, quick mode in transport mode with
+//! What is here: main mode with pre-shared keys and with certificates, aggressive mode with pre-shared keys, quick mode in transport mode with
 //! or without perfect forward secrecy, informational exchanges, fragmentation both ways. What is not:
 //! certificates, XAUTH; their messages are counted and dropped.
 //!
@@ -49,7 +49,7 @@ pub use action::{
     Action, ChildUp, DownReason, Facts, Failure, FailureCause, InstallInbound, InstallOutbound,
     JobId, PeerId, PeerUp, Stage,
 };
-pub use config::{Config, Connect, Psk, PskId, RemoteMatch};
+pub use config::{Certificates, Config, Connect, Psk, PskId, RemoteMatch};
 pub use context::Stats;
 pub use endpoint::Endpoint;
 pub use error::Rejected;
@@ -85,6 +85,9 @@ pub mod bounds {
     pub use crate::main_mode::authentication::MM5_TRIES_MAX;
     pub use crate::main_mode::initiator::HINT_GRACE;
     pub use crate::main_mode::responder::BAD_SHARES_MAX;
+    pub use crate::main_mode::signature::{
+        CERTIFICATE_LEN_MAX, CERTIFICATE_REQUESTS_MAX, CERTIFICATES_MAX,
+    };
     pub use crate::peer::{
         CHILDLESS_MAX, IKE_LIFETIME_MAX, IKE_SAS_PER_PEER_MAX, KEEPALIVE_INTERVAL, PEERS_MAX,
     };

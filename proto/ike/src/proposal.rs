@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use isthmus_core::Duration;
-use isthmus_crypto::{CipherAlg, DhGroup, HashAlg};
+use isthmus_crypto::{CipherAlg, DhGroup, HashAlg, KeyKind};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{Attribute, Proposal, SaBody, Transform};
@@ -17,7 +17,7 @@ use crate::iana::{
     TRANSFORM_KEY_IKE,
 };
 
-/// Algorithms of an IKE SA; the authentication is always by pre-shared key.
+/// Algorithms of an IKE SA; the authentication goes beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IkeProposal {
     /// Cipher.
@@ -172,6 +172,11 @@ impl OfferedIke {
 
     /// The proposal this is, if we know every algorithm and it authenticates by pre-shared key.
     pub fn proposal(&self) -> Option<IkeProposal> {
+        self.algorithms().filter(|_| self.authentication == AuthMethod::PSK)
+    }
+
+    /// The proposal this is, if we know every algorithm, however it authenticates.
+    pub fn algorithms(&self) -> Option<IkeProposal> {
         let cipher = match (self.encryption, self.key_bits) {
             (IkeEncryption::AES, Some(128)) => CipherAlg::Aes128Cbc,
             (IkeEncryption::AES, Some(192)) => CipherAlg::Aes192Cbc,
@@ -187,9 +192,6 @@ impl OfferedIke {
             IkeHash::SHA512 => HashAlg::Sha512,
             _ => return None,
         };
-        if self.authentication != AuthMethod::PSK {
-            return None;
-        }
         Some(IkeProposal { cipher, hash, group: DhGroup::from_number(self.group.0)? })
     }
 }
@@ -208,10 +210,30 @@ impl fmt::Display for OfferedIke {
     }
 }
 
+/// How both sides of an IKE SA prove themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Authentication {
+    Psk,
+    /// Both sign, with keys of one kind.
+    Signature(KeyKind),
+}
+
+impl Authentication {
+    pub(crate) const fn method(self) -> AuthMethod {
+        match self {
+            Self::Psk => AuthMethod::PSK,
+            Self::Signature(KeyKind::Rsa) => AuthMethod::RSA,
+            Self::Signature(KeyKind::EcdsaP256) => AuthMethod::ECDSA_256,
+            Self::Signature(KeyKind::EcdsaP384) => AuthMethod::ECDSA_384,
+        }
+    }
+}
+
 /// An acceptable phase 1 transform among those offered.
 #[derive(Clone, Debug)]
 pub(crate) struct ChosenIke {
     pub(crate) proposal: IkeProposal,
+    pub(crate) authentication: Authentication,
     /// In seconds, as offered; RFC 2407 §4.5's default of eight hours when absent.
     pub(crate) lifetime: Duration,
     /// The SA body that says so: the one transform, attributes untouched (RFC 2409 §5).
@@ -223,6 +245,7 @@ pub(crate) fn choose_ike(
     offer: &SaBody,
     ours: &[IkeProposal],
     legacy: bool,
+    ways: &[Authentication],
 ) -> Result<ChosenIke, Vec<OfferedIke>> {
     let candidates = offer
         .proposals
@@ -231,7 +254,9 @@ pub(crate) fn choose_ike(
         .flat_map(|p| p.transforms.iter().map(move |t| (p, t)))
         .filter(|(_, t)| t.id == TRANSFORM_KEY_IKE);
     for (proposal, transform) in candidates.clone() {
-        let Some(known) = read_ike(transform) else { continue };
+        let Some((known, method)) = read_ike(transform) else { continue };
+        let way = ways.iter().copied().find(|way| way.method() == method);
+        let Some(authentication) = way else { continue };
         if ours.contains(&known) && (legacy || !known.is_legacy()) {
             let reply = Proposal {
                 number: proposal.number,
@@ -241,6 +266,7 @@ pub(crate) fn choose_ike(
             };
             return Ok(ChosenIke {
                 proposal: known,
+                authentication,
                 lifetime: ike_lifetime(transform),
                 reply: SaBody { proposals: Vec::from([reply]) },
             });
@@ -259,12 +285,12 @@ pub(crate) fn choose_ike_with_share(
 ) -> Result<ChosenIke, Vec<OfferedIke>> {
     let fitting: Vec<_> =
         ours.iter().copied().filter(|p| p.group.public_len() == share_len).collect();
-    choose_ike(offer, &fitting, legacy)
+    choose_ike(offer, &fitting, legacy, &[Authentication::Psk])
 }
 
 /// Understands a transform completely, or not at all: an attribute we do not know might change its
 /// meaning (RFC 2408 §4.2).
-fn read_ike(transform: &Transform) -> Option<IkeProposal> {
+fn read_ike(transform: &Transform) -> Option<(IkeProposal, AuthMethod)> {
     let known = |a: &Attribute| {
         matches!(
             IkeAttribute(a.class),
@@ -280,7 +306,8 @@ fn read_ike(transform: &Transform) -> Option<IkeProposal> {
     if !transform.attributes.iter().all(known) {
         return None;
     }
-    OfferedIke::of(transform).proposal()
+    let offered = OfferedIke::of(transform);
+    Some((offered.algorithms()?, offered.authentication))
 }
 
 fn ike_lifetime(transform: &Transform) -> Duration {
@@ -409,7 +436,7 @@ mod tests {
                 .remove(0)
                 .transforms
                 .remove(0);
-            assert_eq!(read_ike(&transform), Some(proposal));
+            assert_eq!(read_ike(&transform), Some((proposal, AuthMethod::PSK)));
             assert_eq!(OfferedIke::of(&transform).to_string(), proposal.to_string());
         }
         assert_eq!(IkeProposal::from_name("aes256-sha256"), None);
@@ -421,9 +448,12 @@ mod tests {
         let names = ["aes256-sha1-ecp384", "aes128-sha1-ecp256", "aes256-sha1-modp2048"];
         let offer = offer(&named(&names), Duration::from_hours(8));
         let all = IkeProposal::acceptable(false);
-        assert_eq!(choose_ike(&offer, &all, false).unwrap().proposal.to_string(), names[0]);
+        assert_eq!(
+            choose_ike(&offer, &all, false, &[Authentication::Psk]).unwrap().proposal.to_string(),
+            names[0]
+        );
         let ours = named(&["aes256-sha1-modp2048", "aes128-sha1-ecp256"]);
-        let chosen = choose_ike(&offer, &ours, false).unwrap();
+        let chosen = choose_ike(&offer, &ours, false, &[Authentication::Psk]).unwrap();
         assert_eq!(chosen.proposal.to_string(), names[1]);
         assert_eq!(chosen.lifetime, Duration::from_hours(8));
         assert_eq!(
@@ -437,9 +467,12 @@ mod tests {
         let android = named(&["aes256-sha384-modp1024", "3des-md5-modp1024"]);
         let offer = offer(&android, Duration::from_hours(8));
         let all = IkeProposal::acceptable(true);
-        let offered = choose_ike(&offer, &all, false).unwrap_err();
+        let offered = choose_ike(&offer, &all, false, &[Authentication::Psk]).unwrap_err();
         assert_eq!(offered[0].to_string(), "aes256-sha384-modp1024");
-        assert_eq!(choose_ike(&offer, &all, true).unwrap().proposal, android[0]);
+        assert_eq!(
+            choose_ike(&offer, &all, true, &[Authentication::Psk]).unwrap().proposal,
+            android[0]
+        );
         assert!(IkeProposal::acceptable(false).iter().all(|p| !p.is_legacy()));
     }
 
@@ -449,7 +482,7 @@ mod tests {
             let ours = named(&["aes256-sha1-modp2048"]);
             let mut offer = offer(&ours, Duration::from_secs(1));
             change(&mut offer.proposals[0].transforms[0].attributes);
-            choose_ike(&offer, &ours, true).is_ok()
+            choose_ike(&offer, &ours, true, &[Authentication::Psk]).is_ok()
         };
         assert!(offer(&|_| {}));
         assert!(!offer(&|a| a.push(Attribute::basic(13, 1))));

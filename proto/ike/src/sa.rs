@@ -15,7 +15,7 @@ use crate::error::Rejected;
 use crate::fragmentation;
 use crate::keys::IkeKeys;
 use crate::main_mode::authentication::AwaitMm5;
-use crate::main_mode::{initiator, responder};
+use crate::main_mode::{initiator, responder, signature};
 use crate::quick_mode::Quick;
 use crate::table::HALF_OPEN_LIFETIME;
 use crate::vendor::Vendors;
@@ -41,6 +41,7 @@ pub(crate) enum State {
     AwaitMm6(Box<initiator::AwaitMm6>),
     // Both.
     Aggressive(aggressive_mode::State),
+    Signature(signature::State),
     Established(Box<Established>),
     /// The old state was taken out and the new one is being made.
     Changing,
@@ -59,6 +60,7 @@ impl State {
                 Some(Stage::Authentication)
             }
             Self::Aggressive(state) => Some(state.stage()),
+            Self::Signature(state) => Some(state.stage()),
             Self::Established(_) | Self::Changing => None,
         }
     }
@@ -171,6 +173,7 @@ impl IkeSa {
             | State::AgreeingAsInitiator(_)
             | State::AwaitMm6(_)
             | State::Aggressive(_)
+            | State::Signature(_)
             | State::Established(_)
             | State::Changing => None,
         };
@@ -189,6 +192,7 @@ impl IkeSa {
             | State::AgreeingAsInitiator(_)
             | State::AwaitMm6(_)
             | State::Aggressive(_)
+            | State::Signature(_)
             | State::Changing => None,
         }
     }
@@ -205,6 +209,7 @@ impl IkeSa {
             | State::AgreeingAsInitiator(_)
             | State::AwaitMm6(_)
             | State::Aggressive(_)
+            | State::Signature(_)
             | State::Changing => None,
         }
     }

@@ -22,7 +22,7 @@ use crate::keys::{Author, Candidate, Exchange};
 use crate::main_mode::initiator::{offer, vendors};
 use crate::nat::{self, Disguise, NatStatus};
 use crate::peer::Authenticated;
-use crate::proposal::{ChosenIke, IkeProposal, choose_ike};
+use crate::proposal::{Authentication, ChosenIke, IkeProposal, choose_ike};
 use crate::sa::{IkeSa, SaTimer, State as SaState};
 
 /// A key pair is being made; message 1 is not sent yet.
@@ -76,7 +76,7 @@ impl AwaitAm2 {
         if !one {
             return Err(DecodeError::illegal("number of transforms").into());
         }
-        let chosen = choose_ike(&opening.sa, &self.start.offered, true)
+        let chosen = choose_ike(&opening.sa, &self.start.offered, true, &[Authentication::Psk])
             .map_err(|_| Rejected::NoProposalChosen)?;
         if opening.ke.len() != chosen.proposal.group.public_len() {
             return Err(DecodeError::illegal("KE").into());
@@ -133,7 +133,7 @@ impl Endpoint {
         rekey: bool,
         now: Instant,
     ) -> Result<Key, Rejected> {
-        let (offered, sa_i) = offer(&self.ctx.config, true)?;
+        let (offered, sa_i) = offer(&self.ctx.config, Authentication::Psk, true)?;
         let group = offered.first().ok_or(Rejected::NoProposalChosen)?.group;
         let cookies = Cookies { initiator: self.ctx.cookie(), responder: [0; 8] };
         let state = State::Generating(Box::new(Generating { connect, offered, sa_i, rekey }));

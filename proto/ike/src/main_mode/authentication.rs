@@ -19,13 +19,16 @@ use crate::identity::Identity;
 use crate::keys::{Author, Candidate, Exchange, IkeKeys};
 use crate::nat::NatStatus;
 use crate::peer::Authenticated;
-use crate::proposal::IkeProposal;
-use crate::sa::State;
+use crate::proposal::{Authentication, IkeProposal};
+use crate::sa::{Sent, State};
 use crate::vendor::Vendors;
 
 /// Message 4 was sent.
 pub(crate) struct AwaitMm5 {
     pub(super) proposal: IkeProposal,
+    pub(super) authentication: Authentication,
+    /// Message 4, while a message 5 is being judged.
+    pub(super) answered: Option<Sent>,
     pub(super) lifetime: Duration,
     pub(super) sa_i: Vec<u8>,
     pub(super) vendors: Vendors,
@@ -144,6 +147,9 @@ impl Endpoint {
         }
         if state.refused.len() >= MM5_TRIES_MAX {
             return Err(Rejected::Spent);
+        }
+        if let Authentication::Signature(kind) = state.authentication {
+            return self.signed_fifth(key, kind, (path, marked), message, digest);
         }
         match state.admit(&self.ctx, connected, path, message) {
             Ok(accepted) => self.commit_mm5(key, accepted, digest, (path, marked), now),

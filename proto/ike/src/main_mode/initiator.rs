@@ -24,19 +24,20 @@ use crate::identity::Identity;
 use crate::keys::{Author, Candidate, Exchange};
 use crate::nat::{self, Disguise, NatStatus};
 use crate::peer::Authenticated;
-use crate::proposal::{IkeProposal, OfferedIke, choose_ike};
+use crate::proposal::{Authentication, IkeProposal, OfferedIke, choose_ike};
 use crate::sa::{Budget, IkeSa, Role, SaTimer, State, Window};
 use crate::table::HALF_OPEN_LIFETIME;
 use crate::vendor::{NatT, VendorId, Vendors};
 
 /// Message 1 was sent.
 pub(crate) struct AwaitMm2 {
-    connect: Arc<Connect>,
+    pub(super) connect: Arc<Connect>,
     offered: Vec<IkeProposal>,
+    authentication: Authentication,
     /// Our SA body; both hashes cover it.
-    sa_i: Vec<u8>,
+    pub(super) sa_i: Vec<u8>,
     /// The attempt replaces an older IKE SA, so it is no first contact.
-    rekey: bool,
+    pub(super) rekey: bool,
 }
 
 /// Message 2 was received; a key pair is being made.
@@ -63,15 +64,15 @@ pub(crate) struct Agreeing {
 
 /// Message 5 was sent.
 pub(crate) struct AwaitMm6 {
-    start: AwaitMm2,
-    proposal: IkeProposal,
-    lifetime: Duration,
-    exchange: Exchange,
-    candidate: Candidate,
-    nat: NatStatus,
-    encap: Encap,
-    /// IV of message 6.
-    iv: Vec<u8>,
+    pub(super) start: AwaitMm2,
+    pub(super) proposal: IkeProposal,
+    pub(super) lifetime: Duration,
+    pub(super) exchange: Exchange,
+    pub(super) candidate: Candidate,
+    pub(super) nat: NatStatus,
+    pub(super) encap: Encap,
+    /// IV of message 6; of message 5 while that is being signed.
+    pub(super) iv: Vec<u8>,
 }
 
 /// Proof that message 2 chooses what was offered.
@@ -96,8 +97,8 @@ impl AwaitMm2 {
         if !one {
             return Err(DecodeError::illegal("number of transforms").into());
         }
-        let chosen =
-            choose_ike(&reply, &self.offered, true).map_err(|_| Rejected::NoProposalChosen)?;
+        let chosen = choose_ike(&reply, &self.offered, true, &[self.authentication])
+            .map_err(|_| Rejected::NoProposalChosen)?;
         let mut vendors = Vendors::default();
         chain.all(PayloadType::VENDOR_ID).for_each(|body| vendors.note(body));
         Ok(AcceptedMm2 { proposal: chosen.proposal, lifetime: chosen.lifetime, vendors })
@@ -141,7 +142,13 @@ impl Endpoint {
         if connect.aggressive {
             return self.initiate_aggressive(peer, connect, (path, marked), rekey, now);
         }
-        let (offered, sa_i) = offer(&self.ctx.config, false)?;
+        let certificates = self.ctx.config.certificates.as_ref();
+        let authentication = match certificates.filter(|_| connect.certificate) {
+            Some(own) => Authentication::Signature(own.signer.kind()),
+            None if connect.certificate => return Err(Rejected::NoPsk),
+            None => Authentication::Psk,
+        };
+        let (offered, sa_i) = offer(&self.ctx.config, authentication, false)?;
         let cookies = Cookies { initiator: self.ctx.cookie(), responder: [0; 8] };
         let mut chain = Out::new().with(PayloadType::SA, sa_i.as_slice());
         for vendor in vendors(&self.ctx.config.habits.phase1, rekey) {
@@ -150,7 +157,7 @@ impl Endpoint {
         let bytes = plain(cookies, ExchangeType::IDENTITY_PROTECTION, 0, &chain);
         let mut timers = Timers::new();
         timers.set(SaTimer::HalfOpen, now + HALF_OPEN_LIFETIME);
-        let state = AwaitMm2 { connect, offered, sa_i, rekey };
+        let state = AwaitMm2 { connect, offered, authentication, sa_i, rekey };
         let sa = IkeSa {
             cookies,
             role: Role::Initiator,
@@ -252,6 +259,11 @@ impl Endpoint {
                 return self.give_up(key, FailureCause::BadKeyExchange(error), now);
             }
         }
+        if let (Authentication::Signature(_), Some(own)) =
+            (state.start.authentication, &self.ctx.config.certificates)
+        {
+            super::signature::request_certificates(own, usize::MAX, &mut chain);
+        }
         let bytes = plain(sa.cookies, ExchangeType::IDENTITY_PROTECTION, 0, &chain);
         let next = AwaitMm4 { chosen: state, private, ke_i: public, nonce_i };
         sa.state = State::AwaitMm4(Box::new(next));
@@ -303,6 +315,12 @@ impl Endpoint {
             Err(error) => return self.bad_answer(key, state.previous, error, now),
         };
         let Some(sa) = self.sas.get_mut(key) else { return };
+        if let Authentication::Signature(_) = state.previous.chosen.start.authentication {
+            return match signed_next(&self.ctx, sa, state, shared) {
+                Ok(next) => self.sign_fifth(key, next, now),
+                Err(error) => self.give_up(key, FailureCause::BadKeyExchange(error), now),
+            };
+        }
         let (bytes, next) = match message5(&self.ctx, sa, state, shared) {
             Ok(made) => made,
             Err(error) => return self.give_up(key, FailureCause::BadKeyExchange(error), now),
@@ -335,6 +353,13 @@ impl Endpoint {
         let digest = self.ctx.digest(message.bytes)?;
         let Some(sa) = self.sas.get(key) else { return Err(Rejected::UnknownCookies) };
         let State::AwaitMm6(state) = &sa.state else { return Err(Rejected::IncorrectState) };
+        if let Authentication::Signature(kind) = state.start.authentication {
+            let result = self.signed_sixth(key, kind, (path, marked), message, digest);
+            if result == Err(Rejected::Undecryptable) {
+                self.hint(key, FailureCause::AuthenticationFailed, now);
+            }
+            return result;
+        }
         match state.admit(&self.ctx, message) {
             Ok(accepted) => self.commit_mm6(key, accepted, digest, (path, marked), now),
             Err(rejected) => {
@@ -396,6 +421,10 @@ impl Endpoint {
     ) -> Result<(), Rejected> {
         let Some(sa) = self.sas.get(key) else { return Err(Rejected::UnknownCookies) };
         let waits_for_6 = matches!(sa.state, State::AwaitMm6(_));
+        let signed = matches!(
+            &sa.state,
+            State::AwaitMm6(state) if state.start.authentication != Authentication::Psk
+        );
         if sa.awaits_am3() {
             return self.disbelieved(key, message);
         }
@@ -403,7 +432,12 @@ impl Endpoint {
             // strongSwan reports PAYLOAD-MALFORMED under its own keys, which are not ours when the
             // pre-shared keys differ.
             if waits_for_6 {
-                self.hint(key, FailureCause::WrongPsk, now);
+                let cause = if signed {
+                    FailureCause::AuthenticationFailed
+                } else {
+                    FailureCause::WrongPsk
+                };
+                self.hint(key, cause, now);
             }
             return Err(Rejected::NotYetEncrypted);
         }
@@ -416,7 +450,7 @@ impl Endpoint {
                 NotifyType::AUTHENTICATION_FAILED
                 | NotifyType::INVALID_HASH_INFORMATION
                 | NotifyType::PAYLOAD_MALFORMED
-                    if waits_for_6 =>
+                    if waits_for_6 && !signed =>
                 {
                     FailureCause::WrongPsk
                 }
@@ -459,6 +493,7 @@ impl Endpoint {
 /// sends a share along, so its transforms have `one_group`, that of the first.
 pub(crate) fn offer(
     config: &Config,
+    authentication: Authentication,
     one_group: bool,
 ) -> Result<(Vec<IkeProposal>, Vec<u8>), Rejected> {
     let habits = &config.habits.phase1;
@@ -467,16 +502,24 @@ pub(crate) fn offer(
         None => config.ike.iter().map(|proposal| proposal.offered_as()).collect(),
     };
     let allowed = |p: &IkeProposal| config.legacy || !p.is_legacy();
+    let signed = authentication != Authentication::Psk;
+    let method = |transform: OfferedIke| OfferedIke {
+        authentication: if signed { authentication.method() } else { transform.authentication },
+        ..transform
+    };
     // A transform that we cannot do is offered when it is a habit; choosing it is the peer's mistake.
-    let known = |t: &OfferedIke| t.proposal().is_some_and(|proposal| allowed(&proposal));
+    let known = |t: &OfferedIke| t.algorithms().is_some_and(|proposal| allowed(&proposal));
     let group = transforms.iter().find(|t| known(t)).map(|t| t.group).filter(|_| one_group);
     let transforms: Vec<OfferedIke> = transforms
         .into_iter()
         .filter(|transform| group.is_none_or(|group| transform.group == group))
-        .filter(|transform| transform.proposal().is_none_or(|proposal| allowed(&proposal)))
+        .filter(|transform| transform.algorithms().is_none_or(|proposal| allowed(&proposal)))
+        .map(method)
         .take(crate::proposal::OFFERS_MAX)
         .collect();
-    let offered: Vec<_> = transforms.iter().filter_map(OfferedIke::proposal).collect();
+    let chosen = |t: &&OfferedIke| t.authentication == authentication.method();
+    let offered: Vec<_> =
+        transforms.iter().filter(chosen).filter_map(OfferedIke::algorithms).collect();
     if offered.is_empty() {
         return Err(Rejected::NoProposalChosen);
     }
@@ -494,6 +537,35 @@ pub(crate) fn vendors(habits: &Phase1Habits, rekey: bool) -> Vec<Vec<u8>> {
     let dialects = NatT::ALL.into_iter().map(NatT::vendor_id);
     let known = dialects.chain([VendorId::Dpd]).map(VendorId::bytes);
     known.chain([crate::vendor::FRAGMENTATION_WITH_CAPABILITY]).map(<[u8]>::to_vec).collect()
+}
+
+/// What message 5 with a signature needs, before it is signed.
+fn signed_next(
+    ctx: &Context,
+    sa: &IkeSa,
+    state: Agreeing,
+    shared: isthmus_core::SecretBytes,
+) -> Result<AwaitMm6, CryptoError> {
+    let Agreeing { previous, received } = state;
+    let Generating { start, proposal, lifetime, dialect } = previous.chosen;
+    let provider = &*ctx.provider;
+    let exchange = Exchange {
+        cookies: sa.cookies,
+        ke_i: previous.ke_i,
+        ke_r: received.ke,
+        nonce_i: previous.nonce_i,
+        nonce_r: received.nonce,
+        shared,
+    };
+    let nat = match dialect {
+        Some(_) => nat::detect(provider, proposal.hash, &sa.cookies, sa.path, &received.nat_d)?,
+        None => NatStatus::default(),
+    };
+    let forced = ctx.config.force_encap && !received.nat_d.is_empty();
+    let candidate = Candidate::derive_signed(provider, proposal, &exchange)?;
+    let iv = candidate.first_iv(provider, &exchange)?;
+    let encap = if nat.any() || forced { Encap::Udp } else { Encap::Esp };
+    Ok(AwaitMm6 { start, proposal, lifetime, exchange, candidate, nat, encap, iv })
 }
 
 fn message5(

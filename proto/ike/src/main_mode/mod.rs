@@ -16,6 +16,7 @@
 pub(crate) mod authentication;
 pub(crate) mod initiator;
 pub(crate) mod responder;
+pub(crate) mod signature;
 
 use alloc::vec::Vec;
 

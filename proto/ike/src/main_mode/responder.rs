@@ -9,8 +9,9 @@ use isthmus_crypto::{CryptoError, DhJob, DhOutput};
 
 use super::KeyExchange;
 use super::authentication::AwaitMm5;
+use super::signature::request_certificates;
 use crate::action::{Facts, Failure, FailureCause, Stage};
-use crate::codec::{Chain, Cookies, Message, Out, SaBody};
+use crate::codec::{Chain, Cookies, Header, Message, Out, SaBody};
 use crate::context::{Context, Job, plain, plain_notification};
 use crate::embryo::{self, Embryo};
 use crate::endpoint::{Endpoint, Owner};
@@ -19,7 +20,7 @@ use crate::iana::{ExchangeType, NotifyType, PayloadType};
 use crate::identity::Identity;
 use crate::keys::Exchange;
 use crate::nat::{self, Disguise, NatStatus};
-use crate::proposal::{ChosenIke, IkeProposal, OfferedIke, choose_ike};
+use crate::proposal::{Authentication, ChosenIke, IkeProposal, OfferedIke, choose_ike};
 use crate::sa::{Budget, IkeSa, State};
 use crate::table::Initiation;
 use crate::vendor::{VendorId, Vendors};
@@ -27,6 +28,7 @@ use crate::vendor::{VendorId, Vendors};
 /// Message 2 was sent.
 pub(crate) struct AwaitMm3 {
     proposal: IkeProposal,
+    authentication: Authentication,
     lifetime: Duration,
     /// The initiator's SA body as received; `HASH_I` covers it.
     sa_i: Vec<u8>,
@@ -54,15 +56,19 @@ enum Mm1Refusal {
     NoProposal(Vec<OfferedIke>),
 }
 
-fn admit_mm1(ctx: &Context, message: &Message<'_>) -> Result<AcceptedMm1, Mm1Refusal> {
+fn admit_mm1(
+    ctx: &Context,
+    ways: &[Authentication],
+    message: &Message<'_>,
+) -> Result<AcceptedMm1, Mm1Refusal> {
     let refuse = |error: isthmus_wire::DecodeError| Mm1Refusal::Rejected(error.into());
     let chain = Chain::read(message.header.first, message.body).map_err(refuse)?;
     let sa_i = chain.required(PayloadType::SA).map_err(refuse)?;
     let offer = SaBody::read(sa_i).map_err(refuse)?;
     let mut vendors = Vendors::default();
     chain.all(PayloadType::VENDOR_ID).for_each(|body| vendors.note(body));
-    let chosen =
-        choose_ike(&offer, &ctx.config.ike, ctx.config.legacy).map_err(Mm1Refusal::NoProposal)?;
+    let chosen = choose_ike(&offer, &ctx.config.ike, ctx.config.legacy, ways)
+        .map_err(Mm1Refusal::NoProposal)?;
     Ok(AcceptedMm1 { chosen, sa_i: sa_i.to_vec(), vendors })
 }
 
@@ -94,11 +100,14 @@ impl Endpoint {
         if message.header.flags.is_encrypted() {
             return Err(Rejected::NotYetEncrypted);
         }
-        if !self.has_key_for(path) {
+        let psk = self.has_key_for(path).then_some(Authentication::Psk);
+        let signature = self.signature_allowed(path).map(Authentication::Signature);
+        let ways: Vec<_> = psk.into_iter().chain(signature).collect();
+        if ways.is_empty() {
             self.refuse_keyless((path, marked), message, now);
             return Err(Rejected::NoPsk);
         }
-        match admit_mm1(&self.ctx, message) {
+        match admit_mm1(&self.ctx, &ways, message) {
             Ok(accepted) => self.commit_mm1(accepted, (path, marked), message, now),
             Err(Mm1Refusal::Rejected(rejected)) => Err(rejected),
             Err(Mm1Refusal::NoProposal(offered)) => {
@@ -191,6 +200,7 @@ impl Endpoint {
                 path,
                 marked,
                 proposal,
+                authentication: chosen.authentication,
                 lifetime,
                 sa_i,
                 vendors,
@@ -235,6 +245,7 @@ impl Endpoint {
         self.touch(Owner::Embryos);
         let start = AwaitMm3 {
             proposal,
+            authentication: embryo.authentication,
             lifetime: embryo.lifetime,
             sa_i: embryo.sa_i,
             vendors: embryo.vendors,
@@ -300,11 +311,14 @@ impl Endpoint {
             nonce_r,
             shared,
         };
-        let sent = message4(&self.ctx, &start, &exchange, sa.path, &received.nat_d);
+        let about = (sa.path, sa.budget.left());
+        let sent = message4(&self.ctx, &start, &exchange, about, &received.nat_d);
         let Ok((bytes, nat)) = sent else { return self.drop_sa(key) };
         let udp = nat.any() || (self.ctx.config.force_encap && !received.nat_d.is_empty());
         sa.state = State::AwaitMm5(Box::new(AwaitMm5 {
             proposal: start.proposal,
+            authentication: start.authentication,
+            answered: None,
             lifetime: start.lifetime,
             sa_i: start.sa_i,
             vendors: start.vendors,
@@ -360,7 +374,7 @@ fn message4(
     ctx: &Context,
     start: &AwaitMm3,
     exchange: &Exchange,
-    path: Path,
+    (path, allowance): (Path, usize),
     nat_d: &[Vec<u8>],
 ) -> Result<(Vec<u8>, NatStatus), CryptoError> {
     let (provider, hash) = (&*ctx.provider, start.proposal.hash);
@@ -377,6 +391,12 @@ fn message4(
         let disguise = Disguise { force, source, number: None };
         let about = (dialect, hash);
         nat::announce(provider, about, &exchange.cookies, path, disguise, &mut reply)?;
+    }
+    if let (Authentication::Signature(_), Some(own)) =
+        (start.authentication, &ctx.config.certificates)
+    {
+        let used = Header::LEN + reply.to_bytes().len();
+        request_certificates(own, allowance.saturating_sub(used), &mut reply);
     }
     let about = ExchangeType::IDENTITY_PROTECTION;
     Ok((plain(exchange.cookies, about, 0, &reply), status))

@@ -177,6 +177,7 @@ impl Endpoint {
             | FailureCause::PeerNotify(_)
             | FailureCause::Timeout
             | FailureCause::UnknownGroup(_)
+            | FailureCause::Untrusted(_)
             | FailureCause::WrongPsk => NotifyType::NO_PROPOSAL_CHOSEN,
         };
         let Some(sa) = self.sas.get_mut(key) else { return };

@@ -2,6 +2,7 @@
 //! endpoint: it can take the shape of any client, and misbehave.
 
 mod aggressive;
+mod certificate;
 
 use alloc::vec::Vec;
 use alloc::{format, vec};
@@ -298,8 +299,14 @@ impl Fake {
             peer: ke_r.to_vec(),
         };
         let Ok(DhOutput::Shared(shared)) = self.provider.dh(&agree) else { panic!("no secret") };
-        let (gxy, cookies) = (shared.expose(), self.cookies.concat());
-        self.skeyid = self.prf(&self.psk, &[&self.nonce_i, nonce_r]);
+        let skeyid = self.prf(&self.psk, &[&self.nonce_i, nonce_r]);
+        self.derive_from(skeyid, ke_r, shared.expose())
+    }
+
+    /// Everything that follows from SKEYID; returns our hash.
+    fn derive_from(&mut self, skeyid: Vec<u8>, ke_r: &[u8], gxy: &[u8]) -> Vec<u8> {
+        let cookies = self.cookies.concat();
+        self.skeyid = skeyid;
         self.skeyid_d = self.prf(&self.skeyid, &[gxy, &cookies, &[0]]);
         self.skeyid_a = self.prf(&self.skeyid, &[&self.skeyid_d, gxy, &cookies, &[1]]);
         let skeyid_e = self.prf(&self.skeyid, &[&self.skeyid_a, gxy, &cookies, &[2]]);

@@ -6,6 +6,7 @@ mod fake;
 mod net;
 
 mod aggressive;
+mod certificates;
 mod clients;
 mod exchange;
 mod habits;

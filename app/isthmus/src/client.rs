@@ -27,6 +27,8 @@ pub struct ClientSettings {
     pub plain: Option<PlainL2tp>,
     /// The pre-shared key.
     pub psk: SecretBytes,
+    /// Our certificate, used instead of the pre-shared key, and the name the server must have.
+    pub certificate: Option<(isthmus_ike::Certificates, isthmus_ike::Identity)>,
     /// Name of the group that the key is for.
     pub group: Option<String>,
     /// The user name.

@@ -323,6 +323,7 @@ fn driver_settings(settings: &ClientSettings, local: IpAddr) -> DriverSettings {
         force_encap: settings.force_encap,
         ike_lifetime: settings.ike_lifetime,
         child_lifetime: settings.child_lifetime,
+        certificates: settings.certificate.as_ref().map(|(own, _)| own.clone()),
         ..isthmus_ike::Config::default()
     };
     let name = host_name();
@@ -333,6 +334,7 @@ fn driver_settings(settings: &ClientSettings, local: IpAddr) -> DriverSettings {
         plain: None,
         psk: settings.psk.clone(),
         group: settings.group.clone().map(String::into_bytes),
+        server_name: settings.certificate.as_ref().map(|(_, server)| server.clone()),
         ike: Arc::new(ike),
         l2tp: Arc::new(isthmus_l2tp::Config::lac(name.as_bytes(), dialect)),
         user: settings.user.clone().into_bytes(),

@@ -10,6 +10,7 @@ use isthmus_gateway as machine;
 use isthmus_ike::{Psk, PskId, RemoteMatch};
 use isthmus_net::{Namespace, SocketOptions};
 use isthmus_plane::TunId;
+use isthmus_trust::Own;
 use isthmus_tun::TunConfig;
 use tokio::sync::{mpsc, oneshot};
 
@@ -161,11 +162,13 @@ fn network(config: &Config, index: u16, tenant: &Tenant) -> TenantNetwork {
 
 /// The machine's view of the configuration.
 fn machine_config(config: &Config) -> machine::Config {
-    let (psks, tenants_psks) = psks(&config.tenants);
+    let (psks, mut tenants_psks) = psks(&config.tenants);
     let mut ike = translate::ike(&config.ipsec);
+    let first = u32::try_from(psks.len()).unwrap_or(u32::MAX);
     ike.psks = psks;
     // A cloud's 1:1 NAT passes UDP, and IP protocol 50 at best by accident.
     ike.force_encap |= is_behind_nat(&config.gateway, is_own_address);
+    ike.certificates = certificates(config, first, &mut tenants_psks);
     let mut l2tp = isthmus_l2tp::Config::lns(config.l2tp.host_name.as_bytes());
     l2tp.hello_interval = config.l2tp.hello_interval;
     l2tp.secret.clone_from(&config.l2tp.secret);
@@ -218,6 +221,30 @@ fn psks(tenants: &[Tenant]) -> (Vec<Psk>, Vec<Vec<PskId>>) {
         leads.push(ids);
     }
     (psks, leads)
+}
+
+/// Our certificate, and whom it believes: authorities get numbers behind those of the keys, which lead to
+/// their tenants as those do. Everything was tried out when the configuration was read.
+fn certificates(
+    config: &Config,
+    first: u32,
+    leads: &mut [Vec<PskId>],
+) -> Option<isthmus_ike::Certificates> {
+    let own = config.ipsec.certificates.as_ref()?;
+    let mut authorities = Vec::new();
+    for (index, (tenant, leads)) in config.tenants.iter().zip(leads).enumerate() {
+        let shared = own.authorities.iter().filter(|_| index == 0);
+        for der in tenant.authorities.iter().chain(shared) {
+            let id = first + u32::try_from(authorities.len()).unwrap_or(u32::MAX);
+            leads.push(PskId(id));
+            authorities.push((id, der.clone()));
+        }
+    }
+    let lists = &own.revocation_lists;
+    let trust = isthmus_trust::Authorities::new(&authorities, lists, own.policy.clone()).ok()?;
+    let Own { signer, chain, subject } = Own::new(own.chain.clone(), own.key.expose()).ok()?;
+    let trust = Arc::new(trust);
+    Some(isthmus_ike::Certificates { signer, chain, subject, trust, serves: true })
 }
 
 fn machine_tenant(index: u16, tenant: &Tenant, psks: Vec<PskId>) -> machine::Tenant {

@@ -24,6 +24,9 @@ pub struct Config {
     pub psk: SecretBytes,
     /// Name of the group that the key is for: aggressive mode instead of main mode.
     pub group: Option<Vec<u8>>,
+    /// The name that the server's certificate must bear: signatures by the certificate in `ike` instead
+    /// of the pre-shared key.
+    pub server_name: Option<isthmus_ike::Identity>,
     /// Proposals and lifetimes.
     pub ike: Arc<isthmus_ike::Config>,
     /// LAC behaviour.

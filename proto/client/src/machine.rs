@@ -316,6 +316,8 @@ impl Client {
 fn connect(ike: &mut ike::Endpoint, config: &Config, now: Instant) -> Option<ike::Rejected> {
     let mut connect = ike::Connect::l2tp(config.ike_path, config.nat_t_path, config.psk.clone());
     connect.local_port = config.l2tp_port;
+    connect.certificate = config.server_name.is_some();
+    connect.server_name.clone_from(&config.server_name);
     if let Some(group) = &config.group {
         connect.aggressive = true;
         connect.local_id = Some(ike::Identity::key_id(group));

@@ -40,6 +40,15 @@ impl Reason {
             {
                 Self::new("the server does not know the group", GROUP)
             }
+            FailureCause::PeerNotify(NotifyType::AUTHENTICATION_FAILED)
+                if stage == ike::Stage::Authentication =>
+            {
+                Self::new("the server does not believe our certificate", CERTIFICATE)
+            }
+            FailureCause::Untrusted(why) => Self {
+                text: alloc::format!("the server is not believed: {why}"),
+                remedy: Some(SERVER_CERTIFICATE),
+            },
             FailureCause::Timeout => match stage {
                 ike::Stage::Proposal | ike::Stage::KeyExchange => {
                     Self::new("the server does not answer", REACH)
@@ -136,6 +145,8 @@ const NO_ADDRESS: &str =
     "try again later; whoever runs the server can enlarge its pool or end unused sessions";
 const NOT_OURS: &str = "make sure that this is the right server";
 const OFFER: &str = "offer others, or allow these on the server; its log names both sides' lists";
+const CERTIFICATE: &str = "the server's log names the fault: its authority, times, use or name";
+const SERVER_CERTIFICATE: &str = "check the file of authorities, and that the server's certificate bears the name that is dialled";
 const GROUP: &str =
     "correct the name of the group, in the letter case of the server's configuration";
 const PSK: &str = "correct the pre-shared key; mind trailing spaces and line ends";

@@ -650,6 +650,7 @@ fn refusal(cause: Cause) -> ppp::Refusal {
         Cause::AuthProtocolUnusable => ppp::Refusal::Unavailable,
         Cause::ExchangeUnsupported
         | Cause::IkeV2
+        | Cause::CertificateRefused
         | Cause::LinkNegotiation
         | Cause::NatTraversalBlocked
         | Cause::NoAnswerHeard

@@ -12,6 +12,8 @@ pub enum Cause {
     AddressInUse,
     /// The configuration has no secret in the form the chosen authentication protocol needs.
     AuthProtocolUnusable,
+    /// The client's certificate, or what it signed with it, is not believed.
+    CertificateRefused,
     /// The client begins in a way we do not do, such as aggressive mode.
     ExchangeUnsupported,
     /// The client speaks IKEv2.
@@ -63,10 +65,11 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in order of name.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::AccountDisabled,
         Self::AddressInUse,
         Self::AuthProtocolUnusable,
+        Self::CertificateRefused,
         Self::ExchangeUnsupported,
         Self::IkeV2,
         Self::LinkNegotiation,
@@ -98,6 +101,7 @@ impl Cause {
             Self::AccountDisabled => "account_disabled",
             Self::AddressInUse => "address_in_use",
             Self::AuthProtocolUnusable => "auth_protocol_unusable",
+            Self::CertificateRefused => "certificate_refused",
             Self::ExchangeUnsupported => "exchange_unsupported",
             Self::IkeV2 => "ike_v2",
             Self::LinkNegotiation => "link_negotiation",
@@ -135,6 +139,11 @@ impl Cause {
             Self::AuthProtocolUnusable => {
                 "store `password` instead of `nt_hash`, or take \"chap\" out of `[ppp] \
                  auth`"
+            }
+            Self::CertificateRefused => {
+                "the detail names the fault: give the client a certificate of one of the authorities \
+                 in `ca_file`, valid today, for IPsec or client authentication, with the name that \
+                 the client goes by; `isthmus check` looks at the gateway's own"
             }
             Self::ExchangeUnsupported => {
                 "leave \"group name\" and \"IPsec identifier\" empty in the client, so that \

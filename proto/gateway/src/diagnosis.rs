@@ -50,6 +50,7 @@ pub(crate) fn of_ike(failed: &ike::Failure, config: &ike::Config, now: Instant) 
         | FailureCause::PeerNotify(_)
         | FailureCause::Timeout
         | FailureCause::UnknownGroup(_)
+        | FailureCause::Untrusted(_)
         | FailureCause::WrongPsk => {}
     }
     failure
@@ -63,6 +64,7 @@ fn ike_cause(failed: &ike::Failure) -> Cause {
         FailureCause::IdentityNotAllowed(_) => Cause::NoPskForIdentity,
         FailureCause::Timeout => silence(failed),
         FailureCause::UnknownGroup(_) => Cause::UnknownGroup,
+        FailureCause::Untrusted(_) => Cause::CertificateRefused,
         FailureCause::PeerNotify(_) => Cause::PeerRefused,
         FailureCause::BadKeyExchange(_) | FailureCause::InvalidSelectors => Cause::PeerMisbehaved,
     }

@@ -76,6 +76,7 @@ pub fn client(address: &str, user: &str) -> isthmus_client::Config {
         plain: None,
         psk: SecretBytes::copy_of(PSK),
         group: None,
+        server_name: None,
         ike: Arc::new(isthmus_ike::Config {
             esp: vec![EspSuite::Aes256CbcSha1],
             ..isthmus_ike::Config::default()

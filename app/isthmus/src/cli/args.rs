@@ -345,6 +345,18 @@ pub(crate) struct ConnectArgs {
     /// A file whose first line is the pre-shared key; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) psk_file: Option<PathBuf>,
+    /// Our certificate and those that lead to its authority, PEM; used instead of a pre-shared key
+    #[arg(long, value_name = "FILE", requires_all = ["key", "ca"], conflicts_with_all = ["psk", "psk_file", "group"])]
+    pub(crate) cert: Option<PathBuf>,
+    /// The private key of the certificate, PEM, not encrypted
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// Authorities of which one must have certified the server, PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The name or address that the server's certificate must bear [default: that of --server]
+    #[arg(long, value_name = "NAME", requires = "cert")]
+    pub(crate) server_name: Option<String>,
     /// The group that the pre-shared key is for: IKE aggressive mode, with this as key id
     #[arg(long, value_name = "NAME")]
     pub(crate) group: Option<String>,

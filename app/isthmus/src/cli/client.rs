@@ -2,9 +2,12 @@
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use isthmus_client::Profile;
 use isthmus_core::SecretBytes;
+use isthmus_ike::{Certificates, Identity};
+use isthmus_trust::{Authorities, Own, Policy, Usage, pem};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -145,7 +148,9 @@ fn show_up(up: &ClientUp, out: &mut Output) -> Result<(), CliError> {
 fn settings(args: ConnectArgs) -> Result<ClientSettings, CliError> {
     let server = resolve(&args.server, args.server_ports.0)?;
     let plain = plain(&args)?;
-    let psk = if plain.is_some() { SecretBytes::default() } else { psk(&args)? };
+    let certificate = certificate(&args)?;
+    let keyless = plain.is_some() || certificate.is_some();
+    let psk = if keyless { SecretBytes::default() } else { psk(&args)? };
     let password = password(&args)?;
     let ike = if args.ike.is_empty() { default_ike(false) } else { args.ike };
     let esp = if args.esp.is_empty() { default_esp(false) } else { args.esp };
@@ -162,6 +167,7 @@ fn settings(args: ConnectArgs) -> Result<ClientSettings, CliError> {
         source_ports: args.source_ports,
         plain,
         psk,
+        certificate,
         group: args.group,
         user: args.user,
         password,
@@ -224,6 +230,35 @@ fn plain(args: &ConnectArgs) -> Result<Option<PlainL2tp>, CliError> {
     );
     let read = |path: &PathBuf| users::read_file(path, "Tunnel secret");
     Ok(Some(PlainL2tp { secret: args.tunnel_secret_file.as_ref().map(read).transpose()? }))
+}
+
+/// Our certificate, its key, whom to believe, and the name that the server must have.
+fn certificate(args: &ConnectArgs) -> Result<Option<(Certificates, Identity)>, CliError> {
+    let (Some(cert), Some(key), Some(ca)) = (&args.cert, &args.key, &args.ca) else {
+        return Ok(None);
+    };
+    let read = |path: &PathBuf| {
+        std::fs::read(path)
+            .map_err(|error| CliError::Failed(format!("cannot read `{}`: {error}", path.display())))
+    };
+    let unusable = |path: &PathBuf, why: &str| {
+        CliError::Failed(format!("`{}` cannot be used: {why}", path.display()))
+    };
+    let key_der = SecretBytes::new(pem::private_key(&read(key)?).unwrap_or_default());
+    let own = Own::new(pem::certificates(&read(cert)?), key_der.expose())
+        .map_err(|error| unusable(cert, &error.to_string()))?;
+    let authorities: Vec<_> = (0..).zip(pem::certificates(&read(ca)?)).collect();
+    if authorities.is_empty() {
+        return Err(unusable(ca, "there is no certificate in it"));
+    }
+    let usages = vec![Usage::IpsecIke, Usage::ServerAuth];
+    let policy = Policy { usages, ..Policy::default() };
+    let trust = Authorities::new(&authorities, &[], policy)
+        .map_err(|_| unusable(ca, "a certificate in it cannot be read"))?;
+    let Own { signer, chain, subject } = own;
+    let own = Certificates { signer, chain, subject, trust: Arc::new(trust), serves: false };
+    let server = args.server_name.as_ref().unwrap_or(&args.server);
+    Ok(Some((own, Identity::parse(server))))
 }
 
 fn password(args: &ConnectArgs) -> Result<SecretBytes, CliError> {

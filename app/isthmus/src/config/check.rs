@@ -193,6 +193,7 @@ fn finish(
         netns: draft.netns,
         psk,
         groups: draft.groups.into_iter().map(|at| at.value).collect(),
+        authorities: draft.authorities.map(|at| at.value).unwrap_or_default(),
         pool,
         gateway_address,
         pool6,
@@ -336,7 +337,7 @@ fn psks(
     } else if let Some(at) = file {
         warn_when_short(&at.value, shared_at, advised, report);
     }
-    let keyless = keyless(drafts, fallback.is_some());
+    let keyless = keyless(drafts, ipsec, fallback.is_some());
     for draft in &keyless {
         let name = &draft.name.value;
         if fallback.is_none() {
@@ -387,9 +388,12 @@ fn psks(
 
 /// The tenants that the shared key is for: those that nothing else leads to, or else one that a shared
 /// key may lead to besides.
-fn keyless(drafts: &[TenantDraft], shared: bool) -> Vec<&TenantDraft> {
+fn keyless<'a>(drafts: &'a [TenantDraft], ipsec: &Ipsec, shared: bool) -> Vec<&'a TenantDraft> {
+    let certified = ipsec.certificates.as_ref().is_some_and(|own| !own.authorities.is_empty());
+    let led =
+        |draft: &TenantDraft| !draft.groups.is_empty() || draft.authorities.is_some() || certified;
     let without_key = || drafts.iter().filter(|draft| draft.psk.is_none());
-    let needy: Vec<_> = without_key().filter(|draft| draft.groups.is_empty()).collect();
+    let needy: Vec<_> = without_key().filter(|draft| !led(draft)).collect();
     if needy.is_empty() && shared { without_key().collect() } else { needy }
 }
 

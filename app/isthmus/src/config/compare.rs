@@ -133,7 +133,8 @@ fn clash(a: &Tenant, b: &Tenant) -> bool {
     let overlap = a.pool.iter().any(|x| b.pool.iter().any(|y| x.contains(y) || y.contains(x)));
     let psk = a.psk.is_some() && a.psk == b.psk;
     let group = a.groups.iter().any(|x| b.groups.iter().any(|y| x.name == y.name));
-    psk || group || (a.netns == b.netns && overlap)
+    let authority = a.authorities.iter().any(|x| b.authorities.contains(x));
+    psk || group || authority || (a.netns == b.netns && overlap)
 }
 
 fn device_differs(a: &Tenant, b: &Tenant) -> bool {

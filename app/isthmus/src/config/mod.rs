@@ -8,6 +8,7 @@
 //! Nothing outside this module sees a half-valid configuration: [`load`] gives a [`Config`] that
 //! holds together, or a [`Report`] with every reason why there is none.
 
+mod certificate;
 mod check;
 mod compare;
 pub(crate) mod document;
@@ -30,7 +31,8 @@ pub use reference::reference;
 pub use secret::Environment;
 pub(crate) use tenant::{advised_routes, bounded_search, by_version};
 pub use types::{
-    AuthProtocol, Config, Egress, Gateway, Group, Ipsec, L2tp, Lac, Log, Nat, Ppp, Tenant,
+    AuthProtocol, Certificates, Config, Egress, Gateway, Group, Ipsec, L2tp, Lac, Log, Nat, Ppp,
+    Tenant,
 };
 
 use std::path::{Path, PathBuf};
@@ -161,6 +163,7 @@ fn read_root(root: Table, environment: &Environment, report: &mut Report) -> Opt
     let drafts = tenant::tenants(root.take_node("tenant"), report);
     let lacs = root.take_node("lac");
     root.finish(report);
+    certificate::lead_somewhere(&ipsec, &drafts, report);
     let tenants = check::tenants(
         drafts,
         &check::SharedKeys {

@@ -8,6 +8,7 @@ use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
 use isthmus_telemetry::LogFormat;
 
+use super::certificate;
 use super::document::Node;
 use super::keys;
 use super::proposal::{self, IkeProposal};
@@ -69,6 +70,7 @@ pub(crate) fn ipsec(
         dpd_interval: Duration::from_secs(30),
         force_encap: false,
         aggressive: false,
+        certificates: None,
         fragment_size: 1280,
     };
     let mut psk = None;
@@ -88,6 +90,7 @@ pub(crate) fn ipsec(
         set(&mut ipsec.ike_lifetime, section.take("ike_lifetime", report, lifetime()));
         set(&mut ipsec.child_lifetime, section.take("child_lifetime", report, lifetime()));
         set(&mut ipsec.dpd_interval, section.take("dpd_interval", report, interval()));
+        ipsec.certificates = certificate::take(&mut section, report);
         set(&mut ipsec.aggressive, section.take("aggressive", report, value::boolean));
         set(&mut ipsec.force_encap, section.take("force_encap", report, value::boolean));
         let sizes = isthmus_ike::bounds::FRAGMENT_SIZE_MIN..=9000;

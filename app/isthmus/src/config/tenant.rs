@@ -11,7 +11,7 @@ use super::document::{Node, Value};
 use super::read::{distinct, require_some};
 use super::section::{At, Section};
 use super::types::{Egress, Group, Nat};
-use super::{keys, secret, value};
+use super::{certificate, keys, secret, value};
 use crate::report::{Report, Span};
 use crate::users::{LocatedUser, read_table};
 
@@ -22,6 +22,7 @@ pub(crate) struct TenantDraft {
     pub(crate) netns: Option<String>,
     pub(crate) psk: Option<At<SecretBytes>>,
     pub(crate) groups: Vec<At<Group>>,
+    pub(crate) authorities: Option<At<Vec<Vec<u8>>>>,
     pub(crate) pool: Vec<At<Ipv4Net>>,
     pub(crate) gateway_address: Option<At<Ipv4Addr>>,
     pub(crate) pool6: Vec<At<Ipv6Net>>,
@@ -67,6 +68,7 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
     let draft = TenantDraft {
         netns: section.take("netns", report, value::name).map(|at| at.value),
         psk: secret::take(&mut section, "psk", "psk_file", report),
+        authorities: certificate::authorities(&mut section, report),
         groups: section.take_node("group").map(|n| groups(n, report)).unwrap_or_default(),
         gateway_address: section.take("gateway_address", report, value::address_v4),
         pool6: pool6.map(|list| list.value).unwrap_or_default(),

@@ -79,8 +79,25 @@ pub struct Ipsec {
     pub force_encap: bool,
     /// Aggressive mode with keys that are not for a group.
     pub aggressive: bool,
+    /// Certificates beside pre-shared keys.
+    pub certificates: Option<Certificates>,
     /// Longest IP packet with an IKE message.
     pub fragment_size: u16,
+}
+
+/// The certificate keys of `[ipsec]`; read, and found to be usable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificates {
+    /// Our certificate, DER, and those that lead to its authority.
+    pub chain: Vec<Vec<u8>>,
+    /// Its private key, DER.
+    pub key: SecretBytes,
+    /// Authorities that lead to the only tenant, DER.
+    pub authorities: Vec<Vec<u8>>,
+    /// Revocation lists, DER.
+    pub revocation_lists: Vec<Vec<u8>>,
+    /// What certificates of clients must be like.
+    pub policy: isthmus_trust::Policy,
 }
 
 /// `[l2tp]`.
@@ -159,6 +176,8 @@ pub struct Tenant {
     pub psk: Option<SecretBytes>,
     /// Groups with keys of their own that lead here in aggressive mode.
     pub groups: Vec<Group>,
+    /// Authorities whose certificates lead here, DER.
+    pub authorities: Vec<Vec<u8>>,
     /// Addresses to give out; at least one network, none overlapping.
     pub pool: Vec<Ipv4Net>,
     /// Our own address on every link; never given out.

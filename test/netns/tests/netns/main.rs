@@ -4,6 +4,7 @@
 //! made of; `ISTHMUS_LAB_KEEP=1` keeps the evidence of tests that pass, too.
 
 mod aggressive;
+mod certificates;
 mod crowd;
 mod egress;
 mod explain;

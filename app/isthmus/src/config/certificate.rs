@@ -1,0 +1,169 @@
+//! Certificates of the configuration: read from their files, and tried out.
+
+use std::path::Path;
+
+use isthmus_core::SecretBytes;
+use isthmus_trust::{Authorities, CertificateFault, Own, OwnError, Policy, Usage, pem};
+use zeroize::Zeroize;
+
+use super::secret;
+use super::section::{At, Section};
+use super::tenant::TenantDraft;
+use super::types::{Certificates, Ipsec};
+use super::value;
+use crate::report::{Report, Span};
+
+/// Takes the certificate keys of `[ipsec]`; none when there is no certificate or a wrong one.
+pub(crate) fn take(section: &mut Section, report: &mut Report) -> Option<Certificates> {
+    let certificate = section.take("certificate_file", report, secret::path);
+    let key = section.take("key_file", report, secret::path);
+    let authorities = authorities(section, report);
+    let lists = section.take("crl_file", report, secret::path);
+    let policy = policy(section, report);
+    let (certificate, key) = match (certificate, key) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, None) => {
+            let lonely = authorities.map(|at| at.span).or(lists.map(|at| at.span));
+            if let Some(span) = lonely {
+                let message = "authorities without a certificate of our own serve nobody";
+                report.error(span, message, "set `certificate_file` and `key_file` in [ipsec]");
+            }
+            return None;
+        }
+        (Some(at), None) | (None, Some(at)) => {
+            let message = "`certificate_file` and `key_file` belong together";
+            report.error(at.span, message, "set both, or neither");
+            return None;
+        }
+    };
+    let chain = read(&certificate, pem::certificates, "certificate", report)?;
+    let key_der = private_key(&key, report)?;
+    if let Err(fault) = Own::new(chain.clone(), key_der.expose()) {
+        let at =
+            if matches!(fault, OwnError::Certificate(_)) { certificate.span } else { key.span };
+        let remedy =
+            "RSA of 2048 bits or more, P-256 and P-384 can be used; the key must not be encrypted";
+        report.error(at, fault.to_string(), remedy);
+        return None;
+    }
+    let lists = match lists {
+        Some(at) => {
+            let found = read(&at, pem::revocation_lists, "revocation list", report)?;
+            usable(&[], &found, at.span, report)?;
+            found
+        }
+        None => Vec::new(),
+    };
+    Some(Certificates {
+        chain,
+        key: key_der,
+        authorities: authorities.map(|at| at.value).unwrap_or_default(),
+        revocation_lists: lists,
+        policy,
+    })
+}
+
+/// Takes `ca_file`.
+pub(crate) fn authorities(section: &mut Section, report: &mut Report) -> Option<At<Vec<Vec<u8>>>> {
+    let at = section.take("ca_file", report, secret::path)?;
+    let found = read(&at, pem::certificates, "certificate", report)?;
+    usable(&found, &[], at.span, report)?;
+    Some(At { span: at.span, value: found })
+}
+
+/// Reports authorities that lead nowhere or to two tenants, and certificates without authorities.
+pub(crate) fn lead_somewhere(ipsec: &Ipsec, drafts: &[TenantDraft], report: &mut Report) {
+    let named: Vec<_> = drafts.iter().filter_map(|d| d.authorities.as_ref()).collect();
+    let Some(own) = &ipsec.certificates else {
+        if let (Some(at), false) = (named.first(), report.has_errors()) {
+            let message = "authorities without a certificate of our own serve nobody";
+            report.error(at.span, message, "set `certificate_file` and `key_file` in [ipsec]");
+        }
+        return;
+    };
+    if own.authorities.is_empty() && named.is_empty() && !report.has_errors() {
+        let message = "there is a certificate but no authority, so no client can use one";
+        report.error(None, message, "set `ca_file` in [ipsec] or in a tenant");
+    }
+    if let (false, Some(second)) = (own.authorities.is_empty(), drafts.get(1)) {
+        let message = "with several tenants, `ca_file` in [ipsec] does not say which is meant";
+        report.error(second.name.span, message, "move it to the tenants");
+    }
+    let shared = |at: &&At<Vec<Vec<u8>>>| at.value.iter().any(|der| own.authorities.contains(der));
+    for (index, at) in named.iter().enumerate() {
+        let before = named.iter().take(index);
+        let twice = before.into_iter().any(|b| b.value.iter().any(|der| at.value.contains(der)));
+        if twice || (drafts.len() > 1 && shared(at)) {
+            let message = "this authority leads to another tenant already";
+            report.error(at.span, message, "the authority says which tenant is meant: remove one");
+        }
+    }
+}
+
+fn policy(section: &mut Section, report: &mut Report) -> Policy {
+    const USAGES: [(&str, Usage); 3] =
+        [("ipsec", Usage::IpsecIke), ("client", Usage::ClientAuth), ("server", Usage::ServerAuth)];
+    let mut policy = Policy::default();
+    let written = value::list(value::one_of(&USAGES));
+    if let Some(usages) = section.take("certificate_usages", report, written) {
+        policy.usages = super::read::distinct(&usages, report);
+        policy.usage_required = true;
+        super::read::require_some(&policy.usages, usages.span, "a usage", report);
+    }
+    if let Some(names) = section.take("certificate_names", report, value::boolean) {
+        policy.name_required = names.value;
+    }
+    policy
+}
+
+fn read<P: AsRef<Path>>(
+    at: &At<P>,
+    parse: fn(&[u8]) -> Vec<Vec<u8>>,
+    what: &str,
+    report: &mut Report,
+) -> Option<Vec<Vec<u8>>> {
+    let path = at.value.as_ref();
+    let bytes = contents(path, at.span, report)?;
+    let found = parse(&bytes);
+    if found.is_empty() {
+        let message = format!("there is no {what} in `{}`", path.display());
+        report.error(at.span, message, "put it there as PEM");
+        return None;
+    }
+    Some(found)
+}
+
+fn private_key<P: AsRef<Path>>(at: &At<P>, report: &mut Report) -> Option<SecretBytes> {
+    let path = at.value.as_ref();
+    let mut bytes = contents(path, at.span, report)?;
+    secret::warn_when_open(path, "it holds a private key", at.span, report);
+    let key = pem::private_key(&bytes).map(SecretBytes::new);
+    bytes.zeroize();
+    if key.is_none() {
+        let message = format!("there is no private key in `{}`", path.display());
+        report.error(at.span, message, "put it there as PEM, not encrypted");
+    }
+    key
+}
+
+fn contents(path: &Path, at: Span, report: &mut Report) -> Option<Vec<u8>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            let message = format!("cannot read `{}`: {error}", path.display());
+            report.error(at, message, "check the name and the permissions");
+            None
+        }
+    }
+}
+
+fn usable(authorities: &[Vec<u8>], lists: &[Vec<u8>], at: Span, report: &mut Report) -> Option<()> {
+    let numbered: Vec<_> = (0..).zip(authorities.iter().cloned()).collect();
+    let message = match Authorities::new(&numbered, lists, Policy::default()) {
+        Ok(_) => return Some(()),
+        Err(CertificateFault::Authority) => "the certificate of an authority cannot be read",
+        Err(CertificateFault::RevocationList) => "the revocation list cannot be read",
+    };
+    report.error(at, message, "write it again as PEM");
+    None
+}

@@ -4,7 +4,7 @@
 //!   login: lease of a /64 --> IPV6CP --> advertisements at 0, 16 and 32 s, then every 400 to 600 s
 //!                                    --> Router Solicitation: an advertisement, at most one a second
 //!                                    --> Neighbor Solicitation for us: Neighbor Advertisement
-//!                                    --> DHCPv6 Information-Request: name servers, search list
+//!                                    --> `DHCPv6` Information-Request: name servers, search list
 //! ```
 
 use alloc::vec::Vec;

@@ -119,8 +119,7 @@ fn count(net: Ipv6Net) -> u64 {
 
 /// The upper half of an address.
 fn number(address: Ipv6Addr) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = address.octets();
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    u64::from_be_bytes(address.octets().first_chunk().copied().unwrap_or_default())
 }
 
 fn network(number: u64) -> Ipv6Net {
@@ -185,9 +184,10 @@ mod tests {
             let mut held: BTreeMap<Ipv6Net, u64> = BTreeMap::new();
             for (take, holder) in steps {
                 if take {
-                    match pool.lease(holder) {
-                        Some(net) => prop_assert!(held.insert(net, holder).is_none()),
-                        None => prop_assert_eq!(held.len(), 8),
+                    if let Some(net) = pool.lease(holder) {
+                        prop_assert!(held.insert(net, holder).is_none());
+                    } else {
+                        prop_assert_eq!(held.len(), 8);
                     }
                 } else if let Some(net) = held.iter().find(|(_, h)| **h == holder).map(|(n, _)| *n) {
                     held.remove(&net);

@@ -209,7 +209,7 @@ pub struct SessionParams {
     /// answers to it.
     pub gateway_v4: Option<Ipv4Addr>,
     /// The addresses of the IPv6 link, when IPV6CP has agreed on them: what stays on the link goes to control
-    /// when it is neighbour discovery or DHCPv6, and nowhere otherwise.
+    /// when it is neighbour discovery or `DHCPv6`, and nowhere otherwise.
     pub ipv6_link: Option<Ipv6Link>,
     /// Whether IPv4 datagrams for a DHCP server or client (RFC 2131) that are broadcast or for our own
     /// address go to control instead of the TUN device.

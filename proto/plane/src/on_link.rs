@@ -1,4 +1,4 @@
-//! IPv6 that stays on a link: neighbour discovery, DHCPv6 and noise. It is never forwarded.
+//! IPv6 that stays on a link: neighbour discovery, `DHCPv6` and noise. It is never forwarded.
 
 use core::net::Ipv6Addr;
 
@@ -14,16 +14,6 @@ pub struct Ipv6Link {
 }
 
 impl Ipv6Link {
-    /// Whether a packet is not to leave the link: its source or its destination means something there
-    /// only (RFC 4291 §2.5.2, §2.5.6, §2.7).
-    pub(crate) fn carries(&self, ip: &Ipv6<'_>) -> bool {
-        let (source, destination) = (ip.source(), ip.destination());
-        source.is_unspecified()
-            || source.is_unicast_link_local()
-            || destination.is_unicast_link_local()
-            || is_link_multicast(destination)
-    }
-
     /// Whether the source is the peer's on this link, or none yet.
     pub(crate) fn is_from_peer(&self, ip: &Ipv6<'_>) -> bool {
         let source = ip.source();
@@ -31,7 +21,17 @@ impl Ipv6Link {
     }
 }
 
-/// Whether control has an answer: neighbour discovery and DHCPv6.
+/// Whether a packet is not to leave the link: its source or its destination means something there
+/// only (RFC 4291 §2.5.2, §2.5.6, §2.7).
+pub(crate) fn stays_on_link(ip: &Ipv6<'_>) -> bool {
+    let (source, destination) = (ip.source(), ip.destination());
+    source.is_unspecified()
+        || source.is_unicast_link_local()
+        || destination.is_unicast_link_local()
+        || is_link_multicast(destination)
+}
+
+/// Whether control has an answer: neighbour discovery and `DHCPv6`.
 pub(crate) fn is_for_control(ip: &Ipv6<'_>) -> bool {
     match ip.next_header() {
         protocol::ICMPV6 => ip.payload().first().is_some_and(|kind| DISCOVERY.contains(kind)),
@@ -48,7 +48,7 @@ fn is_link_multicast(address: Ipv6Addr) -> bool {
     first == 0xff && second & 0xf <= 2
 }
 
-/// ICMPv6 types from Router Solicitation to Neighbor Advertisement (RFC 4861 §4).
+/// `ICMPv6` types from Router Solicitation to Neighbor Advertisement (RFC 4861 §4).
 const DISCOVERY: core::ops::RangeInclusive<u8> = 133..=136;
 /// Client and server (RFC 8415 §7.2).
 const DHCP6_PORTS: [u16; 2] = [546, 547];

@@ -10,7 +10,7 @@ use isthmus_ppp::{DataHeader, IpVersion, split_ip};
 use isthmus_wire::Checksum;
 use isthmus_wire::ip::{Ip, Ipv4, Ipv6, Udp, protocol};
 
-use crate::on_link::is_for_control;
+use crate::on_link::{is_for_control, stays_on_link};
 use crate::order::Order;
 use crate::stats::SessionCounters;
 use crate::{DropReason, SessionParams};
@@ -77,7 +77,7 @@ impl Session {
         };
         let ip = read_ip(version, packet).ok_or(DropReason::BadInner)?;
         if let (Ip::V6(ip), Some(link)) = (&ip, &self.params.ipv6_link)
-            && link.carries(ip)
+            && stays_on_link(ip)
         {
             let known = link.is_from_peer(ip) || self.may_send_from(IpAddr::V6(ip.source()));
             return match (known, is_for_control(ip)) {

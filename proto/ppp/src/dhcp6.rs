@@ -1,4 +1,4 @@
-//! Stateless DHCPv6 (RFC 8415 §18.2.6, RFC 3646): how clients without RFC 8106 learn name servers.
+//! Stateless `DHCPv6` (RFC 8415 §18.2.6, RFC 3646): how clients without RFC 8106 learn name servers.
 //!
 //! An Information-Request is answered with a Reply; there are no leases and no delegated prefixes, and no
 //! other message is understood.

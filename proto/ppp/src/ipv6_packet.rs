@@ -1,4 +1,4 @@
-//! IPv6 packets that stay on the link: headers and checksums around ICMPv6 and UDP.
+//! IPv6 packets that stay on the link: headers and checksums around `ICMPv6` and UDP.
 
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
@@ -13,7 +13,7 @@ pub(crate) struct Carried<'a> {
     pub(crate) payload: &'a [u8],
 }
 
-/// The ICMPv6 message in a packet that no router has touched (RFC 4861 §6.1, §7.1) and that is whole.
+/// The `ICMPv6` message in a packet that no router has touched (RFC 4861 §6.1, §7.1) and that is whole.
 pub(crate) fn read_icmp(packet: &[u8]) -> Result<Carried<'_>, DecodeError> {
     let ip = Ipv6::new(packet)?;
     if ip.hop_limit() != HOP_LIMIT_ON_LINK {
@@ -53,7 +53,7 @@ fn checked<'a>(ip: &Ipv6<'a>, field: &'static str) -> Result<Carried<'a>, Decode
     Ok(Carried { source, payload })
 }
 
-/// The packet with this ICMPv6 message, whose checksum field must be zero. Empty when it does not fit.
+/// The packet with this `ICMPv6` message, whose checksum field must be zero. Empty when it does not fit.
 pub(crate) fn write_icmp(source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> Vec<u8> {
     let Ok(len) = u16::try_from(message.len()) else { return Vec::new() };
     let sum = Checksum::new()

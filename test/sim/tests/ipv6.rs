@@ -140,7 +140,7 @@ fn whoever_comes_when_the_pool_is_empty_gets_ipv4() {
     world.run_for(Duration::from_mins(1));
     assert!(world.client(second).ipv6().is_none() && world.client(second).down().is_none());
     // What is given back is given again.
-    world.with_client(first, |c, now| c.act(now, |machine, now| machine.stop(now)));
+    world.with_client(first, |c, now| c.act(now, isthmus_client::Client::stop));
     world.run_for(Duration::from_secs(5));
     connect(&mut world, 3);
 }

@@ -1,5 +1,5 @@
 //! Who counts as alive: whoever sends anything authentic. Only whoever is silent is probed and given up.
-#![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
+#![expect(clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 use std::sync::Arc;
 
@@ -44,9 +44,8 @@ fn is_up(world: &mut World, gateway: NodeId) -> bool {
 }
 
 fn end_of_session(world: &mut World, gateway: NodeId) -> Option<String> {
-    world.gateway(gateway).events.iter().find_map(|event| match event {
-        Event::SessionDown { reason, .. } => Some(reason.clone()),
-        _ => None,
+    world.gateway(gateway).events.iter().find_map(|event| {
+        if let Event::SessionDown { reason, .. } = event { Some(reason.clone()) } else { None }
     })
 }
 

@@ -112,15 +112,21 @@ impl Server {
             }
             (State::Accepted { .. }, kind::MSCHAPV2) => match Message::read(data)? {
                 Message::Success(_) => Input::SuccessNoted,
-                _ => return Err(Rejected::OutOfState),
+                Message::Challenge { .. } | Message::Failure(_) | Message::Response { .. } => {
+                    return Err(Rejected::OutOfState);
+                }
             },
             (State::Refused(_), kind::MSCHAPV2) => match Message::read(data)? {
                 Message::Failure(_) => Input::FailureNoted,
-                _ => return Err(Rejected::OutOfState),
+                Message::Challenge { .. } | Message::Response { .. } | Message::Success(_) => {
+                    return Err(Rejected::OutOfState);
+                }
             },
             (State::Granted, kind::MSCHAPV2) => match Message::read(data)? {
                 Message::Success(_) => Input::Repeat,
-                _ => return Err(Rejected::OutOfState),
+                Message::Challenge { .. } | Message::Failure(_) | Message::Response { .. } => {
+                    return Err(Rejected::OutOfState);
+                }
             },
             (
                 State::Accepted { .. }

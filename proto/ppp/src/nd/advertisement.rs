@@ -16,7 +16,7 @@ use crate::ipv6_packet::{read_icmp, write_icmp};
 pub struct RouterAdvertisement {
     /// How long it is a default router, in seconds; 0 when it is none (any more).
     pub router_lifetime: u16,
-    /// Whether DHCPv6 knows more, such as name servers (the O flag). The M flag is never set.
+    /// Whether `DHCPv6` knows more, such as name servers (the O flag). The M flag is never set.
     pub other_config: bool,
     /// A /64 that clients make addresses in.
     pub prefix: Option<Ipv6Net>,

@@ -30,7 +30,7 @@ fn advertisement() -> RouterAdvertisement {
     }
 }
 
-/// An ICMPv6 message in a packet with a right checksum.
+/// An `ICMPv6` message in a packet with a right checksum.
 fn packet(from: &str, to: Ipv6Addr, message: &[u8]) -> Vec<u8> {
     write_icmp(address(from), to, message)
 }

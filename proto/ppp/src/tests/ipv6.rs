@@ -47,7 +47,12 @@ fn finish_ipcp(script: &mut Script) {
 fn ipv6_ups(saw: &[Action]) -> Vec<Ipv6Up> {
     let up = |action: &Action| match action {
         Action::Ipv6Up(up) => Some(*up),
-        _ => None,
+        Action::Authenticate(_)
+        | Action::Down(_)
+        | Action::Ipv6Down
+        | Action::NetworkDown
+        | Action::Transmit(_)
+        | Action::Up(_) => None,
     };
     saw.iter().filter_map(up).collect()
 }

@@ -29,9 +29,9 @@ fn a_client_reaches_a_host_behind_the_gateway_over_ipv6() -> Result<(), LabError
     // The gateway's device speaks: what is too long gets its MTU back, and then arrives in pieces.
     let mut long = site.lab().cloud().host().command("ping");
     long.args(["-6", "-n", "-c", "3", "-i", "0.3", "-W", "2", "-s", "1452", &address]);
-    let log = String::from_utf8_lossy(&long.output().expect("ping").stdout).into_owned();
-    assert!(log.contains("mtu=1400") || log.contains("mtu 1400"), "{log}");
-    assert!(log.contains("2 received"), "{log}");
+    let printed = String::from_utf8_lossy(&long.output().expect("ping").stdout).into_owned();
+    assert!(printed.contains("mtu=1400") || printed.contains("mtu 1400"), "{printed}");
+    assert!(printed.contains("2 received"), "{printed}");
 
     let shown = host.ip(&format!("-6 address show dev {}", up.interface))?;
     assert!(shown.contains(&address), "{shown}");
@@ -124,11 +124,11 @@ fn fetch_over_tcp(site: &Site, host: &Namespace) -> Result<(), LabError> {
 /// A host behind the gateway.
 const CLOUD_HOST_6: &str = "2001:db8:c::2";
 /// An HTTP server for IPv6 that asks nobody for its own name.
-const SERVER: &str = r#"
+const SERVER: &str = r"
 import functools, http.server, socket, socketserver, sys
 class Server(socketserver.ThreadingTCPServer):
     address_family = socket.AF_INET6
     allow_reuse_address = True
 files = functools.partial(http.server.SimpleHTTPRequestHandler, directory=sys.argv[2])
 Server((sys.argv[1], 8006), files).serve_forever()
-"#;
+";

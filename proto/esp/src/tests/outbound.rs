@@ -38,14 +38,16 @@ fn decrypt_by_parts(params: &SaParams, packet: &[u8]) -> Vec<u8> {
         EspSuite::Aes128CbcSha1 => (HashAlg::Sha1, CipherAlg::Aes128Cbc),
         EspSuite::Aes192CbcSha1 => (HashAlg::Sha1, CipherAlg::Aes192Cbc),
         EspSuite::Aes256CbcSha1 => (HashAlg::Sha1, CipherAlg::Aes256Cbc),
-        EspSuite::Aes128CbcSha256 => (HashAlg::Sha256, CipherAlg::Aes128Cbc),
-        EspSuite::Aes256CbcSha256 => (HashAlg::Sha256, CipherAlg::Aes256Cbc),
+        EspSuite::Aes128CbcSha256 | EspSuite::Aes128CbcSha256Cut96 => {
+            (HashAlg::Sha256, CipherAlg::Aes128Cbc)
+        }
+        EspSuite::Aes256CbcSha256 | EspSuite::Aes256CbcSha256Cut96 => {
+            (HashAlg::Sha256, CipherAlg::Aes256Cbc)
+        }
         EspSuite::Aes128CbcSha384 => (HashAlg::Sha384, CipherAlg::Aes128Cbc),
         EspSuite::Aes256CbcSha384 => (HashAlg::Sha384, CipherAlg::Aes256Cbc),
         EspSuite::Aes128CbcSha512 => (HashAlg::Sha512, CipherAlg::Aes128Cbc),
         EspSuite::Aes256CbcSha512 => (HashAlg::Sha512, CipherAlg::Aes256Cbc),
-        EspSuite::Aes128CbcSha256Cut96 => (HashAlg::Sha256, CipherAlg::Aes128Cbc),
-        EspSuite::Aes256CbcSha256Cut96 => (HashAlg::Sha256, CipherAlg::Aes256Cbc),
         EspSuite::TripleDesSha1 => (HashAlg::Sha1, CipherAlg::TripleDesCbc),
         EspSuite::Aes128Gcm16 | EspSuite::Aes256Gcm16 => panic!("not made of parts"),
     };

@@ -1,7 +1,7 @@
 //! What each kind of client needs to connect, in the form in which its system takes it.
 //!
 //! Names, keys and passwords are other people's text: each writer quotes for its own syntax, and
-//! [`Profile::check`] refuses beforehand what no syntax can carry.
+//! `Profile::check` refuses beforehand what no syntax can carry.
 
 mod android;
 mod apple;

@@ -79,8 +79,13 @@ impl Line {
         self.settle();
     }
 
-    /// Falls silent: the endpoint must forget everything.
+    /// Falls silent: the endpoint must forget everything. A client that never asks whether its server
+    /// lives cannot know, and is told to end.
     pub fn end(mut self) {
+        if self.config.dialect.habits.silent {
+            self.endpoint.close(CloseReason::Administrative, self.now);
+            self.settle();
+        }
         self.pass(Duration::from_mins(10));
         assert!(self.endpoint.is_empty(), "a tunnel lives on without a peer");
         assert_eq!(self.endpoint.session_count(), 0);

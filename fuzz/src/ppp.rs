@@ -8,8 +8,8 @@ use isthmus_core::{Duration, Instant, SecretBytes};
 use isthmus_ppp::auth::AuthenticatorResponse;
 use isthmus_ppp::iana::Protocol;
 use isthmus_ppp::{
-    Action, AuthProtocol, AuthRequest, ClientConfig, Frame, Ipv6Up, Link, LinkConfig, NetworkUp, Refusal,
-    Role, ServerConfig, Stage, Verdict,
+    Action, AuthProtocol, AuthRequest, ClientConfig, Frame, Ipv6Up, Link, LinkConfig, NetworkUp,
+    Refusal, Role, ServerConfig, Stage, Verdict,
 };
 
 use crate::Step;

@@ -14,7 +14,11 @@ const PEER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 7);
 
 fuzz_target!(|input: &[u8]| {
     let Some((&kind, payload)) = input.split_first() else { return };
-    if kind & 1 == 0 { discovery(payload) } else { dhcp6(payload) }
+    if kind & 1 == 0 {
+        discovery(payload)
+    } else {
+        dhcp6(payload)
+    }
     let _ = (Question::read(input), RouterAdvertisement::read(input));
     let _ = InformationRequest::read(input);
 });

@@ -82,17 +82,18 @@ sed -i "s|^\[gateway\]|&\ncontrol_socket = \"$run/control.sock\"|" "$run/etc/ist
 sed -n 's/^password = "\(.*\)"/\1/p' "$run/etc/users.toml" >"$run/password"
 chmod 600 "$run/password"
 say "gateway: isthmus run"
-in_ns gw "$bin" run --config "$run/etc/isthmus.toml" >"$run/gateway.log" 2>&1 &
+# Not by in_ns: a function in the background is a shell around the program, and ending it would not end that.
+ip netns exec "$id-gw" "$bin" run --config "$run/etc/isthmus.toml" >"$run/gateway.log" 2>&1 &
 pids+=($!)
 wait_for 20 "the gateway" "$bin" status --socket "$run/control.sock"
 
 say "outside capture: nothing may cross UDP 1701 in the clear"
-in_ns nat tcpdump -q -n -U -i to-gw -w "$run/clear.pcap" udp port 1701 >"$run/tcpdump.log" 2>&1 &
+ip netns exec "$id-nat" tcpdump -q -n -U -i to-gw -w "$run/clear.pcap" udp port 1701 >"$run/tcpdump.log" 2>&1 &
 pids+=($!)
 wait_for 10 "the capture" grep -q "listening on" "$run/tcpdump.log"
 
 say "client: isthmus client connect, through the NAT"
-in_ns client "$bin" client connect --server 203.0.113.1 --psk-file "$run/etc/psk" \
+ip netns exec "$id-client" "$bin" client connect --server 203.0.113.1 --psk-file "$run/etc/psk" \
     --user alice --password-file "$run/password" --routes 172.20.0.0/24 \
     >"$run/client.log" 2>&1 &
 pids+=($!)
@@ -106,7 +107,7 @@ in_ns client ping -n -c 3 -i 0.3 -W 2 172.20.0.2
 say "download of 10 MB through the tunnel"
 mkdir "$run/www"
 head -c 10000000 /dev/urandom >"$run/www/file"
-in_ns cloud python3 -m http.server --directory "$run/www" --bind 172.20.0.2 80 \
+ip netns exec "$id-cloud" python3 -m http.server --directory "$run/www" --bind 172.20.0.2 80 \
     >"$run/http.log" 2>&1 &
 pids+=($!)
 wait_for 10 "the web server" in_ns cloud curl -s -o /dev/null http://172.20.0.2/

@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use isthmus_core::{SecretBytes, Seed};
 use serde::{Deserialize, Serialize};
 
+use crate::CryptoError;
+
 /// A Diffie-Hellman group by its IKE name (IANA "Group Description" / "Transform Type 4").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum DhGroup {
@@ -123,4 +125,64 @@ pub enum DhOutput {
     Both(DhKeyPair, SecretBytes),
     /// Of `Agree`: for MODP the value padded to the prime's length, for ECP the x coordinate only.
     Shared(SecretBytes),
+}
+
+impl DhOutput {
+    /// The key pair of a `Generate`.
+    ///
+    /// # Errors
+    /// [`CryptoError::Unsupported`] when it is of another kind of job.
+    pub fn key_pair(self) -> Result<DhKeyPair, CryptoError> {
+        match self {
+            Self::KeyPair(pair) => Ok(pair),
+            Self::Both(..) | Self::Shared(_) => Err(CryptoError::Unsupported),
+        }
+    }
+
+    /// The key pair and the secret of a `GenerateAndAgree`.
+    ///
+    /// # Errors
+    /// [`CryptoError::Unsupported`] when it is of another kind of job.
+    pub fn both(self) -> Result<(DhKeyPair, SecretBytes), CryptoError> {
+        match self {
+            Self::Both(pair, shared) => Ok((pair, shared)),
+            Self::KeyPair(_) | Self::Shared(_) => Err(CryptoError::Unsupported),
+        }
+    }
+
+    /// The secret of an `Agree`.
+    ///
+    /// # Errors
+    /// [`CryptoError::Unsupported`] when it is of another kind of job.
+    pub fn shared(self) -> Result<SecretBytes, CryptoError> {
+        match self {
+            Self::Shared(shared) => Ok(shared),
+            Self::KeyPair(_) | Self::Both(..) => Err(CryptoError::Unsupported),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_is_that_of_one_kind_of_job() {
+        let secret = || SecretBytes::copy_of(b"secret");
+        let pair = || DhKeyPair { private: DhPrivate(secret()), public: Vec::from(*b"public") };
+        let outputs = || {
+            [
+                DhOutput::KeyPair(pair()),
+                DhOutput::Both(pair(), secret()),
+                DhOutput::Shared(secret()),
+            ]
+        };
+        assert_eq!(outputs().map(|o| o.key_pair().map(drop)), only(0));
+        assert_eq!(outputs().map(|o| o.both().map(drop)), only(1));
+        assert_eq!(outputs().map(|o| o.shared().map(drop)), only(2));
+    }
+
+    fn only(good: usize) -> [Result<(), CryptoError>; 3] {
+        core::array::from_fn(|i| if i == good { Ok(()) } else { Err(CryptoError::Unsupported) })
+    }
 }

@@ -152,8 +152,9 @@ impl Endpoint {
         result: Result<DhOutput, CryptoError>,
         now: Instant,
     ) {
-        let Ok(DhOutput::KeyPair(DhKeyPair { private, public })) = result else {
-            return self.give_up(key, FailureCause::BadKeyExchange(CryptoError::Unsupported), now);
+        let DhKeyPair { private, public } = match result.and_then(DhOutput::key_pair) {
+            Ok(pair) => pair,
+            Err(error) => return self.give_up(key, FailureCause::BadKeyExchange(error), now),
         };
         let Some(sa) = self.sas.get_mut(key) else { return };
         let nonce_i = self.ctx.nonce(NONCE_LEN);
@@ -214,12 +215,8 @@ impl Endpoint {
         result: Result<DhOutput, CryptoError>,
         now: Instant,
     ) {
-        let shared = match result {
-            Ok(DhOutput::Shared(shared)) => shared,
-            Ok(DhOutput::KeyPair(_) | DhOutput::Both(..)) => {
-                let error = CryptoError::Unsupported;
-                return self.give_up(key, FailureCause::BadKeyExchange(error), now);
-            }
+        let shared = match result.and_then(DhOutput::shared) {
+            Ok(shared) => shared,
             Err(error) => {
                 return self.disbelieve(key, state, FailureCause::BadKeyExchange(error), now);
             }

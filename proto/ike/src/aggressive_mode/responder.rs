@@ -196,11 +196,8 @@ impl Endpoint {
         state: &Agreeing,
         result: Result<DhOutput, CryptoError>,
     ) {
-        let (pair, shared) = match result {
-            Ok(DhOutput::Both(pair, shared)) => (pair, shared),
-            Ok(DhOutput::KeyPair(_) | DhOutput::Shared(_)) => {
-                return self.refuse_share(key, CryptoError::Unsupported);
-            }
+        let (pair, shared) = match result.and_then(DhOutput::both) {
+            Ok(made) => made,
             Err(error) => return self.refuse_share(key, error),
         };
         let Some(sa) = self.sas.get(key) else { return };

@@ -293,11 +293,8 @@ impl Endpoint {
         state: Agreeing,
         result: Result<DhOutput, CryptoError>,
     ) {
-        let (pair, shared) = match result {
-            Ok(DhOutput::Both(pair, shared)) => (pair, shared),
-            Ok(DhOutput::KeyPair(_) | DhOutput::Shared(_)) => {
-                return self.bad_share(key, state, CryptoError::Unsupported);
-            }
+        let (pair, shared) = match result.and_then(DhOutput::both) {
+            Ok(made) => made,
             Err(error) => return self.bad_share(key, state, error),
         };
         let Some(sa) = self.sas.get_mut(key) else { return };

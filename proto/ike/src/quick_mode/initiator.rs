@@ -197,13 +197,10 @@ impl Endpoint {
         now: Instant,
     ) {
         let Generating { spi, selectors, group } = state;
-        let sent = match result {
-            Ok(DhOutput::KeyPair(pair)) => {
-                self.send_qm1(key, id, spi, selectors, Some((group, pair)), now)
-            }
-            Ok(DhOutput::Both(..) | DhOutput::Shared(_)) => Err(Rejected::IncorrectState),
-            Err(error) => Err(error.into()),
-        };
+        let sent = result
+            .and_then(DhOutput::key_pair)
+            .map_err(Rejected::Crypto)
+            .and_then(|pair| self.send_qm1(key, id, spi, selectors, Some((group, pair)), now));
         if sent.is_err() {
             self.release_spi(spi);
             let cause = FailureCause::BadKeyExchange(CryptoError::Unsupported);
@@ -297,14 +294,13 @@ impl Endpoint {
         now: Instant,
     ) {
         let spi = accepted.offer.spi;
-        let error = match result {
-            Ok(DhOutput::Shared(shared)) => {
+        let error = match result.and_then(DhOutput::shared) {
+            Ok(shared) => {
                 if self.finish_quick_mode(key, id, accepted, Some(shared), now).is_ok() {
                     return;
                 }
                 CryptoError::BadLength
             }
-            Ok(DhOutput::Both(..) | DhOutput::KeyPair(_)) => CryptoError::Unsupported,
             Err(error) => error,
         };
         self.release_spi(spi);

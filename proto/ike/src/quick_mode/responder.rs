@@ -225,14 +225,13 @@ impl Endpoint {
         if let Some(established) = self.sas.get_mut(key).and_then(|sa| sa.established_mut()) {
             established.quick.remove(&id);
         }
-        let error = match result {
-            Ok(DhOutput::Both(pair, shared)) => {
+        let error = match result.and_then(DhOutput::both) {
+            Ok((pair, shared)) => {
                 let pfs = Some((pair.public, shared));
                 // Only a full arena or a broken provider fails here; the peer asks again.
                 let _ = self.answer_qm1(key, id, accepted, pfs, now);
                 return;
             }
-            Ok(DhOutput::KeyPair(_) | DhOutput::Shared(_)) => CryptoError::Unsupported,
             Err(error) => error,
         };
         let Some(peer) = self.sas.get(key).and_then(|sa| sa.peer) else { return };

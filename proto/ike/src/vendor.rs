@@ -6,6 +6,9 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::codec::Chain;
+use crate::iana::PayloadType;
+
 /// A known vendor id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum VendorId {
@@ -146,6 +149,13 @@ pub struct Vendors {
 }
 
 impl Vendors {
+    /// What a message announces.
+    pub(crate) fn of(chain: &Chain<'_>) -> Self {
+        let mut vendors = Self::default();
+        chain.all(PayloadType::VENDOR_ID).for_each(|body| vendors.note(body));
+        vendors
+    }
+
     /// Adds one announced id; unknown ones change nothing.
     pub fn note(&mut self, body: &[u8]) {
         let Some(id) = VendorId::recognise(body) else { return };

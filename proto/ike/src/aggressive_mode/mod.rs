@@ -76,8 +76,6 @@ impl Opening {
     fn read(chain: &Chain<'_>) -> Result<Self, Rejected> {
         let sa_bytes = chain.required(PayloadType::SA)?;
         let id_bytes = chain.required(PayloadType::ID)?;
-        let mut vendors = Vendors::default();
-        chain.all(PayloadType::VENDOR_ID).for_each(|body| vendors.note(body));
         Ok(Self {
             sa: SaBody::read(sa_bytes)?,
             sa_bytes: sa_bytes.to_vec(),
@@ -85,7 +83,7 @@ impl Opening {
             nonce: body::read_nonce(chain.required(PayloadType::NONCE)?)?.to_vec(),
             identity: Identity::from_body(IdBody::read(id_bytes)?),
             id_bytes: id_bytes.to_vec(),
-            vendors,
+            vendors: Vendors::of(chain),
         })
     }
 }

@@ -99,9 +99,11 @@ impl AwaitMm2 {
         }
         let chosen = choose_ike(&reply, &self.offered, true, &[self.authentication])
             .map_err(|_| Rejected::NoProposalChosen)?;
-        let mut vendors = Vendors::default();
-        chain.all(PayloadType::VENDOR_ID).for_each(|body| vendors.note(body));
-        Ok(AcceptedMm2 { proposal: chosen.proposal, lifetime: chosen.lifetime, vendors })
+        Ok(AcceptedMm2 {
+            proposal: chosen.proposal,
+            lifetime: chosen.lifetime,
+            vendors: Vendors::of(&chain),
+        })
     }
 }
 

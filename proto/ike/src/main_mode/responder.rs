@@ -65,19 +65,15 @@ fn admit_mm1(
     let chain = Chain::read(message.header.first, message.body).map_err(refuse)?;
     let sa_i = chain.required(PayloadType::SA).map_err(refuse)?;
     let offer = SaBody::read(sa_i).map_err(refuse)?;
-    let mut vendors = Vendors::default();
-    chain.all(PayloadType::VENDOR_ID).for_each(|body| vendors.note(body));
     let chosen = choose_ike(&offer, &ctx.config.ike, ctx.config.legacy, ways)
         .map_err(Mm1Refusal::NoProposal)?;
-    Ok(AcceptedMm1 { chosen, sa_i: sa_i.to_vec(), vendors })
+    Ok(AcceptedMm1 { chosen, sa_i: sa_i.to_vec(), vendors: Vendors::of(&chain) })
 }
 
 /// What a message 1 that is refused tells of its sender.
 fn facts(message: &Message<'_>, marked: bool) -> Facts {
-    let mut vendors = Vendors::default();
-    if let Ok(chain) = Chain::read(message.header.first, message.body) {
-        chain.all(PayloadType::VENDOR_ID).for_each(|body| vendors.note(body));
-    }
+    let chain = Chain::read(message.header.first, message.body);
+    let vendors = chain.map_or_else(|_| Vendors::default(), |chain| Vendors::of(&chain));
     Facts { vendors, nat: None, marked }
 }
 

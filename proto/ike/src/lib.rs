@@ -36,6 +36,7 @@ mod keys;
 mod lifecycle;
 mod main_mode;
 mod nat;
+mod offer;
 mod peer;
 mod proposal;
 mod quick_mode;

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use isthmus_core::Path;
+use isthmus_core::{Encap, Path};
 use isthmus_crypto::{CryptoError, HashAlg, Provider};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +28,11 @@ impl NatStatus {
     /// Whether ESP must travel in UDP.
     pub const fn any(self) -> bool {
         self.local || self.remote
+    }
+
+    /// How ESP travels: in UDP across a NAT, or when that is `forced`.
+    pub(crate) const fn encap(self, forced: bool) -> Encap {
+        if self.any() || forced { Encap::Udp } else { Encap::Esp }
     }
 }
 

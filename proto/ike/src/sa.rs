@@ -5,11 +5,12 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use isthmus_core::{Duration, Instant, Path, Timers};
+use isthmus_core::{Duration, Encap, Instant, Path, Timers};
 
 use crate::action::{Facts, FailureCause, PeerId, Stage};
 use crate::aggressive_mode;
 use crate::codec::Cookies;
+use crate::config::Connect;
 use crate::context::{Context, Digest};
 use crate::error::Rejected;
 use crate::fragmentation;
@@ -154,6 +155,14 @@ impl IkeSa {
     ) -> Self {
         let asked = Self::answering(cookies, from, state, now);
         Self { role: Role::Initiator, peer: Some(peer), ..asked }
+    }
+
+    /// Moves an attempt of ours to the other port when its ESP will travel in UDP (RFC 3947 §4).
+    pub(crate) fn float(&mut self, encap: Encap, connect: &Connect) {
+        if encap == Encap::Udp && !self.marked {
+            self.path = connect.nat_t;
+            self.marked = true;
+        }
     }
 
     /// Takes the state out; the caller puts the next one in.

@@ -4,23 +4,22 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use isthmus_core::{Encap, Instant, Key, Path};
+use isthmus_core::{Instant, Key, Path};
 use isthmus_crypto::{CryptoError, DhJob, DhKeyPair, DhOutput, DhPrivate};
 use isthmus_wire::DecodeError;
 
 use super::{Opening, State};
 use crate::action::{FailureCause, PeerId};
-use crate::codec::{Chain, Cookies, Message, Notification, Out};
+use crate::codec::{Chain, Cookies, Message, Out};
 use crate::config::{Connect, PskId};
 use crate::context::{Context, Digest, Job, plain, plain_notification};
 use crate::endpoint::{Endpoint, Owner};
 use crate::error::Rejected;
-use crate::habits::InitialContact;
-use crate::iana::{ExchangeType, NotifyType, PayloadType, ProtocolId};
+use crate::iana::{ExchangeType, NotifyType, PayloadType};
 use crate::identity::Identity;
 use crate::keys::{Author, Candidate, Exchange};
-use crate::main_mode::initiator::{offer, vendors};
-use crate::nat::{self, Disguise, NatStatus};
+use crate::nat::{self, NatStatus};
+use crate::offer::{self, offer, vendors};
 use crate::peer::Authenticated;
 use crate::proposal::{Authentication, ChosenIke, IkeProposal, choose_ike};
 use crate::sa::{IkeSa, SaTimer, State as SaState};
@@ -262,12 +261,9 @@ impl Endpoint {
         let start = &state.previous.start;
         let AcceptedAm2 { exchange, candidate, nat } = accepted;
         let forced = self.ctx.config.force_encap && !state.received.nat_d.is_empty();
-        let encap = if nat.any() || forced { Encap::Udp } else { Encap::Esp };
+        let encap = nat.encap(forced);
         let Some(sa) = self.sas.get_mut(key) else { return Err(Rejected::UnknownCookies) };
-        if encap == Encap::Udp && !sa.marked {
-            sa.path = start.connect.nat_t;
-            sa.marked = true;
-        }
+        sa.float(encap, &start.connect);
         sa.cookies = exchange.cookies;
         let (path, marked) = (sa.path, sa.marked);
         self.table.answered(exchange.cookies, key);
@@ -325,7 +321,7 @@ impl Endpoint {
 /// Message 3, and the block that phase 2 IVs start from.
 fn message3(
     ctx: &Context,
-    mut path: Path,
+    path: Path,
     state: &Agreeing,
     exchange: &Exchange,
     candidate: &Candidate,
@@ -335,24 +331,11 @@ fn message3(
     let hash = candidate.phase1_hash(provider, exchange, Author::Initiator, &start.sa_i, id)?;
     let mut chain = Out::new().with(PayloadType::HASH, hash.expose());
     if let Some(dialect) = state.received.opening.vendors.nat_t {
-        if ctx.config.force_encap {
-            // A source port that is not ours: the server takes us to be behind a NAT.
-            path.local.set_port(path.local.port().wrapping_add(1));
-        }
-        let disguise = Disguise { number: ctx.config.habits.phase1.nat_d, ..Disguise::default() };
         let about = (dialect, state.received.chosen.proposal.hash);
-        nat::announce(provider, about, &exchange.cookies, path, disguise, &mut chain)?;
+        offer::nat_detection(ctx, about, &exchange.cookies, path, &mut chain)?;
     }
-    let habit = &ctx.config.habits.phase1.initial_contact;
-    if !start.rekey && *habit == InitialContact::Notification {
-        let contact = Notification {
-            protocol: ProtocolId::ISAKMP,
-            kind: NotifyType::INITIAL_CONTACT,
-            spi: exchange.cookies.concat().to_vec(),
-            data: Vec::new(),
-        };
-        chain.push(PayloadType::NOTIFICATION, contact.to_bytes());
-    }
+    let habits = &ctx.config.habits.phase1;
+    offer::first_contact(habits, start.rekey, &exchange.cookies, &mut chain);
     let iv = candidate.first_iv(provider, exchange)?;
     let about = (exchange.cookies, ExchangeType::AGGRESSIVE, 0);
     candidate.keys.seal(provider, &iv, about, &chain)

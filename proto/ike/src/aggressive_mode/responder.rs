@@ -110,10 +110,7 @@ impl AwaitAm3 {
             Some(_) => detect_floated(provider, self.proposal.hash, cookies, path, &nat_d)?,
             None => NatStatus::default(),
         };
-        let initial_contact = chain
-            .all(PayloadType::NOTIFICATION)
-            .filter_map(|body| Notification::read(body).ok())
-            .any(|n| n.kind == NotifyType::INITIAL_CONTACT);
+        let initial_contact = Notification::is_initial_contact(&chain);
         Ok(AcceptedAm3 { last_block, nat, initial_contact })
     }
 }
@@ -289,13 +286,13 @@ impl Endpoint {
             return Err(Rejected::IncorrectState);
         };
         // A peer that stays on port 500 cannot be sent UDP-encapsulated ESP.
-        let udp = marked && (accepted.nat.any() || forced);
+        let encap = if marked { accepted.nat.encap(forced) } else { Encap::Esp };
         let who = Authenticated {
             identity: state.identity.clone(),
             psk: state.psk,
             vendors: state.vendors,
             nat: accepted.nat,
-            encap: if udp { Encap::Udp } else { Encap::Esp },
+            encap,
             proposal: state.proposal,
             initial_contact: accepted.initial_contact,
             keys: state.keys.clone(),

@@ -5,7 +5,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use isthmus_wire::{DecodeError, Fault, Reader, Writer};
 
-use crate::iana::{DOI_IPSEC, IdType, NotifyType, ProtocolId};
+use super::{Chain, Cookies};
+use crate::iana::{DOI_IPSEC, IdType, NotifyType, PayloadType, ProtocolId};
 
 /// The body of an identification payload (RFC 2407 §4.6.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +82,23 @@ pub struct Notification {
 }
 
 impl Notification {
+    /// INITIAL-CONTACT: no SA with the receiver is known besides the one with these cookies (RFC 2407
+    /// §4.6.3.3).
+    pub(crate) fn initial_contact(cookies: &Cookies) -> Self {
+        Self {
+            protocol: ProtocolId::ISAKMP,
+            kind: NotifyType::INITIAL_CONTACT,
+            spi: cookies.concat().to_vec(),
+            data: Vec::new(),
+        }
+    }
+
+    /// Whether a message says INITIAL-CONTACT.
+    pub(crate) fn is_initial_contact(chain: &Chain<'_>) -> bool {
+        let mut all = chain.all(PayloadType::NOTIFICATION).filter_map(|b| Self::read(b).ok());
+        all.any(|notification| notification.kind == NotifyType::INITIAL_CONTACT)
+    }
+
     /// Reads the body.
     ///
     /// # Errors

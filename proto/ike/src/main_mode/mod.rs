@@ -20,7 +20,7 @@ pub(crate) mod signature;
 
 use alloc::vec::Vec;
 
-use crate::codec::{Chain, IdBody, Message};
+use crate::codec::{Chain, IdBody, Message, Notification};
 use crate::error::Rejected;
 use crate::iana::PayloadType;
 use crate::nat;
@@ -61,15 +61,11 @@ impl Identification {
         let chain = Chain::read_decrypted(first, plain)?;
         let id_bytes = chain.required(PayloadType::ID)?;
         let hash = chain.required(PayloadType::HASH)?;
-        let initial_contact = chain
-            .all(PayloadType::NOTIFICATION)
-            .filter_map(|body| crate::codec::Notification::read(body).ok())
-            .any(|n| n.kind == crate::iana::NotifyType::INITIAL_CONTACT);
         Ok(Self {
             id: IdBody::read(id_bytes)?,
             id_bytes: id_bytes.to_vec(),
             hash: hash.to_vec(),
-            initial_contact,
+            initial_contact: Notification::is_initial_contact(&chain),
         })
     }
 }

@@ -4,7 +4,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use isthmus_core::{Duration, Encap, Instant, Key, Path};
+use isthmus_core::{Duration, Instant, Key, Path};
 use isthmus_crypto::{CryptoError, DhJob, DhOutput};
 
 use super::KeyExchange;
@@ -307,7 +307,7 @@ impl Endpoint {
         let about = (sa.path, sa.budget.left());
         let sent = message4(&self.ctx, &start, &exchange, about, &received.nat_d);
         let Ok((bytes, nat)) = sent else { return self.drop_sa(key) };
-        let udp = nat.any() || (self.ctx.config.force_encap && !received.nat_d.is_empty());
+        let encap = nat.encap(self.ctx.config.force_encap && !received.nat_d.is_empty());
         sa.state = State::AwaitMm5(Box::new(AwaitMm5 {
             proposal: start.proposal,
             authentication: start.authentication,
@@ -317,7 +317,7 @@ impl Endpoint {
             vendors: start.vendors,
             exchange,
             nat,
-            encap: if udp { Encap::Udp } else { Encap::Esp },
+            encap,
             refused: Vec::new(),
         }));
         // A reply beyond the budget stays unsent; the repeated message 3 pays for it.

@@ -4,19 +4,17 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use isthmus_core::{Encap, Instant, Key, Path};
-use isthmus_crypto::{self as crypto, Claim, CryptoError, JobOutput, KeyKind, Untrusted, Verified};
+use isthmus_core::{Instant, Key, Path};
+use isthmus_crypto::{self as crypto, CryptoError, JobOutput, KeyKind, Untrusted, Verified};
 
 use super::super::initiator::AwaitMm6;
 use super::{Signed, State, payloads};
 use crate::action::FailureCause;
-use crate::codec::{Message, Notification};
+use crate::codec::Message;
 use crate::config::PskId;
 use crate::context::{Digest, Job};
 use crate::endpoint::{Endpoint, Owner};
 use crate::error::Rejected;
-use crate::habits::InitialContact;
-use crate::iana::{ExchangeType, NotifyType, PayloadType, ProtocolId};
 use crate::identity::Identity;
 use crate::keys::Author;
 use crate::peer::Authenticated;
@@ -73,33 +71,8 @@ impl Endpoint {
         let (Ok(JobOutput::Signature(signature)), Some(own)) = (result, self.certificates()) else {
             return self.give_up(key, FailureCause::AuthenticationFailed, now);
         };
-        let Signing { mut next, id_i } = state;
-        let Some(sa) = self.sas.get_mut(key) else { return };
-        let mut chain = payloads(&own, &id_i, &signature);
-        let habit = &self.ctx.config.habits.phase1.initial_contact;
-        if !next.start.rekey && *habit == InitialContact::Notification {
-            let contact = Notification {
-                protocol: ProtocolId::ISAKMP,
-                kind: NotifyType::INITIAL_CONTACT,
-                spi: sa.cookies.concat().to_vec(),
-                data: Vec::new(),
-            };
-            chain.push(PayloadType::NOTIFICATION, contact.to_bytes());
-        }
-        let about = (sa.cookies, ExchangeType::IDENTITY_PROTECTION, 0);
-        let sealed = next.candidate.keys.seal(&*self.ctx.provider, &next.iv, about, &chain);
-        let Ok((bytes, iv)) = sealed else {
-            let cause = FailureCause::BadKeyExchange(CryptoError::Unsupported);
-            return self.give_up(key, cause, now);
-        };
-        next.iv = iv;
-        if next.encap == Encap::Udp && !sa.marked {
-            sa.path = next.start.connect.nat_t;
-            sa.marked = true;
-        }
-        sa.state = SaState::AwaitMm6(Box::new(next));
-        // An initiator has no budget, so this cannot be refused.
-        let _ = self.request(key, bytes, now);
+        let Signing { next, id_i } = state;
+        self.send_fifth(key, next, payloads(&own, &id_i, &signature), now);
     }
 
     /// Message 6 of an attempt with signatures.
@@ -124,14 +97,7 @@ impl Endpoint {
         let about = (Author::Responder, kind);
         let (sa_i, id) = (&state.start.sa_i, &content.id_bytes);
         let hash = state.candidate.signed_hash(provider, &state.exchange, about, sa_i, id)?;
-        let claim = Claim {
-            chain: content.chain.clone(),
-            kind,
-            digest: hash.expose().to_vec(),
-            signature: content.signature.clone(),
-            name: Identity::from_body(content.id.clone()).claimed(),
-            wanted: state.start.connect.server_name.as_ref().map(Identity::claimed),
-        };
+        let claim = content.claim(kind, &hash, state.start.connect.server_name.as_ref());
         let SaState::AwaitMm6(previous) = sa.take_state() else {
             return Err(Rejected::IncorrectState);
         };

@@ -15,16 +15,17 @@ pub(crate) mod responder;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use isthmus_core::{Instant, Key};
-use isthmus_crypto::{CryptoError, JobOutput};
+use isthmus_core::{Instant, Key, SecretBytes};
+use isthmus_crypto::{Claim, CryptoError, JobOutput, KeyKind};
 use isthmus_wire::{DecodeError, Fault};
 
 use crate::action::Stage;
-use crate::codec::{Chain, IdBody, Out};
+use crate::codec::{Chain, IdBody, Notification, Out};
 use crate::config::Certificates;
 use crate::endpoint::Endpoint;
 use crate::error::Rejected;
-use crate::iana::{NotifyType, PayloadType};
+use crate::iana::PayloadType;
+use crate::identity::Identity;
 
 /// What an IKE SA waits for while its main mode is being signed and judged.
 pub(crate) enum State {
@@ -62,17 +63,27 @@ impl Signed {
     fn read(first: PayloadType, plain: &[u8]) -> Result<Self, Rejected> {
         let chain = Chain::read_decrypted(first, plain)?;
         let id_bytes = chain.required(PayloadType::ID)?;
-        let initial_contact = chain
-            .all(PayloadType::NOTIFICATION)
-            .filter_map(|body| crate::codec::Notification::read(body).ok())
-            .any(|n| n.kind == NotifyType::INITIAL_CONTACT);
         Ok(Self {
             id: IdBody::read(id_bytes)?,
             id_bytes: id_bytes.to_vec(),
             chain: certificates(&chain)?,
             signature: chain.required(PayloadType::SIGNATURE)?.to_vec(),
-            initial_contact,
+            initial_contact: Notification::is_initial_contact(&chain),
         })
+    }
+}
+
+impl Signed {
+    /// What is to be judged: that the author signed `digest`, and is `wanted` besides.
+    fn claim(&self, kind: KeyKind, digest: &SecretBytes, wanted: Option<&Identity>) -> Claim {
+        Claim {
+            chain: self.chain.clone(),
+            kind,
+            digest: digest.expose().to_vec(),
+            signature: self.signature.clone(),
+            name: Identity::from_body(self.id.clone()).claimed(),
+            wanted: wanted.map(Identity::claimed),
+        }
     }
 }
 

@@ -63,14 +63,7 @@ fn open(
     let about = (Author::Initiator, kind);
     let (sa_i, id) = (&state.sa_i, &content.id_bytes);
     let digest = candidate.signed_hash(provider, &state.exchange, about, sa_i, id)?;
-    let claim = Claim {
-        chain: content.chain.clone(),
-        kind,
-        digest: digest.expose().to_vec(),
-        signature: content.signature.clone(),
-        name: Identity::from_body(content.id.clone()).claimed(),
-        wanted: wanted.map(Identity::claimed),
-    };
+    let claim = content.claim(kind, &digest, wanted);
     Ok(Opened { content, candidate, iv, claim })
 }
 

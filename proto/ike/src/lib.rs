@@ -6,9 +6,9 @@
 //! A *peer* is the far end of one or more IKE SAs; children belong to the peer and outlive a rekeyed
 //! IKE SA.
 //!
-//! What is here: main mode with pre-shared keys and with certificates, aggressive mode with pre-shared keys, quick mode in transport mode with
-//! or without perfect forward secrecy, informational exchanges, fragmentation both ways. What is not:
-//! certificates, XAUTH; their messages are counted and dropped.
+//! What is here: main mode with pre-shared keys and with certificates, aggressive mode with pre-shared
+//! keys, quick mode in transport mode with or without perfect forward secrecy, informational
+//! exchanges, fragmentation both ways. What is not: XAUTH; its messages are counted and dropped.
 //!
 //! `docs/protocol/ike.md` says which RFC section lives in which file, and which deviation is accepted
 //! for which client.
@@ -27,6 +27,7 @@ mod dpd;
 mod embryo;
 mod endpoint;
 mod error;
+mod first;
 mod fragmentation;
 mod habits;
 pub mod iana;

@@ -21,7 +21,6 @@ use crate::nat::{self, Disguise, NatStatus};
 use crate::peer::Authenticated;
 use crate::proposal::{ChosenIke, IkeProposal, OfferedIke, choose_ike_with_share};
 use crate::sa::{IkeSa, State as SaState};
-use crate::table::Initiation;
 use crate::vendor::{VendorId, Vendors};
 
 /// Message 1 was received and is being worked on.
@@ -127,15 +126,8 @@ impl Endpoint {
         if !self.ctx.config.serves_aggressive_mode() {
             return Err(Rejected::ExchangeUnsupported(ExchangeType::AGGRESSIVE));
         }
-        let initiation = Initiation::new(message.header.cookies.initiator, path.remote);
-        if let Some(key) = self.table.initiation(initiation) {
-            return self.duplicate_or(key, message, Rejected::IncorrectState);
-        }
-        if self.table.is_spent(initiation, now) {
-            return Err(Rejected::Spent);
-        }
-        if message.header.flags.is_encrypted() {
-            return Err(Rejected::NotYetEncrypted);
+        if !self.is_new_attempt(path, message, now)? {
+            return Ok(());
         }
         match admit_am1(&self.ctx, path, message) {
             Ok(accepted) => self.commit_am1(accepted, (path, marked), message, now),
@@ -147,10 +139,7 @@ impl Endpoint {
                 Err(Rejected::NoPsk)
             }
             Err(Am1Refusal::NoProposal(offered)) => {
-                let cause = self.no_proposal(offered);
-                let kind = NotifyType::NO_PROPOSAL_CHOSEN;
-                self.refuse_first((kind, cause), (path, marked), message, now);
-                Err(Rejected::NoProposalChosen)
+                Err(self.refuse_proposals(offered, (path, marked), message, now))
             }
         }
     }

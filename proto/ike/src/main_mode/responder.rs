@@ -12,12 +12,11 @@ use super::authentication::AwaitMm5;
 use super::signature::request_certificates;
 use crate::action::{Facts, Failure, FailureCause, Stage};
 use crate::codec::{Chain, Cookies, Header, Message, Out, SaBody};
-use crate::context::{Context, Job, plain, plain_notification};
+use crate::context::{Context, Job, plain};
 use crate::embryo::{self, Embryo};
 use crate::endpoint::{Endpoint, Owner};
 use crate::error::Rejected;
-use crate::iana::{ExchangeType, NotifyType, PayloadType};
-use crate::identity::Identity;
+use crate::iana::{ExchangeType, PayloadType};
 use crate::keys::Exchange;
 use crate::nat::{self, Disguise, NatStatus};
 use crate::proposal::{Authentication, ChosenIke, IkeProposal, OfferedIke, choose_ike};
@@ -70,13 +69,6 @@ fn admit_mm1(
     Ok(AcceptedMm1 { chosen, sa_i: sa_i.to_vec(), vendors: Vendors::of(&chain) })
 }
 
-/// What a message 1 that is refused tells of its sender.
-fn facts(message: &Message<'_>, marked: bool) -> Facts {
-    let chain = Chain::read(message.header.first, message.body);
-    let vendors = chain.map_or_else(|_| Vendors::default(), |chain| Vendors::of(&chain));
-    Facts { vendors, nat: None, marked }
-}
-
 impl Endpoint {
     /// Message 1: the responder cookie is zero.
     pub(crate) fn main_mode_first(
@@ -86,15 +78,8 @@ impl Endpoint {
         message: &Message<'_>,
         now: Instant,
     ) -> Result<(), Rejected> {
-        let initiation = Initiation::new(message.header.cookies.initiator, path.remote);
-        if let Some(key) = self.table.initiation(initiation) {
-            return self.duplicate_or(key, message, Rejected::IncorrectState);
-        }
-        if self.table.is_spent(initiation, now) {
-            return Err(Rejected::Spent);
-        }
-        if message.header.flags.is_encrypted() {
-            return Err(Rejected::NotYetEncrypted);
+        if !self.is_new_attempt(path, message, now)? {
+            return Ok(());
         }
         let psk = self.has_key_for(path).then_some(Authentication::Psk);
         let signature = self.signature_allowed(path).map(Authentication::Signature);
@@ -107,57 +92,9 @@ impl Endpoint {
             Ok(accepted) => self.commit_mm1(accepted, (path, marked), message, now),
             Err(Mm1Refusal::Rejected(rejected)) => Err(rejected),
             Err(Mm1Refusal::NoProposal(offered)) => {
-                let why = (NotifyType::NO_PROPOSAL_CHOSEN, self.no_proposal(offered));
-                self.refuse_first(why, (path, marked), message, now);
-                Err(Rejected::NoProposalChosen)
+                Err(self.refuse_proposals(offered, (path, marked), message, now))
             }
         }
-    }
-
-    /// Reports once, and says nothing: an attempt without a key cannot come to anything.
-    fn refuse_keyless(
-        &mut self,
-        (path, marked): (Path, bool),
-        message: &Message<'_>,
-        now: Instant,
-    ) {
-        let initiation = Initiation::new(message.header.cookies.initiator, path.remote);
-        self.table.spend(initiation, now);
-        if self.ctx.config.psks.is_empty() {
-            return;
-        }
-        let stage = Stage::Proposal;
-        let cause = FailureCause::IdentityNotAllowed(Identity::address(path.remote.ip()));
-        let facts = facts(message, marked);
-        self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false, facts });
-    }
-
-    /// Refuses a first message once, in fewer bytes than it has. The cookie of the refusal names nothing.
-    pub(crate) fn refuse_first(
-        &mut self,
-        (kind, cause): (NotifyType, FailureCause),
-        (path, marked): (Path, bool),
-        message: &Message<'_>,
-        now: Instant,
-    ) {
-        let initiator = message.header.cookies.initiator;
-        self.table.spend(Initiation::new(initiator, path.remote), now);
-        let cookies = Cookies { initiator, responder: self.ctx.cookie() };
-        let id = self.ctx.message_id();
-        let reply = plain_notification(cookies, id, kind);
-        if reply.len() <= message.bytes.len() {
-            self.ctx.transmit(path, marked, reply);
-        }
-        let (stage, facts) = (Stage::Proposal, facts(message, marked));
-        self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false, facts });
-    }
-
-    /// What was offered, and what we would have taken.
-    pub(crate) fn no_proposal(&self, offered: Vec<OfferedIke>) -> FailureCause {
-        let legacy = self.ctx.config.legacy;
-        let ours = &self.ctx.config.ike;
-        let ours = ours.iter().copied().filter(|p| legacy || !p.is_legacy()).collect();
-        FailureCause::NoIkeProposal { offered, ours }
     }
 
     /// Message 2 goes out, and an embryo is all that stays.

@@ -3,31 +3,26 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use isthmus_core::{Duration, Encap, Instant, Key, Path, SecretBytes};
-use isthmus_crypto::{
-    CryptoError, DhGroup, DhJob, DhKeyPair, DhOutput, DhPrivate, EspKeys, EspSuite,
-};
+use isthmus_core::{Encap, Instant, Key, Path, SecretBytes};
+use isthmus_crypto::{CryptoError, DhGroup, DhJob, DhKeyPair, DhOutput, DhPrivate, EspSuite};
 use isthmus_wire::DecodeError;
 
-use super::{Quick, QuickState, own_selectors, read_selectors};
+use super::lifetime::told_lifetime;
+use super::offer::{message1, offered};
+use super::selectors::{own_selectors, read_selectors};
+use super::{Agreed, Quick, QuickState};
 use crate::action::{FailureCause, PeerId};
-use crate::child::{Child, ChildState, Selectors};
-use crate::codec::{Attribute, Chain, Message, NatOa, Notification, Out, SaBody, body};
-use crate::config::Config;
+use crate::child::Selectors;
+use crate::codec::{Chain, Message, Out, SaBody, body};
 use crate::context::{Context, Digest, Job};
-use crate::endpoint::{Endpoint, Owner};
+use crate::endpoint::Endpoint;
 use crate::error::Rejected;
 use crate::habits::{MessageIds, Replaced};
-use crate::iana::{
-    Encapsulation, EspAttribute, ExchangeType, GroupNumber, NotifyType, PayloadType,
-};
+use crate::iana::{ExchangeType, PayloadType};
 use crate::keys::ChildSeed;
-use crate::nat;
 use crate::peer::Peer;
-use crate::proposal::lifetimes;
 use crate::sa::{IkeSa, SaTimer, Sent, Window};
-use crate::suite::{ChosenEsp, Criteria, Lifetime, OfferedEsp, choose_esp, offer_esp};
-use crate::vendor::NatT;
+use crate::suite::{ChosenEsp, Criteria, Lifetime, choose_esp};
 
 /// A key pair for perfect forward secrecy is being made; message 1 is not sent yet.
 pub(crate) struct Generating {
@@ -41,10 +36,35 @@ pub(crate) struct AwaitQm2 {
     pub(crate) spi: u32,
     pub(crate) selectors: Selectors,
     suites: Vec<EspSuite>,
-    encap: Encap,
-    lifetime: Lifetime,
-    nonce_i: Vec<u8>,
-    pfs: Option<(DhGroup, DhPrivate)>,
+    pub(super) encap: Encap,
+    pub(super) lifetime: Lifetime,
+    pub(super) nonce_i: Vec<u8>,
+    pub(super) pfs: Option<(DhGroup, DhPrivate)>,
+}
+
+impl AwaitQm2 {
+    fn new(
+        ctx: &Context,
+        peer: &Peer,
+        spi: u32,
+        selectors: Selectors,
+        nonce_i: Vec<u8>,
+        pfs: Option<&(DhGroup, DhKeyPair)>,
+    ) -> Self {
+        let config = &ctx.config;
+        Self {
+            spi,
+            selectors,
+            suites: offered(config).iter().filter_map(|esp| esp.meant(&config.esp)).collect(),
+            encap: peer.encap,
+            lifetime: Lifetime {
+                time: config.child_lifetime,
+                kilobytes: config.child_kilobytes.map(u64::from),
+            },
+            nonce_i,
+            pfs: pfs.map(|(group, pair)| (*group, pair.private.clone())),
+        }
+    }
 }
 
 /// Proof that message 2 is the peer's and answers what was offered.
@@ -110,24 +130,6 @@ impl AwaitQm2 {
             iv,
         })
     }
-}
-
-/// What RESPONDER-LIFETIME notifications say (RFC 2407 §4.6.3.1); no limit without one.
-fn told_lifetime(chain: &Chain<'_>) -> Lifetime {
-    let mut lifetime = Lifetime { time: Duration::MAX, kilobytes: None };
-    let told = chain
-        .all(PayloadType::NOTIFICATION)
-        .filter_map(|body| Notification::read(body).ok())
-        .filter(|n| n.kind == NotifyType::RESPONDER_LIFETIME);
-    for notification in told {
-        let mut r = isthmus_wire::Reader::new(&notification.data);
-        let Ok(attributes) = Attribute::read_all(&mut r) else { continue };
-        let (life_type, duration) = (EspAttribute::LIFE_TYPE.0, EspAttribute::LIFE_DURATION.0);
-        let (seconds, kilobytes) = lifetimes(&attributes, life_type, duration);
-        let time = seconds.map_or(Duration::MAX, Duration::from_secs);
-        lifetime = lifetime.shorter(Lifetime { time, kilobytes });
-    }
-    lifetime
 }
 
 impl Endpoint {
@@ -220,24 +222,15 @@ impl Endpoint {
     ) -> Result<(), Rejected> {
         let nonce_len = self.ctx.config.habits.phase2.nonce_len;
         let nonce_i = self.ctx.nonce(nonce_len.clamp(body::NONCE_LEN_MIN, body::NONCE_LEN_MAX));
-        let Some(sa) = self.sas.get_mut(key) else { return Err(Rejected::UnknownCookies) };
+        let Some(sa) = self.sas.get(key) else { return Err(Rejected::UnknownCookies) };
         let Some(peer) = sa.peer.and_then(|peer| self.peers.get(peer.0)) else {
             return Err(Rejected::IncorrectState);
         };
-        let offer = offer(&self.ctx, peer, spi, selectors, nonce_i, pfs.as_ref());
+        let offer = AwaitQm2::new(&self.ctx, peer, spi, selectors, nonce_i, pfs.as_ref());
         let (bytes, iv) = message1(&self.ctx, sa, &offer, pfs.map(|(_, pair)| pair.public), id)?;
-        let sent = Sent { path: sa.path, marked: sa.marked, bytes };
-        let window = Window { received: None, sent: Some(sent.clone()), tries: 0 };
-        if let Some(wait) = window.backoff() {
-            sa.timers.set(SaTimer::Quick(id), now + wait);
-        }
         let state = QuickState::AwaitQm2(Box::new(offer));
-        if let Some(established) = sa.established_mut() {
-            established.quick.insert(id, Quick { state, ours: true, iv, window });
-        }
-        self.ctx.transmit(sent.path, sent.marked, sent.bytes);
-        self.touch(Owner::Sa(key));
-        Ok(())
+        let quick = Quick { state, ours: true, iv, window: Window::default() };
+        self.send_quick_mode(key, id, quick, bytes, now)
     }
 
     /// Message 2.
@@ -323,34 +316,20 @@ impl Endpoint {
         let AcceptedQm2 { offer, answer, digest } = accepted;
         let Answer { chosen, lifetime, nonce_r, iv, .. } = answer;
         let seed = ChildSeed { shared, nonce_i: offer.nonce_i, nonce_r };
-        let derive = |spi| -> Result<EspKeys, CryptoError> {
-            keys.child_keys(provider, chosen.suite, spi, &seed)
-        };
-        let (keys_in, keys_out) = (derive(offer.spi)?, derive(chosen.spi)?);
+        let (chosen, selectors, spi) = (&chosen, &offer.selectors, offer.spi);
+        let agreed = Agreed { chosen, selectors, lifetime, spi, ours: true };
+        let child = agreed.child(provider, keys, &seed, (key, id))?;
         let nonces = [seed.nonce_i.as_slice(), seed.nonce_r.as_slice()];
         let hash = keys.quick_hash3(provider, id, nonces)?;
         let chain = Out::new().with(PayloadType::HASH, hash.expose());
         let about = (sa.cookies, ExchangeType::QUICK_MODE, id);
         let (bytes, _) = keys.seal(provider, &iv, about, &chain)?;
         let sent = Sent { path: sa.path, marked: sa.marked, bytes };
-        let child = Child {
-            inbound: offer.spi,
-            outbound: chosen.spi,
-            suite: chosen.suite,
-            keys_in,
-            keys_out,
-            encap: chosen.encap,
-            selectors: offer.selectors,
-            group: chosen.group,
-            lifetime: crate::child::bounded(lifetime),
-            initiator: true,
-            state: ChildState::Half { sa: key, message_id: id },
-        };
         self.install_child(peer_id, child, now);
         if self.ctx.config.habits.life.replaced == Replaced::DeleteBefore {
-            self.announce_replacement(peer_id, offer.spi);
+            self.announce_replacement(peer_id, spi);
         }
-        self.complete_child(peer_id, offer.spi, now);
+        self.complete_child(peer_id, spi, now);
         self.confirm_quick_mode(key, id, now);
         let quick = self.sas.get_mut(key).and_then(|sa| sa.established_mut()?.quick.get_mut(&id));
         if let Some(quick) = quick {
@@ -359,124 +338,5 @@ impl Endpoint {
         }
         self.ctx.transmit(sent.path, sent.marked, sent.bytes);
         Ok(())
-    }
-}
-
-fn offer(
-    ctx: &Context,
-    peer: &Peer,
-    spi: u32,
-    selectors: Selectors,
-    nonce_i: Vec<u8>,
-    pfs: Option<&(DhGroup, DhKeyPair)>,
-) -> AwaitQm2 {
-    let config = &ctx.config;
-    AwaitQm2 {
-        spi,
-        selectors,
-        suites: offered(config).iter().filter_map(|esp| esp.meant(&config.esp)).collect(),
-        encap: peer.encap,
-        lifetime: Lifetime {
-            time: config.child_lifetime,
-            kilobytes: config.child_kilobytes.map(u64::from),
-        },
-        nonce_i,
-        pfs: pfs.map(|(group, pair)| (*group, pair.private.clone())),
-    }
-}
-
-/// The transforms to offer, group and encapsulation left open.
-fn offered(config: &Config) -> Vec<OfferedEsp> {
-    let allowed = |suite: EspSuite| config.legacy || !suite.is_legacy();
-    let transforms = match &config.habits.phase2.transforms {
-        Some(transforms) => transforms.clone(),
-        None => config.esp.iter().copied().map(OfferedEsp::of_suite).collect(),
-    };
-    // What we cannot do is offered when it is a habit; choosing it is the peer's mistake.
-    transforms
-        .into_iter()
-        .filter(|transform| transform.suite().is_none_or(allowed))
-        .take(crate::suite::SUITES_MAX)
-        .collect()
-}
-
-fn message1(
-    ctx: &Context,
-    sa: &IkeSa,
-    offer: &AwaitQm2,
-    ke: Option<Vec<u8>>,
-    id: u32,
-) -> Result<(Vec<u8>, Vec<u8>), Rejected> {
-    let Some(established) = sa.established() else { return Err(Rejected::IncorrectState) };
-    let (provider, keys) = (&*ctx.provider, &established.keys);
-    let dialect = sa.vendors.nat_t.unwrap_or(NatT::Rfc3947);
-    let habits = &ctx.config.habits.phase2;
-    let encapsulation = match offer.encap {
-        Encap::Esp => Encapsulation::TRANSPORT,
-        Encap::Udp => habits.encapsulation.unwrap_or_else(|| nat::udp_transport(dialect)),
-    };
-    let group = offer.pfs.as_ref().map(|(group, _)| GroupNumber(group.number()));
-    let transforms = offered(&ctx.config).into_iter().map(|t| OfferedEsp {
-        group,
-        encapsulation: Some(encapsulation),
-        ..t
-    });
-    let body = offer_esp(transforms, offer.spi, offer.lifetime, habits.wide_lifetimes);
-    let mut chain = Out::new()
-        .with(PayloadType::SA, body.to_bytes())
-        .with(PayloadType::NONCE, offer.nonce_i.as_slice());
-    if let Some(ke) = ke {
-        chain.push(PayloadType::KE, ke);
-    }
-    if let Some((own, peers)) = &offer.selectors.bodies {
-        chain.push(PayloadType::ID, own.as_slice());
-        chain.push(PayloadType::ID, peers.as_slice());
-    }
-    if offer.encap == Encap::Udp {
-        // Our address, then the peer's as we see it (RFC 3947 §5.2).
-        let kind = habits.nat_oa_number.unwrap_or_else(|| nat::nat_oa(dialect));
-        let addresses = [sa.path.local.ip(), sa.path.remote.ip()];
-        for address in addresses.into_iter().take(usize::from(habits.nat_oa)) {
-            chain.push(kind, NatOa(address).to_bytes());
-        }
-    }
-    let chain = keys.hashed(provider, id, &[], chain)?;
-    let iv = keys.phase2_iv(provider, &established.last_block, id)?;
-    Ok(keys.seal(provider, &iv, (sa.cookies, ExchangeType::QUICK_MODE, id), &chain)?)
-}
-
-#[cfg(test)]
-mod tests {
-    extern crate std;
-    use std::vec;
-
-    use super::*;
-    use crate::iana::ProtocolId;
-
-    fn told(data: Vec<u8>) -> Lifetime {
-        let body = Notification {
-            protocol: ProtocolId::ESP,
-            kind: NotifyType::RESPONDER_LIFETIME,
-            spi: vec![1, 2, 3, 4],
-            data,
-        };
-        let chain = Out::new()
-            .with(PayloadType::HASH, vec![0; 20])
-            .with(PayloadType::NOTIFICATION, body.to_bytes())
-            .to_bytes();
-        told_lifetime(&Chain::read(PayloadType::HASH, &chain).unwrap())
-    }
-
-    #[test]
-    fn a_responder_may_shorten_a_lifetime_by_notification() {
-        let hour = Lifetime { time: Duration::from_hours(1), kilobytes: Some(1000) };
-        let seconds = told(vec![0x80, 1, 0, 1, 0x80, 2, 0x07, 0x08]);
-        let shorter = Lifetime { time: Duration::from_mins(30), ..hour };
-        assert_eq!(hour.shorter(seconds), shorter);
-        let kilobytes = told(vec![0x80, 1, 0, 2, 0, 2, 0, 4, 0, 0, 0, 100]);
-        assert_eq!(hour.shorter(kilobytes), Lifetime { kilobytes: Some(100), ..hour });
-        let longer = told(vec![0x80, 1, 0, 1, 0, 2, 0, 4, 0, 1, 0, 0]);
-        assert_eq!(hour.shorter(longer), hour);
-        assert_eq!(hour.shorter(told(vec![0x80, 1, 0])), hour, "a stump says nothing");
     }
 }

@@ -13,23 +13,25 @@
 //! repeats message 3 when message 2 comes again. Windows numbers its message ids 1, 2, 3.
 
 pub(crate) mod initiator;
+mod lifetime;
+mod offer;
 pub(crate) mod responder;
+mod selectors;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 use isthmus_core::{Duration, Instant, Key, Path};
-use isthmus_crypto::{CryptoError, DhOutput};
+use isthmus_crypto::{CryptoError, DhOutput, Provider};
 
 use crate::action::{DownReason, Failure, FailureCause, PeerId, Stage};
-use crate::child::Selectors;
-use crate::codec::{IdBody, Message};
+use crate::child::{Child, ChildState, Selectors};
+use crate::codec::Message;
 use crate::endpoint::{Endpoint, Owner};
 use crate::error::Rejected;
-use crate::habits::Selector;
-use crate::iana::{IdType, PROTOCOL_UDP};
-use crate::sa::{SaTimer, Window};
+use crate::keys::{ChildSeed, IkeKeys};
+use crate::sa::{SaTimer, Sent, Window};
+use crate::suite::{ChosenEsp, Lifetime};
 
 /// One quick mode under an IKE SA.
 pub(crate) struct Quick {
@@ -96,6 +98,43 @@ impl Quick {
     }
 }
 
+/// What both ends of a quick mode have agreed, as the child of one of them.
+pub(crate) struct Agreed<'a> {
+    pub(crate) chosen: &'a ChosenEsp,
+    pub(crate) selectors: &'a Selectors,
+    pub(crate) lifetime: Lifetime,
+    /// Our SPI.
+    pub(crate) spi: u32,
+    /// We sent message 1.
+    pub(crate) ours: bool,
+}
+
+impl Agreed<'_> {
+    /// The child, half installed until the quick mode with this id is confirmed.
+    pub(crate) fn child(
+        &self,
+        provider: &dyn Provider,
+        keys: &IkeKeys,
+        seed: &ChildSeed,
+        (sa, message_id): (Key, u32),
+    ) -> Result<Child, CryptoError> {
+        let (suite, outbound) = (self.chosen.suite, self.chosen.spi);
+        Ok(Child {
+            inbound: self.spi,
+            outbound,
+            suite,
+            keys_in: keys.child_keys(provider, suite, self.spi, seed)?,
+            keys_out: keys.child_keys(provider, suite, outbound, seed)?,
+            encap: self.chosen.encap,
+            selectors: self.selectors.clone(),
+            group: self.chosen.group,
+            lifetime: crate::child::bounded(self.lifetime),
+            initiator: self.ours,
+            state: ChildState::Half { sa, message_id },
+        })
+    }
+}
+
 impl Endpoint {
     /// A quick mode message on an established SA.
     pub(crate) fn quick_mode(
@@ -146,6 +185,29 @@ impl Endpoint {
         };
         self.ctx.stats.replies_repeated += 1;
         self.ctx.transmit(sent.path, sent.marked, sent.bytes);
+        Ok(())
+    }
+
+    /// Sends message 1 or 2 of a quick mode and arms its repetition.
+    pub(crate) fn send_quick_mode(
+        &mut self,
+        key: Key,
+        id: u32,
+        mut quick: Quick,
+        bytes: Vec<u8>,
+        now: Instant,
+    ) -> Result<(), Rejected> {
+        let Some(sa) = self.sas.get_mut(key) else { return Err(Rejected::UnknownCookies) };
+        let sent = Sent { path: sa.path, marked: sa.marked, bytes };
+        quick.window.sent = Some(sent.clone());
+        if let Some(wait) = quick.window.backoff() {
+            sa.timers.set(SaTimer::Quick(id), now + wait);
+        }
+        if let Some(established) = sa.established_mut() {
+            established.quick.insert(id, quick);
+        }
+        self.ctx.transmit(sent.path, sent.marked, sent.bytes);
+        self.touch(Owner::Sa(key));
         Ok(())
     }
 
@@ -258,96 +320,9 @@ impl Endpoint {
     }
 }
 
-/// Reads a pair of quick mode identities as UDP ports of two hosts: the first payload is the
-/// initiator's. Returns both ports, the initiator's first.
-///
-/// Addresses are not compared with anything: behind NATs they are private, or what the client dialled.
-pub(crate) fn read_selectors(bodies: &[&[u8]]) -> Result<Option<(u16, u16)>, Rejected> {
-    let [initiator, responder] = bodies else {
-        return if bodies.is_empty() { Ok(None) } else { Err(Rejected::Selectors) };
-    };
-    Ok(Some((selector_port(initiator)?, selector_port(responder)?)))
-}
-
-fn selector_port(body: &[u8]) -> Result<u16, Rejected> {
-    let id = IdBody::read(body).map_err(|_| Rejected::Selectors)?;
-    let host = match id.kind {
-        // Windows XP without its NAT-T update sends its name.
-        IdType::IPV4_ADDR | IdType::IPV6_ADDR | IdType::FQDN | IdType::USER_FQDN => true,
-        IdType::IPV4_ADDR_SUBNET | IdType::IPV6_ADDR_SUBNET => {
-            let mask = id.data.get(id.data.len() / 2..).unwrap_or_default();
-            mask.iter().all(|byte| *byte == 0xff)
-        }
-        IdType::IPV4_ADDR_RANGE | IdType::IPV6_ADDR_RANGE => {
-            let (first, last) = id.data.split_at(id.data.len() / 2);
-            first == last
-        }
-        _ => false,
-    };
-    match (host, id.protocol, id.port) {
-        (true, PROTOCOL_UDP, port) => Ok(port),
-        // Protocol 0 means any, UDP among them; NetworkManager's clients send it.
-        (true, 0, 0) => Ok(0),
-        _ => Err(Rejected::Selectors),
-    }
-}
-
-/// Our selectors for a child that we ask for.
-pub(crate) fn own_selectors(
-    local: (IpAddr, u16),
-    remote: (IpAddr, u16),
-    form: Selector,
-) -> Selectors {
-    let (protocol, port) = match form {
-        Selector::Any => (0, 0),
-        Selector::AnyPort => (PROTOCOL_UDP, 0),
-        Selector::Port => (PROTOCOL_UDP, local.1),
-    };
-    let own = IdBody::address(local.0, protocol, port).to_bytes();
-    let peers = IdBody::address(remote.0, PROTOCOL_UDP, remote.1).to_bytes();
-    Selectors { local_port: port, remote_port: remote.1, bodies: Some((own, peers)) }
-}
-
 /// Most quick modes remembered at once on one IKE SA.
 pub const QUICK_MODES_MAX: usize = 16;
 /// How long a finished quick mode answers duplicates.
 pub(crate) const DONE_MEMORY: Duration = Duration::from_secs(30);
 /// Length of our nonces.
 pub(crate) const NONCE_LEN: usize = 32;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn udp(port: u16) -> Vec<u8> {
-        IdBody::address("192.168.1.10".parse().unwrap(), 17, port).to_bytes()
-    }
-
-    #[test]
-    fn every_clients_selectors_are_understood() {
-        let server = udp(1701);
-        let pair = |body: &[u8]| read_selectors(&[body, &server]);
-        assert_eq!(pair(&udp(1701)), Ok(Some((1701, 1701))), "Windows");
-        assert_eq!(pair(&udp(56322)), Ok(Some((56322, 1701))), "Apple");
-        assert_eq!(pair(&udp(0)), Ok(Some((0, 1701))), "Android");
-        assert_eq!(pair(&[1, 0, 0, 0, 10, 0, 0, 1]), Ok(Some((0, 1701))), "NetworkManager");
-        assert_eq!(pair(b"\x02\x11\x06\xa5pc"), Ok(Some((1701, 1701))), "Windows XP");
-        assert_eq!(read_selectors(&[]), Ok(None));
-    }
-
-    #[test]
-    fn other_protocols_networks_and_single_identities_are_refused() {
-        let good = udp(1701);
-        let refused = |body: &[u8]| read_selectors(&[body, &good]) == Err(Rejected::Selectors);
-        assert!(refused(&[1, 6, 0, 80, 10, 0, 0, 1]), "TCP");
-        assert!(refused(&[1, 0, 0, 80, 10, 0, 0, 1]), "a port of any protocol");
-        assert!(refused(&[4, 17, 6, 0xa5, 10, 0, 0, 0, 255, 255, 255, 0]), "a network");
-        assert!(refused(&[7, 17, 6, 0xa5, 10, 0, 0, 1, 10, 0, 0, 9]), "a range");
-        assert!(refused(&[9, 17, 6, 0xa5, 0x30]), "a distinguished name");
-        assert!(refused(&[1, 17, 6]), "a stump");
-        assert_eq!(read_selectors(&[&good]), Err(Rejected::Selectors));
-        assert_eq!(read_selectors(&[good.as_slice(); 3]), Err(Rejected::Selectors));
-        let host = [4, 17, 6, 0xa5, 10, 0, 0, 1, 255, 255, 255, 255];
-        assert_eq!(read_selectors(&[&host, &good]), Ok(Some((1701, 1701))));
-    }
-}

@@ -5,21 +5,22 @@ use alloc::vec::Vec;
 
 use isthmus_core::{Encap, Instant, Key, Path, SecretBytes};
 use isthmus_crypto::{CryptoError, DhJob, DhOutput, EspSuite};
-use isthmus_wire::{DecodeError, Writer};
+use isthmus_wire::DecodeError;
 
-use super::{Quick, QuickState, read_selectors};
+use super::lifetime::responder_lifetime;
+use super::selectors::read_selectors;
+use super::{Agreed, Quick, QuickState};
 use crate::action::{Failure, FailureCause, PeerId, Stage};
-use crate::child::{Child, ChildState, Selectors};
-use crate::codec::{Attribute, Chain, Message, NatOa, Notification, Out, SaBody, body};
-use crate::config::Config;
+use crate::child::{Child, Selectors};
+use crate::codec::{Chain, Message, NatOa, Out, SaBody, body};
 use crate::context::{Context, Digest, Job};
-use crate::endpoint::{Endpoint, Owner};
+use crate::endpoint::Endpoint;
 use crate::error::Rejected;
-use crate::iana::{EspAttribute, ExchangeType, LifeType, NotifyType, PayloadType, ProtocolId};
+use crate::iana::{ExchangeType, NotifyType, PayloadType};
 use crate::keys::ChildSeed;
 use crate::peer::Peer;
-use crate::sa::{IkeSa, SaTimer, Sent, Window};
-use crate::suite::{ChosenEsp, Criteria, Lifetime, OfferedEsp, choose_esp};
+use crate::sa::{IkeSa, Window};
+use crate::suite::{ChosenEsp, Criteria, OfferedEsp, choose_esp};
 
 /// Proof that message 1 is the peer's and acceptable.
 pub(crate) struct AcceptedQm1 {
@@ -267,20 +268,10 @@ impl Endpoint {
             }
         };
         self.install_child(peer_id, child, now);
-        let Some(sa) = self.sas.get_mut(key) else { return Err(Rejected::UnknownCookies) };
-        let sent = Sent { path: sa.path, marked: sa.marked, bytes };
-        let window = Window { received: Some(accepted.digest), sent: Some(sent.clone()), tries: 0 };
-        if let Some(wait) = window.backoff() {
-            sa.timers.set(SaTimer::Quick(id), now + wait);
-        }
         let ChildSeed { nonce_i, nonce_r, .. } = seed;
         let state = QuickState::AwaitQm3(Box::new(AwaitQm3 { spi, nonce_i, nonce_r }));
-        if let Some(established) = sa.established_mut() {
-            established.quick.insert(id, Quick { state, ours: false, iv, window });
-        }
-        self.ctx.transmit(sent.path, sent.marked, sent.bytes);
-        self.touch(Owner::Sa(key));
-        Ok(())
+        let window = Window { received: Some(accepted.digest), ..Window::default() };
+        self.send_quick_mode(key, id, Quick { state, ours: false, iv, window }, bytes, now)
     }
 
     /// Message 3: the peer has the keys.
@@ -327,23 +318,12 @@ fn make_child(
     accepted: &AcceptedQm1,
     spi: u32,
     seed: &ChildSeed,
-    (key, message_id): (Key, u32),
+    half: (Key, u32),
 ) -> Result<Child, Rejected> {
     let Some(established) = sa.established() else { return Err(Rejected::IncorrectState) };
-    let (provider, chosen) = (&*ctx.provider, &accepted.chosen);
-    Ok(Child {
-        inbound: spi,
-        outbound: chosen.spi,
-        suite: chosen.suite,
-        keys_in: established.keys.child_keys(provider, chosen.suite, spi, seed)?,
-        keys_out: established.keys.child_keys(provider, chosen.suite, chosen.spi, seed)?,
-        encap: chosen.encap,
-        selectors: accepted.selectors.clone(),
-        group: chosen.group,
-        lifetime: crate::child::bounded(chosen.lifetime),
-        initiator: false,
-        state: ChildState::Half { sa: key, message_id },
-    })
+    let AcceptedQm1 { chosen, selectors, .. } = accepted;
+    let agreed = Agreed { chosen, selectors, lifetime: chosen.lifetime, spi, ours: false };
+    Ok(agreed.child(&*ctx.provider, &established.keys, seed, half)?)
 }
 
 fn message2(
@@ -378,30 +358,4 @@ fn message2(
     let chain = keys.hashed(provider, id, &seed.nonce_i, chain)?;
     let about = (sa.cookies, ExchangeType::QUICK_MODE, id);
     Ok(keys.seal(provider, &accepted.iv, about, &chain)?)
-}
-
-/// RESPONDER-LIFETIME (RFC 2407 §4.6.3.1) for an initiator that offered more than we like. Those that mind
-/// it rekey sooner; for racoon, which does not, the child lives as long as it offered.
-fn responder_lifetime(config: &Config, offered: Lifetime, spi: u32) -> Option<Notification> {
-    let (life_type, duration) = (EspAttribute::LIFE_TYPE.0, EspAttribute::LIFE_DURATION.0);
-    let mut w = Writer::new();
-    let mut tell = |kind: LifeType, value: u32| {
-        Attribute::basic(life_type, kind.0).write(&mut w);
-        Attribute::duration(duration, value, true).write(&mut w);
-    };
-    if config.child_lifetime < offered.time {
-        let seconds = u32::try_from(config.child_lifetime.as_secs()).unwrap_or(u32::MAX);
-        tell(LifeType::SECONDS, seconds);
-    }
-    if let Some(ours) = config.child_kilobytes
-        && offered.kilobytes.is_none_or(|theirs| u64::from(ours) < theirs)
-    {
-        tell(LifeType::KILOBYTES, ours);
-    }
-    (!w.is_empty()).then(|| Notification {
-        protocol: ProtocolId::ESP,
-        kind: NotifyType::RESPONDER_LIFETIME,
-        spi: spi.to_be_bytes().to_vec(),
-        data: w.into_vec(),
-    })
 }

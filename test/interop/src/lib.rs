@@ -51,7 +51,7 @@ pub use crate::netns::{Namespace, cable};
 pub use crate::pcap::{ClearL2tp, WireSummary, summarize};
 pub use crate::peer::{LOST_PER_REKEY_MAX, Peer};
 pub use crate::ping::PingRun;
-pub use crate::pki::{KeyKind, make_pki};
+pub use crate::pki::{ALICE, Authority, KeyKind, Subject, make_pki};
 pub use crate::scenario::Scenario;
 pub use crate::snapshot::KernelState;
 pub use crate::visit::Visit;

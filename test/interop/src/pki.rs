@@ -1,4 +1,4 @@
-//! A throw-away certification authority with one certificate for the gateway and one for the client.
+//! Throw-away certification authorities, and certificates for the gateway and for clients.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,61 +26,99 @@ impl KeyKind {
     }
 }
 
-/// Writes `ca.pem`, `gateway.pem`, `gateway.key`, `client.pem` and `client.key` into `folder`. The
-/// gateway's certificate names its address and `gw.example`, the client's `alice@example`.
+/// An authority whose key and certificate stand in a folder.
+#[derive(Debug)]
+pub struct Authority<'a> {
+    folder: &'a Path,
+    name: &'a str,
+    kind: KeyKind,
+}
+
+/// What a certificate says.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The common name.
+    pub common: &'a str,
+    /// The subject alternative names, as `openssl` takes them.
+    pub names: &'a str,
+    /// The extended key usage, as `openssl` takes it.
+    pub usage: &'a str,
+}
+
+impl<'a> Authority<'a> {
+    /// Makes an authority; writes `<name>.pem` and `<name>.key` into `folder`.
+    ///
+    /// # Errors
+    /// `openssl` failed.
+    pub fn make(folder: &'a Path, name: &'a str, kind: KeyKind) -> Result<Self, LabError> {
+        std::fs::create_dir_all(folder).map_err(|source| LabError::io(folder, source))?;
+        let authority = Self { folder, name, kind };
+        authority.key(name)?;
+        let mut own = authority.openssl();
+        own.args(["req", "-x509", "-new", "-days", "30", "-key", &format!("{name}.key")]);
+        own.args(["-out", &format!("{name}.pem")]);
+        own.args(["-subj", &format!("/O=Isthmus Lab/CN=Isthmus Lab {name}")]);
+        for extension in
+            ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"]
+        {
+            own.args(["-addext", extension]);
+        }
+        run(&mut own)?;
+        Ok(authority)
+    }
+
+    /// Makes a key and a certificate for `subject`; writes `<file>.pem` and `<file>.key`.
+    ///
+    /// # Errors
+    /// `openssl` failed.
+    pub fn certify(&self, file: &str, subject: Subject<'_>) -> Result<(), LabError> {
+        self.key(file)?;
+        let Subject { common, names, usage } = subject;
+        let mut ask = self.openssl();
+        ask.args(["req", "-new", "-key", &format!("{file}.key"), "-out", &format!("{file}.req")]);
+        run(ask.args(["-subj", &format!("/O=Isthmus Lab/CN={common}")]))?;
+        let extensions = self.folder.join(format!("{file}.ext"));
+        let text = format!(
+            "subjectAltName={names}\nextendedKeyUsage={usage}\nkeyUsage=critical,digitalSignature\n\
+             basicConstraints=critical,CA:FALSE\n"
+        );
+        std::fs::write(&extensions, text).map_err(|source| LabError::io(&extensions, source))?;
+        let mut sign = self.openssl();
+        sign.args(["x509", "-req", "-CAcreateserial", "-days", "30"]);
+        sign.args(["-CA", &format!("{}.pem", self.name), "-CAkey", &format!("{}.key", self.name)]);
+        sign.args(["-in", &format!("{file}.req"), "-out", &format!("{file}.pem"), "-extfile"]);
+        run(sign.arg(&extensions)).map(drop)
+    }
+
+    fn key(&self, file: &str) -> Result<(), LabError> {
+        let mut make = self.openssl();
+        make.arg("genpkey").args(self.kind.algorithm());
+        run(make.args(["-out", &format!("{file}.key")])).map(drop)
+    }
+
+    fn openssl(&self) -> Command {
+        let mut command = Command::new("openssl");
+        command.current_dir(self.folder);
+        command
+    }
+}
+
+/// Makes the authority `ca` in `folder`, and by it `gateway` and `client`. The gateway's certificate
+/// names its address and `gw.example`, the client's `alice@example`.
 ///
 /// # Errors
 /// `openssl` failed.
 pub fn make_pki(folder: &Path, kind: KeyKind) -> Result<(), LabError> {
-    std::fs::create_dir_all(folder).map_err(|source| LabError::io(folder, source))?;
-    key(folder, "ca", kind)?;
-    let extensions = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"];
-    let mut own = openssl(folder);
-    own.args(["req", "-x509", "-new", "-key", "ca.key", "-out", "ca.pem", "-days", "30"]);
-    own.args(["-subj", "/O=Isthmus Lab/CN=Isthmus Lab CA"]);
-    run(own.args(extensions.into_iter().flat_map(|text| ["-addext", text])))?;
+    let authority = Authority::make(folder, "ca", kind)?;
     let names = format!("DNS:gw.example,IP:{GATEWAY}");
-    certificate(folder, "gateway", kind, "gw.example", &names, "serverAuth")?;
-    certificate(folder, "client", kind, "alice", "email:alice@example", "clientAuth")
+    let gateway = Subject { common: "gw.example", names: &names, usage: "serverAuth" };
+    authority.certify("gateway", gateway)?;
+    authority.certify("client", ALICE)
 }
 
-fn certificate(
-    folder: &Path,
-    file: &str,
-    kind: KeyKind,
-    common: &str,
-    names: &str,
-    usage: &str,
-) -> Result<(), LabError> {
-    key(folder, file, kind)?;
-    let (key, request) = (format!("{file}.key"), format!("{file}.req"));
-    let subject = format!("/O=Isthmus Lab/CN={common}");
-    let mut ask = openssl(folder);
-    ask.args(["req", "-new", "-key", &key, "-out", &request, "-subj", &subject]);
-    run(&mut ask)?;
-    let extensions = folder.join(format!("{file}.ext"));
-    let text = format!(
-        "subjectAltName={names}\nextendedKeyUsage={usage}\nkeyUsage=critical,digitalSignature\n\
-         basicConstraints=critical,CA:FALSE\n"
-    );
-    std::fs::write(&extensions, text).map_err(|source| LabError::io(&extensions, source))?;
-    let mut sign = openssl(folder);
-    sign.args(["x509", "-req", "-in", &request, "-CA", "ca.pem", "-CAkey", "ca.key"]);
-    sign.args(["-CAcreateserial", "-days", "30", "-extfile"]).arg(&extensions);
-    run(sign.args(["-out", &format!("{file}.pem")])).map(drop)
-}
-
-fn key(folder: &Path, file: &str, kind: KeyKind) -> Result<(), LabError> {
-    let mut make = openssl(folder);
-    make.arg("genpkey").args(kind.algorithm());
-    run(make.args(["-out", &format!("{file}.key")])).map(drop)
-}
-
-fn openssl(folder: &Path) -> Command {
-    let mut command = Command::new("openssl");
-    command.current_dir(folder);
-    command
-}
+/// The client of [`make_pki`].
+pub const ALICE: Subject<'static> =
+    Subject { common: "alice", names: "email:alice@example", usage: "clientAuth" };
 
 #[cfg(test)]
 mod tests {
@@ -93,11 +131,17 @@ mod tests {
             let folder = std::env::temp_dir().join(name);
             make_pki(&folder, kind).expect("a PKI");
             for file in ["gateway.pem", "client.pem"] {
-                let mut verify = openssl(&folder);
-                verify.args(["verify", "-CAfile", "ca.pem", file]);
-                assert!(run(&mut verify).expect("it verifies").contains("OK"));
+                assert!(verify(&folder, file).expect("it verifies").contains("OK"));
             }
+            let other = Authority::make(&folder, "other-ca", kind).expect("another authority");
+            other.certify("stranger", ALICE).expect("a certificate");
+            verify(&folder, "stranger.pem").expect_err("another authority's");
             std::fs::remove_dir_all(folder).expect("clean up");
         }
+    }
+
+    fn verify(folder: &Path, file: &str) -> Result<String, LabError> {
+        let mut verify = Command::new("openssl");
+        run(verify.current_dir(folder).args(["verify", "-CAfile", "ca.pem", file]))
     }
 }

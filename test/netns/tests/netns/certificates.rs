@@ -1,17 +1,18 @@
 //! Certificates of both kinds, made with `openssl` as people make them, and those that are not believed.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use isthmus_interop::{Access, CLOUD_HOST, LabError, wait_for};
+use isthmus_interop::{
+    ALICE, Access, Authority, CLOUD_HOST, KeyKind, LabError, make_pki, wait_for,
+};
 use isthmus_netns::{Client, Config, Dial, Site, ping};
 
 #[test]
 fn clients_with_rsa_and_ecdsa_certificates_connect() -> Result<(), LabError> {
     for (test, kind, access, in_udp) in [
-        ("certificates-rsa", RSA, Access::NatRewritingPorts, true),
-        ("certificates-ecdsa", ECDSA, Access::Direct, false),
+        ("certificates-rsa", KeyKind::Rsa, Access::NatRewritingPorts, true),
+        ("certificates-ecdsa", KeyKind::Ecdsa, Access::Direct, false),
     ] {
         let lab = Site::lab_for(test, access)?;
         let folder = lab.evidence().subfolder("certificates")?;
@@ -39,7 +40,7 @@ fn clients_with_rsa_and_ecdsa_certificates_connect() -> Result<(), LabError> {
 fn certificates_that_are_not_believed_are_named_on_both_sides() -> Result<(), LabError> {
     let lab = Site::lab_for("certificates-refused", Access::NatRewritingPorts)?;
     let folder = lab.evidence().subfolder("certificates")?;
-    make_all(&folder, ECDSA)?;
+    make_all(&folder, KeyKind::Ecdsa)?;
     let ipsec = keys(&folder);
     let mut site = Site::serve(lab, Config { ipsec: &ipsec, ..Config::default() })?;
     let host = site.client_host()?;
@@ -64,57 +65,9 @@ fn certificates_that_are_not_believed_are_named_on_both_sides() -> Result<(), La
 }
 
 /// An authority with a gateway and a client, and a client of another authority.
-fn make_all(folder: &Path, kind: &str) -> Result<(), LabError> {
-    authority(folder, "ca", kind)?;
-    authority(folder, "other-ca", kind)?;
-    certificate(folder, ("gateway", "IP:203.0.113.10"), "ca", kind)?;
-    certificate(folder, ("client", "DNS:client.example"), "ca", kind)?;
-    certificate(folder, ("stranger", "DNS:client.example"), "other-ca", kind)
-}
-
-fn authority(folder: &Path, name: &str, kind: &str) -> Result<(), LabError> {
-    openssl(
-        folder,
-        &format!(
-            "req -x509 -newkey {kind} -nodes -keyout {name}.key -out {name}.crt -subj /CN={name} \
-             -days 30"
-        ),
-    )
-}
-
-fn certificate(
-    folder: &Path,
-    (name, also): (&str, &str),
-    authority: &str,
-    kind: &str,
-) -> Result<(), LabError> {
-    openssl(
-        folder,
-        &format!(
-            "req -new -newkey {kind} -nodes -keyout {name}.key -out {name}.csr -subj /CN={name} \
-             -addext subjectAltName={also}"
-        ),
-    )?;
-    openssl(
-        folder,
-        &format!(
-            "x509 -req -in {name}.csr -CA {authority}.crt -CAkey {authority}.key -CAcreateserial \
-             -copy_extensions copy -days 30 -out {name}.crt"
-        ),
-    )
-}
-
-fn openssl(folder: &Path, arguments: &str) -> Result<(), LabError> {
-    let output = Command::new("openssl")
-        .args(arguments.split_whitespace())
-        .current_dir(folder)
-        .output()
-        .map_err(|error| LabError::unexpected(format!("openssl cannot be run: {error}")))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(LabError::unexpected(format!("openssl {arguments}: {said}")))
+fn make_all(folder: &Path, kind: KeyKind) -> Result<(), LabError> {
+    make_pki(folder, kind)?;
+    Authority::make(folder, "other-ca", kind)?.certify("stranger", ALICE)
 }
 
 /// The lines of `[ipsec]`.
@@ -122,19 +75,17 @@ fn keys(folder: &Path) -> String {
     let file = |name: &str| folder.join(name).display().to_string();
     format!(
         "certificate_file = \"{}\"\nkey_file = \"{}\"\nca_file = \"{}\"",
-        file("gateway.crt"),
+        file("gateway.pem"),
         file("gateway.key"),
-        file("ca.crt")
+        file("ca.pem")
     )
 }
 
 fn dial(folder: &Path, name: &str) -> Dial {
     let file = |name: &str| folder.join(name).display().to_string();
-    let (cert, key) = (file(&format!("{name}.crt")), file(&format!("{name}.key")));
-    Dial::new().with(&format!("--cert {cert} --key {key} --ca {}", file("ca.crt")))
+    let (cert, key) = (file(&format!("{name}.pem")), file(&format!("{name}.key")));
+    Dial::new().with(&format!("--cert {cert} --key {key} --ca {}", file("ca.pem")))
 }
 
-const RSA: &str = "rsa:2048";
-const ECDSA: &str = "ec -pkeyopt ec_paramgen_curve:P-256";
 /// How long an attempt may take to fail, and to be forgotten.
 const LIMIT: Duration = Duration::from_mins(1);

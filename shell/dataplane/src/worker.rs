@@ -117,7 +117,8 @@ impl Worker {
         }
     }
 
-    /// Sleeps until a descriptor is readable or the pipeline is due; `ready` says which, in the order wake-up, sockets, TUNs.
+    /// Sleeps until a descriptor is readable or the pipeline is due; `ready` says which, in the order
+    /// wake-up, sockets, TUNs.
     fn wait(&self, ready: &mut Vec<bool>) -> io::Result<()> {
         let mut fds = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
         fds.extend(self.ports.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));

@@ -91,6 +91,8 @@ pub enum Untrusted {
     BadCertificate,
     /// The signature is not one of the certificate's key over this exchange.
     BadSignature,
+    /// A certificate is signed with a hash for which others can be found, such as SHA-1.
+    BrokenHash,
     /// The time of the certificate or of one above it is over.
     Expired,
     /// The certificate does not bear the name that the peer goes by.
@@ -105,7 +107,7 @@ pub enum Untrusted {
     UnknownAuthority,
     /// The certificate is for another use.
     WrongUsage,
-    /// A key is too small, or a signature is by a broken hash.
+    /// A key is too small, or a certificate is signed by an algorithm that is not taken.
     Weak,
 }
 
@@ -115,6 +117,7 @@ impl Untrusted {
         match self {
             Self::BadCertificate => "bad_certificate",
             Self::BadSignature => "bad_signature",
+            Self::BrokenHash => "broken_hash",
             Self::Expired => "expired",
             Self::NameMismatch => "name_mismatch",
             Self::NoCertificate => "no_certificate",
@@ -132,6 +135,7 @@ impl fmt::Display for Untrusted {
         f.write_str(match self {
             Self::BadCertificate => "the certificate cannot be read",
             Self::BadSignature => "the signature is wrong",
+            Self::BrokenHash => "a certificate is signed with SHA-1 or MD5, which are broken",
             Self::Expired => "the certificate has expired",
             Self::NameMismatch => "the certificate does not bear the name the peer goes by",
             Self::NoCertificate => "there is no certificate",

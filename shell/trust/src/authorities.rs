@@ -214,6 +214,11 @@ fn fault(error: &Error) -> Untrusted {
         | Error::RequiredEkuNotFoundContext(_)
         | Error::CaUsedAsEndEntity
         | Error::EndEntityUsedAsCa => Untrusted::WrongUsage,
+        Error::UnsupportedSignatureAlgorithmContext(about)
+            if is_broken(&about.signature_algorithm_id) =>
+        {
+            Untrusted::BrokenHash
+        }
         Error::UnsupportedSignatureAlgorithmContext(_)
         | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => Untrusted::Weak,
         Error::InvalidSignatureForPublicKey
@@ -227,6 +232,18 @@ fn fault(error: &Error) -> Untrusted {
     }
 }
 
+/// Whether certificates signed like this can be forged: the algorithm begins with its object identifier.
+fn is_broken(algorithm: &[u8]) -> bool {
+    BROKEN.iter().any(|identifier| algorithm.starts_with(identifier))
+}
+
+/// `md5WithRSAEncryption`, `sha1WithRSAEncryption`, the same of OIW, and `ecdsa-with-SHA1`, DER.
+const BROKEN: [&[u8]; 4] = [
+    &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 4],
+    &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 5],
+    &[6, 5, 0x2b, 0x0e, 3, 2, 29],
+    &[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1],
+];
 /// RSA of 2048 bits or more and the NIST curves, none with SHA-1.
 static ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
     webpki::aws_lc_rs::ECDSA_P256_SHA256,

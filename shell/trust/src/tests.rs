@@ -1,6 +1,6 @@
 //! Claims that are believed, and every way not to be.
 
-use isthmus_crypto::{Claim, ClaimedName, KeyKind, Signer, Trust, Untrusted};
+use isthmus_crypto::{Claim, ClaimedName, HashAlg, KeyKind, Signer, Trust, Untrusted};
 use isthmus_crypto_aws::PrivateKey;
 use proptest::prelude::*;
 use rcgen::{
@@ -218,6 +218,52 @@ fn usages_are_asked_for_as_the_policy_says() {
     assert_eq!(refused(&strict, &with(std::slice::from_ref(&client))), Untrusted::WrongUsage);
     assert_eq!(refused(&strict, &with(&[])), Untrusted::WrongUsage);
     assert!(policy(&[Usage::ClientAuth, Usage::ServerAuth], true).judge(&with(&[client])).is_ok());
+}
+
+/// The same certificate, signed by the same key with SHA-1 (RFC 3279 §2.2.3).
+fn with_sha1(end: &End, ca: &Ca) -> Vec<u8> {
+    const SHA256: &[u8] = &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+    const SHA1: &[u8] = &[0x30, 9, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1];
+    let body = names::read(&end.der).unwrap().tbs_certificate.as_ref().to_vec();
+    let at = body.windows(SHA256.len()).position(|bytes| bytes == SHA256).unwrap();
+    // The lengths change with the name of the algorithm.
+    let header = if body[1] == 0x81 { 3 } else { 4 };
+    let (before, after) = (&body[header..at], &body[at + SHA256.len()..]);
+    let body = sequence(&[before, SHA1, after].concat());
+    let mut digest = vec![0; 20];
+    let provider = isthmus_crypto_aws::provider();
+    provider.hash(HashAlg::Sha1, &[&body], &mut digest).unwrap();
+    // A digest that is shorter than the curve's order is the same number with zeros before it.
+    let key = PrivateKey::from_der(&ca.issuer.key().serialize_der()).unwrap();
+    let signature = key.sign(&[vec![0; 12], digest].concat()).unwrap();
+    let number = |bytes: &[u8]| [&[2, 33, 0][..], bytes].concat();
+    let numbers = [number(&signature[..32]), number(&signature[32..])].concat();
+    let signature = [&[3, 73, 0, 0x30, 70][..], &numbers].concat();
+    sequence(&[body.as_slice(), SHA1, &signature].concat())
+}
+
+/// A SEQUENCE of 128 bytes or more.
+fn sequence(content: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(content.len()).unwrap().to_be_bytes();
+    let header = if high == 0 { vec![0x30, 0x81, low] } else { vec![0x30, 0x82, high, low] };
+    [header.as_slice(), content].concat()
+}
+
+#[test]
+fn a_certificate_signed_with_sha_1_is_refused_by_that_name() {
+    let ca = ca("root");
+    let end = ca.issue(&params("alice"));
+    let mut claim = end.claim();
+    assert!(trust(&ca).judge(&claim).is_ok());
+    claim.chain[0] = with_sha1(&end, &ca);
+    assert_eq!(refused(&trust(&ca), &claim), Untrusted::BrokenHash);
+    // Anywhere on the path, however good the rest is.
+    let middle = ca.below("middle");
+    let end = middle.issue(&params("alice"));
+    let weak = End { der: middle.der.clone(), key: key() };
+    let mut claim = end.claim();
+    claim.chain.push(with_sha1(&weak, &ca));
+    assert_eq!(refused(&trust(&ca), &claim), Untrusted::BrokenHash);
 }
 
 #[test]

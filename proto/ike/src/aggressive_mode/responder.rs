@@ -199,10 +199,12 @@ impl Endpoint {
         let (path, allowance) = (sa.path, sa.budget.left());
         let mut made = None;
         // What is optional goes when message 2 would be longer than message 1.
-        for (nonce_len, dpd) in [(NONCE_LEN, true), (NONCE_LEN, false), (NONCE_LEN_MIN, false)] {
+        for (nonce_len, announced) in
+            [(NONCE_LEN, 2), (NONCE_LEN, 1), (NONCE_LEN, 0), (NONCE_LEN_MIN, 0)]
+        {
             nonce_r.truncate(nonce_len);
             exchange.nonce_r.clone_from(&nonce_r);
-            let message = message2(&self.ctx, state, &exchange, path, dpd);
+            let message = message2(&self.ctx, state, &exchange, path, announced);
             let fits = message.as_ref().is_ok_and(|(bytes, _)| bytes.len() <= allowance);
             made = message.ok();
             if fits {
@@ -309,13 +311,13 @@ impl Endpoint {
     }
 }
 
-/// Message 2, and what comes after it.
+/// Message 2, and what comes after it. Of what we can do besides it announces only the first few.
 fn message2(
     ctx: &Context,
     state: &Agreeing,
     exchange: &Exchange,
     path: Path,
-    dpd: bool,
+    announced: usize,
 ) -> Result<(Vec<u8>, AwaitAm3), CryptoError> {
     let Agreeing { opening, chosen, psk } = state;
     let (provider, proposal) = (&*ctx.provider, chosen.proposal);
@@ -336,8 +338,10 @@ fn message2(
     if let Some(dialect) = opening.vendors.nat_t {
         reply.push(PayloadType::VENDOR_ID, dialect.vendor_id().bytes());
     }
-    if dpd && opening.vendors.dpd {
-        reply.push(PayloadType::VENDOR_ID, VendorId::Dpd.bytes());
+    let dpd = opening.vendors.dpd.then_some(VendorId::Dpd.bytes());
+    let known = [opening.vendors.fragmentation_reply(), dpd].into_iter().flatten();
+    for vendor in known.take(announced) {
+        reply.push(PayloadType::VENDOR_ID, vendor);
     }
     if let Some(dialect) = opening.vendors.nat_t {
         let disguise = Disguise { force: ctx.config.force_encap, ..Disguise::default() };

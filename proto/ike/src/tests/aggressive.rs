@@ -14,6 +14,8 @@ use crate::codec::{Chain, IdBody, Message, Notification, Out};
 use crate::iana::{ExchangeType, IdType, NotifyType, PayloadType};
 use crate::*;
 
+mod fragments;
+
 const GROUP_SECRET: &[u8] = b"the sales people know this";
 const AGGRESSIVE: ExchangeType = ExchangeType::AGGRESSIVE;
 

@@ -3,12 +3,12 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use isthmus_core::{Duration, SecretBytes};
+use isthmus_core::{Duration, Encap, Path, SecretBytes};
 use isthmus_crypto::DhGroup;
 
 use super::fake::{self, Fake, esp_offer, udp};
 use super::net::{Nat, Net, client_config, server_config};
-use crate::codec::{Attribute, IdBody, Notification, Out};
+use crate::codec::{Attribute, Chain, IdBody, Message, Notification, Out};
 use crate::iana::PayloadType;
 use crate::iana::{AuthMethod, ExchangeType, GroupNumber, IkeEncryption, IkeHash, NotifyType};
 use crate::*;
@@ -248,4 +248,54 @@ fn the_responder_never_begins_a_quick_mode_towards_a_windows_client() {
     let begun = net.taken.iter().any(|p| super::net::exchange_of(p) == ExchangeType::QUICK_MODE);
     assert!(!begun);
     assert!(net.nodes[0].inbound.is_empty(), "expired and not renewed by us");
+}
+
+#[test]
+fn over_ipv6_a_client_that_announces_no_nat_traversal_gets_plain_esp() {
+    let path =
+        Path::new("[2001:db8::1]:500".parse().unwrap(), "[2001:db8:7::77]:500".parse().unwrap());
+    // Some send hashes all the same; without a dialect they say nothing.
+    for hashes in [false, true] {
+        let mut profile = fake::network_manager();
+        profile.vids.clear();
+        let mut net = server();
+        let mut fake = Fake::new(profile, 0);
+        fake.path = path;
+        let mm1 = fake.mm1();
+        let mm2 = fake.ask(&mut net, &mm1).unwrap();
+        assert_eq!(count(&mm2, PayloadType::VENDOR_ID), 0);
+        let mut mm3 = fake.mm3(&mm2);
+        if !hashes {
+            let sent = Message::read(&mm3).unwrap();
+            let chain = Chain::read(sent.header.first, sent.body).unwrap();
+            let mut out = Out::new();
+            let kept = |kind| matches!(kind, PayloadType::KE | PayloadType::NONCE);
+            chain.iter().filter(|p| kept(p.kind)).for_each(|p| out.push(p.kind, p.body));
+            mm3 = fake.message(ExchangeType::IDENTITY_PROTECTION, 0, 0, &out);
+        }
+        let mm4 = fake.ask(&mut net, &mm3).unwrap();
+        assert_eq!(count(&mm4, PayloadType::NAT_D) + count(&mm4, PayloadType::NAT_D_DRAFT), 0);
+        let mm5 = fake.mm5(&mm4);
+        (fake.path, fake.marked) = (path, false);
+        let mm6 = fake.ask(&mut net, &mm5).unwrap();
+        fake.mm6(&mm6);
+        let up = net.nodes[0].up[&net.server_peer()].clone();
+        assert_eq!((up.encap, up.nat, up.path), (Encap::Esp, NatStatus::default(), path));
+
+        let ask = |spi, mode| {
+            let ids = Some((udp("2001:db8:7::77", 1701), udp("2001:db8::1", 1701)));
+            fake.payloads(esp_offer(&[AES256_SHA1], spi, mode, None, false), ids)
+        };
+        fake.quick_mode(&mut net, 3, ask(0xb100_0001, 2)).unwrap();
+        let encaps: Vec<_> = net.nodes[0].inbound.values().map(|sa| sa.encap).collect();
+        assert_eq!(encaps, [Encap::Esp]);
+        // In UDP it would not arrive.
+        let refused = fake.quick_mode(&mut net, 5, ask(0xb100_0002, 4)).err();
+        assert_eq!(refused, Some(Rejected::NoProposalChosen));
+    }
+}
+
+fn count(message: &[u8], kind: PayloadType) -> usize {
+    let message = Message::read(message).unwrap();
+    Chain::read(message.header.first, message.body).unwrap().all(kind).count()
 }

@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use isthmus_crypto::{Signer, Untrusted};
 use isthmus_crypto_aws::PrivateKey;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::der_parser::oid::Oid;
 
 use crate::names;
 
@@ -47,7 +50,41 @@ impl Own {
         }
         Ok(Self { signer: Arc::new(key), subject, chain })
     }
+
+    /// What peers object to in our certificates at this time, whomever they trust: their times, or the
+    /// use of the first.
+    pub fn objection(&self, now: SystemTime) -> Option<Untrusted> {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        for (index, der) in self.chain.iter().enumerate() {
+            let Ok(read) = names::read(der) else { return Some(Untrusted::BadCertificate) };
+            let validity = read.validity();
+            if now < validity.not_before.timestamp() {
+                return Some(Untrusted::NotYetValid);
+            }
+            if now > validity.not_after.timestamp() {
+                return Some(Untrusted::Expired);
+            }
+            if index == 0 && !is_for_ipsec(&read) {
+                return Some(Untrusted::WrongUsage);
+            }
+        }
+        None
+    }
 }
+
+/// Whether a certificate names a use that clients take for IPsec, or none.
+fn is_for_ipsec(certificate: &X509Certificate<'_>) -> bool {
+    let Ok(usages) = certificate.extended_key_usage() else { return false };
+    usages.is_none_or(|usages| {
+        let usages = usages.value;
+        let ike = |oid: &Oid<'_>| oid.as_bytes() == IPSEC_IKE;
+        usages.any || usages.server_auth || usages.other.iter().any(ike)
+    })
+}
+
+/// `id-kp-ipsecIKE` (RFC 4945 §5.1.3.12), without its header.
+const IPSEC_IKE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 17];
 
 impl fmt::Display for OwnError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

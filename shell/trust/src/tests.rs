@@ -360,6 +360,37 @@ fn our_own_certificate_and_key_belong_together() {
 }
 
 #[test]
+fn what_peers_will_object_to_in_our_own_certificate_is_known() {
+    let ca = ca("root");
+    let seconds = |seconds| std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+    let (y2010, y2030, y2070) = (1_262_304_000, 1_893_456_000, 3_155_760_000);
+    let own = |usages: &[ExtendedKeyUsagePurpose], above: Option<&Ca>| {
+        let mut params = params("gateway");
+        params.extended_key_usages = usages.to_vec();
+        let end = above.unwrap_or(&ca).issue(&params);
+        let chain = [Some(end.der.clone()), above.map(|ca| ca.der.clone())];
+        Own::new(chain.into_iter().flatten().collect(), &end.key.serialize_der()).unwrap()
+    };
+    let plain = own(&[], None);
+    assert_eq!(plain.objection(seconds(y2030)), None);
+    assert_eq!(plain.objection(seconds(y2010)), Some(Untrusted::NotYetValid));
+    assert_eq!(plain.objection(seconds(y2070)), Some(Untrusted::Expired));
+    let ike = ExtendedKeyUsagePurpose::Other(vec![1, 3, 6, 1, 5, 5, 7, 3, 17]);
+    for good in [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::Any, ike] {
+        assert_eq!(own(&[good], None).objection(seconds(y2030)), None);
+    }
+    let client = own(&[ExtendedKeyUsagePurpose::ClientAuth], None);
+    assert_eq!(client.objection(seconds(y2030)), Some(Untrusted::WrongUsage));
+    // The time of every one in the chain counts.
+    let mut above = ca_params("middle");
+    above.not_after = date_time_ymd(2025, 1, 1);
+    let key = key();
+    let der = above.signed_by(&key, &ca.issuer).unwrap().der().to_vec();
+    let old = Ca { issuer: Issuer::new(above, key), der };
+    assert_eq!(own(&[], Some(&old)).objection(seconds(y2030)), Some(Untrusted::Expired));
+}
+
+#[test]
 fn files_are_read_as_pem_and_der() {
     let ca = ca("root");
     let end = ca.issue(&params("alice"));

@@ -7,7 +7,7 @@ use isthmus_core::SecretBytes;
 use isthmus_dataplane::PortsConfig;
 use isthmus_driver::{EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork};
 use isthmus_gateway as machine;
-use isthmus_ike::{Psk, PskId, RemoteMatch};
+use isthmus_ike::{OwnCertificate, Psk, PskId, RemoteMatch};
 use isthmus_net::{Namespace, SocketOptions};
 use isthmus_plane::TunId;
 use isthmus_trust::Own;
@@ -223,7 +223,7 @@ fn psks(tenants: &[Tenant]) -> (Vec<Psk>, Vec<Vec<PskId>>) {
     (psks, leads)
 }
 
-/// Our certificate, and whom it believes: authorities get numbers behind those of the keys, which lead to
+/// Our certificates, and whom we believe: authorities get numbers behind those of the keys, which lead to
 /// their tenants as those do. Everything was tried out when the configuration was read.
 fn certificates(
     config: &Config,
@@ -242,9 +242,12 @@ fn certificates(
     }
     let lists = &own.revocation_lists;
     let trust = isthmus_trust::Authorities::new(&authorities, lists, own.policy.clone()).ok()?;
-    let Own { signer, chain, subject } = Own::new(own.chain.clone(), own.key.expose()).ok()?;
-    let trust = Arc::new(trust);
-    Some(isthmus_ike::Certificates { signer, chain, subject, trust, serves: true })
+    let ours = own.own.iter().map(|one| {
+        let Own { signer, chain, subject } = Own::new(one.chain.clone(), one.key.expose()).ok()?;
+        Some(OwnCertificate { signer, chain, subject })
+    });
+    let own = ours.collect::<Option<Vec<_>>>()?;
+    Some(isthmus_ike::Certificates { own, trust: Arc::new(trust), serves: true })
 }
 
 fn machine_tenant(index: u16, tenant: &Tenant, psks: Vec<PskId>) -> machine::Tenant {

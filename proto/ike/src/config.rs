@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use isthmus_core::{Duration, Path, SecretBytes};
-use isthmus_crypto::{DhGroup, EspSuite, Signer, Trust};
+use isthmus_crypto::{DhGroup, EspSuite, KeyKind, Signer, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::habits::Habits;
@@ -52,19 +52,34 @@ pub struct Config {
     pub certificates: Option<Certificates>,
 }
 
-/// Our certificate and key, and what we believe of others.
+/// Our certificates and keys, and what we believe of others.
 #[derive(Clone, Debug)]
 pub struct Certificates {
-    /// Our key.
-    pub signer: Arc<dyn Signer>,
-    /// Our certificate, DER, and those that lead to its authority.
-    pub chain: Vec<Vec<u8>>,
-    /// The subject of our certificate, DER: who we say we are unless configured otherwise.
-    pub subject: Vec<u8>,
+    /// Ours, one for each kind of key. Who begins chooses by the authentication methods that it offers;
+    /// we offer the method of the first.
+    pub own: Vec<OwnCertificate>,
     /// Whom we believe. What it calls the number of an authority is a [`PskId`] here.
     pub trust: Arc<dyn Trust>,
     /// Anybody may begin with signatures; otherwise only servers that we are connected to.
     pub serves: bool,
+}
+
+/// One of our certificates, and its key.
+#[derive(Clone, Debug)]
+pub struct OwnCertificate {
+    /// The key.
+    pub signer: Arc<dyn Signer>,
+    /// The certificate, DER, and those that lead to its authority.
+    pub chain: Vec<Vec<u8>>,
+    /// The subject of the certificate, DER: who we say we are unless configured otherwise.
+    pub subject: Vec<u8>,
+}
+
+impl Certificates {
+    /// Ours with a key of this kind.
+    pub(crate) fn with_key(&self, kind: KeyKind) -> Option<&OwnCertificate> {
+        self.own.iter().find(|own| own.signer.kind() == kind)
+    }
 }
 
 impl Default for Config {

@@ -51,7 +51,7 @@ pub use action::{
     Action, ChildUp, DownReason, Facts, Failure, FailureCause, InstallInbound, InstallOutbound,
     JobId, PeerId, PeerUp, Stage,
 };
-pub use config::{Certificates, Config, Connect, Psk, PskId, RemoteMatch};
+pub use config::{Certificates, Config, Connect, OwnCertificate, Psk, PskId, RemoteMatch};
 pub use context::Stats;
 pub use endpoint::Endpoint;
 pub use error::Rejected;

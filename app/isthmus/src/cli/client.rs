@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use isthmus_client::Profile;
 use isthmus_core::SecretBytes;
-use isthmus_ike::{Certificates, Identity};
+use isthmus_ike::{Certificates, Identity, OwnCertificate};
 use isthmus_trust::{Authorities, Own, Policy, Usage, pem};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -256,7 +256,8 @@ fn certificate(args: &ConnectArgs) -> Result<Option<(Certificates, Identity)>, C
     let trust = Authorities::new(&authorities, &[], policy)
         .map_err(|_| unusable(ca, "a certificate in it cannot be read"))?;
     let Own { signer, chain, subject } = own;
-    let own = Certificates { signer, chain, subject, trust: Arc::new(trust), serves: false };
+    let own = vec![OwnCertificate { signer, chain, subject }];
+    let own = Certificates { own, trust: Arc::new(trust), serves: false };
     let server = args.server_name.as_ref().unwrap_or(&args.server);
     Ok(Some((own, Identity::parse(server))))
 }

@@ -1,27 +1,30 @@
 //! Certificates of the configuration: read from their files, and tried out.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use isthmus_core::SecretBytes;
+use isthmus_crypto::KeyKind;
 use isthmus_trust::{Authorities, CertificateFault, Own, OwnError, Policy, Usage, pem};
 use zeroize::Zeroize;
 
 use super::secret;
 use super::section::{At, Section};
 use super::tenant::TenantDraft;
-use super::types::{Certificates, Ipsec};
+use super::types::{Certificates, Ipsec, OwnCertificate};
 use super::value;
 use crate::report::{Report, Span};
 
 /// Takes the certificate keys of `[ipsec]`; none when there is no certificate or a wrong one.
 pub(crate) fn take(section: &mut Section, report: &mut Report) -> Option<Certificates> {
-    let certificate = section.take("certificate_file", report, secret::path);
-    let key = section.take("key_file", report, secret::path);
+    let paths = || value::one_or_more(secret::path);
+    let certificates = section.take("certificate_file", report, paths());
+    let keys = section.take("key_file", report, paths());
     let authorities = authorities(section, report);
     let lists = section.take("crl_file", report, secret::path);
     let policy = policy(section, report);
-    let (certificate, key) = match (certificate, key) {
-        (Some(certificate), Some(key)) => (certificate, key),
+    let (certificates, keys) = match (certificates, keys) {
+        (Some(certificates), Some(keys)) => (certificates, keys),
         (None, None) => {
             let lonely = authorities.map(|at| at.span).or(lists.map(|at| at.span));
             if let Some(span) = lonely {
@@ -36,16 +39,7 @@ pub(crate) fn take(section: &mut Section, report: &mut Report) -> Option<Certifi
             return None;
         }
     };
-    let chain = read(&certificate, pem::certificates, "certificate", report)?;
-    let key_der = private_key(&key, report)?;
-    if let Err(fault) = Own::new(chain.clone(), key_der.expose()) {
-        let at =
-            if matches!(fault, OwnError::Certificate(_)) { certificate.span } else { key.span };
-        let remedy =
-            "RSA of 2048 bits or more, P-256 and P-384 can be used; the key must not be encrypted";
-        report.error(at, fault.to_string(), remedy);
-        return None;
-    }
+    let own = all_own(&certificates, &keys, report)?;
     let lists = match lists {
         Some(at) => {
             let found = read(&at, pem::revocation_lists, "revocation list", report)?;
@@ -55,12 +49,67 @@ pub(crate) fn take(section: &mut Section, report: &mut Report) -> Option<Certifi
         None => Vec::new(),
     };
     Some(Certificates {
-        chain,
-        key: key_der,
+        own,
         authorities: authorities.map(|at| at.value).unwrap_or_default(),
         revocation_lists: lists,
         policy,
     })
+}
+
+/// Our certificates: each has its key at the same place of the other list.
+fn all_own(
+    certificates: &At<Vec<At<PathBuf>>>,
+    keys: &At<Vec<At<PathBuf>>>,
+    report: &mut Report,
+) -> Option<Vec<OwnCertificate>> {
+    super::read::require_some(&certificates.value, certificates.span, "a certificate", report);
+    if certificates.value.len() != keys.value.len() {
+        let message = "there are not as many keys as certificates";
+        report.error(keys.span, message, "name the key of each certificate, in the same order");
+        return None;
+    }
+    let mut kinds = Vec::new();
+    let mut all = Vec::new();
+    for (certificate, key) in certificates.value.iter().zip(&keys.value) {
+        let (own, kind) = own(certificate, key, report)?;
+        if kinds.contains(&kind) {
+            let message = "another certificate has a key of the same kind";
+            let remedy = "keep one of each kind (RSA, P-256, P-384): clients choose by kind";
+            report.error(certificate.span, message, remedy);
+            return None;
+        }
+        kinds.push(kind);
+        all.push(own);
+    }
+    (!all.is_empty()).then_some(all)
+}
+
+/// One of our certificates, tried out.
+fn own(
+    certificate: &At<PathBuf>,
+    key: &At<PathBuf>,
+    report: &mut Report,
+) -> Option<(OwnCertificate, KeyKind)> {
+    let chain = read(certificate, pem::certificates, "certificate", report)?;
+    let key_der = private_key(key, report)?;
+    let own = match Own::new(chain.clone(), key_der.expose()) {
+        Ok(own) => own,
+        Err(fault) => {
+            let at =
+                if matches!(fault, OwnError::Certificate(_)) { certificate.span } else { key.span };
+            let remedy = "RSA of 2048 bits or more, P-256 and P-384 can be used; the key must not \
+                          be encrypted";
+            report.error(at, fault.to_string(), remedy);
+            return None;
+        }
+    };
+    // Nothing that a restart at the wrong time should keep those with pre-shared keys out for.
+    if let Some(objection) = own.objection(SystemTime::now()) {
+        let message = format!("clients will refuse our certificate: {objection}");
+        let remedy = "get one that is valid now and for IPsec or for TLS servers, then reload";
+        report.warning(certificate.span, message, remedy);
+    }
+    Some((OwnCertificate { chain, key: key_der }, own.signer.kind()))
 }
 
 /// Takes `ca_file`.

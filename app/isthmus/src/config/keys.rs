@@ -287,17 +287,17 @@ pub(crate) const IPSEC: SectionKeys = SectionKeys {
         },
         Key {
             name: "certificate_file",
-            kind: "path",
+            kind: "path or list of paths",
             default: "none",
-            example: "\"gateway.crt\"",
-            about: "Our certificate and those that lead to its authority, PEM: serves clients that use certificates, beside those with pre-shared keys. Needs `key_file`, and `ca_file` here or in tenants. RSA of 2048 bits or more, P-256 or P-384; clients need a key of the same kind.",
+            example: "[\"rsa.crt\", \"ecdsa.crt\"]",
+            about: "Our certificate and those that lead to its authority, PEM: serves clients that use certificates, beside those with pre-shared keys. Needs `key_file`, and `ca_file` here or in tenants. RSA of 2048 bits or more, P-256 or P-384; clients need a key of the same kind, so a list with one of each kind serves all of them. Read again on reload.",
         },
         Key {
             name: "key_file",
-            kind: "path",
+            kind: "path or list of paths",
             default: "none",
-            example: "\"gateway.key\"",
-            about: "The private key of the certificate, PEM, not encrypted.",
+            example: "[\"rsa.key\", \"ecdsa.key\"]",
+            about: "The private key of the certificate, PEM, not encrypted; of several certificates a list in the same order. Read again on reload.",
         },
         Key {
             name: "ca_file",

@@ -31,8 +31,8 @@ pub use reference::reference;
 pub use secret::Environment;
 pub(crate) use tenant::{advised_routes, bounded_search, by_version};
 pub use types::{
-    AuthProtocol, Certificates, Config, Egress, Gateway, Group, Ipsec, L2tp, Lac, Log, Nat, Ppp,
-    Tenant,
+    AuthProtocol, Certificates, Config, Egress, Gateway, Group, Ipsec, L2tp, Lac, Log, Nat,
+    OwnCertificate, Ppp, Tenant,
 };
 
 use std::path::{Path, PathBuf};

@@ -88,16 +88,23 @@ pub struct Ipsec {
 /// The certificate keys of `[ipsec]`; read, and found to be usable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificates {
-    /// Our certificate, DER, and those that lead to its authority.
-    pub chain: Vec<Vec<u8>>,
-    /// Its private key, DER.
-    pub key: SecretBytes,
+    /// Ours, one for each kind of key.
+    pub own: Vec<OwnCertificate>,
     /// Authorities that lead to the only tenant, DER.
     pub authorities: Vec<Vec<u8>>,
     /// Revocation lists, DER.
     pub revocation_lists: Vec<Vec<u8>>,
     /// What certificates of clients must be like.
     pub policy: isthmus_trust::Policy,
+}
+
+/// One of our certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnCertificate {
+    /// The certificate, DER, and those that lead to its authority.
+    pub chain: Vec<Vec<u8>>,
+    /// Its private key, DER.
+    pub key: SecretBytes,
 }
 
 /// `[l2tp]`.

@@ -70,6 +70,18 @@ pub(crate) fn list<T>(
     }
 }
 
+/// One value, or a list of such.
+pub(crate) fn one_or_more<T>(
+    read: impl Fn(&Node, &mut Report) -> Option<T>,
+) -> impl FnOnce(&Node, &mut Report) -> Option<Vec<At<T>>> {
+    move |node, report| {
+        if let Value::Array(_) = &node.value {
+            return list(read)(node, report);
+        }
+        Some(vec![At { span: node.span, value: read(node, report)? }])
+    }
+}
+
 /// One of a few words.
 pub(crate) fn one_of<T: Copy>(
     words: &[(&'static str, T)],

@@ -82,8 +82,8 @@ impl Endpoint {
             return Ok(());
         }
         let psk = self.has_key_for(path).then_some(Authentication::Psk);
-        let signature = self.signature_allowed(path).map(Authentication::Signature);
-        let ways: Vec<_> = psk.into_iter().chain(signature).collect();
+        let signatures = self.signatures_allowed(path).map(Authentication::Signature);
+        let ways: Vec<_> = psk.into_iter().chain(signatures).collect();
         if ways.is_empty() {
             self.refuse_keyless((path, marked), message, now);
             return Err(Rejected::NoPsk);

@@ -66,11 +66,17 @@ impl Trust for Names {
 fn certificates(name: &'static [u8], kind: KeyKind, known: &[&'static [u8]]) -> Certificates {
     let authorities = vec![b"an authority of some length".to_vec()];
     Certificates {
+        own: vec![own(name, kind)],
+        trust: Arc::new(Names { known: known.to_vec(), authorities }),
+        serves: true,
+    }
+}
+
+fn own(name: &'static [u8], kind: KeyKind) -> OwnCertificate {
+    OwnCertificate {
         signer: Arc::new(Name(name, kind)),
         chain: vec![name.to_vec(), b"one in between".to_vec()],
         subject: name.to_vec(),
-        trust: Arc::new(Names { known: known.to_vec(), authorities }),
-        serves: true,
     }
 }
 
@@ -273,6 +279,54 @@ fn keys_of_different_kinds_have_no_proposal_in_common() {
     connect(&mut net);
     net.run_secs(40);
     assert!(matches!(net.nodes[0].failed[0].cause, FailureCause::NoIkeProposal { .. }));
+    net.assert_nothing_left();
+}
+
+#[test]
+fn a_server_with_two_certificates_answers_with_the_one_that_was_asked_for() {
+    let both = |kinds: [(&'static [u8], KeyKind); 2]| {
+        let own = kinds.map(|(name, kind)| own(name, kind)).to_vec();
+        let both = Certificates { own, ..certificates(b"", KeyKind::Rsa, &[b"client"]) };
+        Config { certificates: Some(both), ..server_config() }
+    };
+    let (rsa, ecdsa) = ((&b"by rsa"[..], KeyKind::Rsa), (&b"by ecdsa"[..], KeyKind::EcdsaP256));
+    for order in [[rsa, ecdsa], [ecdsa, rsa]] {
+        for (name, kind) in order {
+            let own = certificates(b"client", kind, &[b"by rsa", b"by ecdsa"]);
+            let client = Config { certificates: Some(own), ..client_config() };
+            let mut net = Net::new(Nat::Client, both(order), client);
+            let params = Connect { certificate: true, ..net.params(1) };
+            let peer = net.connect_with(1, params);
+            net.run_secs(1);
+            net.assert_agreed(1, 1);
+            let identity = &net.nodes[1].up[&peer].identity;
+            assert_eq!(*identity, Identity::distinguished_name(name), "{kind:?}");
+        }
+        let mut net = Net::new(Nat::Client, both(order), client(KeyKind::EcdsaP384));
+        connect(&mut net);
+        net.run_secs(40);
+        assert!(matches!(net.nodes[0].failed[0].cause, FailureCause::NoIkeProposal { .. }));
+    }
+}
+
+#[test]
+fn a_certificate_that_a_new_configuration_takes_away_ends_the_attempt_that_needs_it() {
+    let mut net = network(Nat::Client, KeyKind::Rsa);
+    net.hold_jobs = true;
+    connect(&mut net);
+    net.flow();
+    while net.sent.len() < 5 {
+        assert!(!net.jobs.is_empty(), "no message 5 came");
+        net.work();
+        net.flow();
+    }
+    // Message 5 is being judged.
+    assert_eq!(net.jobs.iter().map(|(node, ..)| *node).collect::<Vec<_>>(), [0]);
+    net.nodes[0].endpoint.set_config(Arc::new(server(KeyKind::EcdsaP256)));
+    net.hold_jobs = false;
+    net.work();
+    net.run_secs(60);
+    assert!(net.nodes[0].up.is_empty());
     net.assert_nothing_left();
 }
 

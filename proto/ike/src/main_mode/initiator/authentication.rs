@@ -114,8 +114,8 @@ impl AwaitMm6 {
 impl Endpoint {
     /// The keys are there: message 5, if no signature is needed first.
     pub(super) fn prove(&mut self, key: Key, next: AwaitMm6, now: Instant) {
-        if let Authentication::Signature(_) = next.start.authentication {
-            return self.sign_fifth(key, next, now);
+        if let Authentication::Signature(kind) = next.start.authentication {
+            return self.sign_fifth(key, next, kind, now);
         }
         let Some(sa) = self.sas.get(key) else { return };
         match next.hashed(&self.ctx, sa) {

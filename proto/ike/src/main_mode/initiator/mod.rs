@@ -99,7 +99,8 @@ impl Endpoint {
             return self.initiate_aggressive(peer, connect, from, rekey, now);
         }
         let certificates = self.ctx.config.certificates.as_ref();
-        let authentication = match certificates.filter(|_| connect.certificate) {
+        let own = certificates.and_then(|certificates| certificates.own.first());
+        let authentication = match own.filter(|_| connect.certificate) {
             Some(own) => Authentication::Signature(own.signer.kind()),
             None if connect.certificate => return Err(Rejected::NoPsk),
             None => Authentication::Psk,

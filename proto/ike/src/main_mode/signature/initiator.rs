@@ -25,6 +25,8 @@ pub(crate) struct Signing {
     /// What holds once it is sent; its IV is still that of message 5.
     next: AwaitMm6,
     id_i: Vec<u8>,
+    /// Of the key that signs.
+    kind: KeyKind,
 }
 
 /// Message 6 was received and its author is being judged.
@@ -39,13 +41,13 @@ pub(crate) struct Judging {
 
 impl Endpoint {
     /// The secret is agreed: asks for the signature of message 5. `next` has the IV of message 5.
-    pub(crate) fn sign_fifth(&mut self, key: Key, next: AwaitMm6, now: Instant) {
-        let Some(own) = self.certificates() else {
+    pub(crate) fn sign_fifth(&mut self, key: Key, next: AwaitMm6, kind: KeyKind, now: Instant) {
+        let Some(own) = self.own_certificate(kind) else {
             return self.give_up(key, FailureCause::Untrusted(Untrusted::NoCertificate), now);
         };
         let id = next.start.connect.local_id.clone();
         let id_i = id.unwrap_or_else(|| self.own_name(&own)).to_body();
-        let about = (Author::Initiator, own.signer.kind());
+        let about = (Author::Initiator, kind);
         let (provider, sa_i) = (&*self.ctx.provider, &next.start.sa_i);
         let digest = next.candidate.signed_hash(provider, &next.exchange, about, sa_i, &id_i);
         let Ok(digest) = digest else {
@@ -53,7 +55,7 @@ impl Endpoint {
             return self.give_up(key, cause, now);
         };
         let Some(sa) = self.sas.get_mut(key) else { return };
-        let signing = Signing { next, id_i };
+        let signing = Signing { next, id_i, kind };
         sa.state = SaState::Signature(State::SigningMm5(Box::new(signing)));
         let (signer, digest) = (Arc::clone(&own.signer), digest.expose().to_vec());
         self.ctx.ask(Job::Signature(key), crypto::Job::Sign { signer, digest });
@@ -68,10 +70,11 @@ impl Endpoint {
         result: Result<JobOutput, CryptoError>,
         now: Instant,
     ) {
-        let (Ok(JobOutput::Signature(signature)), Some(own)) = (result, self.certificates()) else {
+        let Signing { next, id_i, kind } = state;
+        let (Ok(JobOutput::Signature(signature)), Some(own)) = (result, self.own_certificate(kind))
+        else {
             return self.give_up(key, FailureCause::AuthenticationFailed, now);
         };
-        let Signing { next, id_i } = state;
         self.send_fifth(key, next, payloads(&own, &id_i, &signature), now);
     }
 

@@ -21,7 +21,7 @@ use isthmus_wire::{DecodeError, Fault};
 
 use crate::action::Stage;
 use crate::codec::{Chain, IdBody, Notification, Out};
-use crate::config::Certificates;
+use crate::config::{Certificates, OwnCertificate};
 use crate::endpoint::Endpoint;
 use crate::error::Rejected;
 use crate::iana::PayloadType;
@@ -110,7 +110,7 @@ fn certificates(chain: &Chain<'_>) -> Result<Vec<Vec<u8>>, DecodeError> {
 }
 
 /// ID, certificates and signature.
-fn payloads(own: &Certificates, id: &[u8], signature: &[u8]) -> Out {
+fn payloads(own: &OwnCertificate, id: &[u8], signature: &[u8]) -> Out {
     let mut out = Out::new().with(PayloadType::ID, id);
     for der in own.chain.iter().take(CERTIFICATES_MAX) {
         out.push(PayloadType::CERT, [&[X509_SIGNATURE], der.as_slice()].concat());

@@ -11,7 +11,7 @@ use super::super::authentication::AwaitMm5;
 use super::{Signed, State, payloads};
 use crate::action::FailureCause;
 use crate::codec::Message;
-use crate::config::{Certificates, PskId};
+use crate::config::{Certificates, OwnCertificate, PskId};
 use crate::context::{Context, Digest, Job};
 use crate::endpoint::Endpoint;
 use crate::error::Rejected;
@@ -25,6 +25,8 @@ use crate::sa::State as SaState;
 pub(crate) struct Judging {
     previous: AwaitMm5,
     opened: Opened,
+    /// Of the keys that both sign with.
+    kind: KeyKind,
     digest: Digest,
     from: (Path, bool),
 }
@@ -36,6 +38,7 @@ pub(crate) struct Signing {
     verified: Verified,
     from: (Path, bool),
     id_r: Vec<u8>,
+    kind: KeyKind,
 }
 
 /// Message 5, decrypted, with the keys it was decrypted with.
@@ -97,7 +100,7 @@ impl Endpoint {
         let answered = sa.window.sent.take();
         let claim = opened.claim.clone();
         let previous = AwaitMm5 { answered, ..*previous };
-        let next = Judging { previous, opened, digest, from };
+        let next = Judging { previous, opened, kind, digest, from };
         sa.state = SaState::Signature(State::JudgingMm5(Box::new(next)));
         let trust = Arc::clone(&own.trust);
         self.ctx.ask(Job::Signature(key), crypto::Job::Verify { trust, claim });
@@ -117,7 +120,7 @@ impl Endpoint {
                 Err(Untrusted::BadCertificate)
             }
         };
-        match (judgement, self.certificates()) {
+        match (judgement, self.own_certificate(state.kind)) {
             (Ok(verified), Some(own)) => self.sign_sixth(key, state, verified, &own),
             (Err(untrusted), _) => self.refuse_fifth(key, state, untrusted),
             (Ok(_), None) => self.drop_sa(key),
@@ -126,7 +129,7 @@ impl Endpoint {
 
     /// Says once why not. The true message 5 may still come.
     fn refuse_fifth(&mut self, key: Key, state: Judging, untrusted: Untrusted) {
-        let Judging { mut previous, digest, from, opened } = state;
+        let Judging { mut previous, digest, from, opened, kind: _ } = state;
         let untrusted =
             if opened.claim.chain.is_empty() { Untrusted::NoCertificate } else { untrusted };
         let first = previous.refused.is_empty();
@@ -140,15 +143,15 @@ impl Endpoint {
         }
     }
 
-    fn sign_sixth(&mut self, key: Key, state: Judging, verified: Verified, own: &Certificates) {
-        let Judging { previous, opened, from, digest: _ } = state;
+    fn sign_sixth(&mut self, key: Key, state: Judging, verified: Verified, own: &OwnCertificate) {
+        let Judging { previous, opened, from, kind, digest: _ } = state;
         let id_r = self.own_name(own).to_body();
         let (provider, sa_i) = (&*self.ctx.provider, &previous.sa_i);
-        let about = (Author::Responder, own.signer.kind());
+        let about = (Author::Responder, kind);
         let digest = opened.candidate.signed_hash(provider, &previous.exchange, about, sa_i, &id_r);
         let Ok(digest) = digest else { return self.drop_sa(key) };
         let Some(sa) = self.sas.get_mut(key) else { return };
-        let next = Signing { previous, opened, verified, from, id_r };
+        let next = Signing { previous, opened, verified, from, id_r, kind };
         sa.state = SaState::Signature(State::SigningMm6(Box::new(next)));
         let (signer, digest) = (Arc::clone(&own.signer), digest.expose().to_vec());
         self.ctx.ask(Job::Signature(key), crypto::Job::Sign { signer, digest });
@@ -162,10 +165,11 @@ impl Endpoint {
         result: Result<JobOutput, CryptoError>,
         now: Instant,
     ) {
-        let (Ok(JobOutput::Signature(signature)), Some(own)) = (result, self.certificates()) else {
+        let own = self.own_certificate(state.kind);
+        let (Ok(JobOutput::Signature(signature)), Some(own)) = (result, own) else {
             return self.give_up(key, FailureCause::AuthenticationFailed, now);
         };
-        let Signing { previous, opened, verified, from: (path, marked), id_r } = state;
+        let Signing { previous, opened, verified, from: (path, marked), id_r, .. } = state;
         let (path, marked) = (*path, *marked);
         let Some(sa) = self.sas.get(key) else { return };
         let about = (sa.cookies, ExchangeType::IDENTITY_PROTECTION, 0);
@@ -201,18 +205,25 @@ impl Endpoint {
         self.ctx.config.certificates.clone()
     }
 
+    /// Our certificate with a key of this kind; a new configuration may have none any more.
+    pub(super) fn own_certificate(&self, kind: KeyKind) -> Option<OwnCertificate> {
+        self.ctx.config.certificates.as_ref()?.with_key(kind).cloned()
+    }
+
     /// Who we are to peers that ask for certificates.
-    pub(super) fn own_name(&self, own: &Certificates) -> Identity {
+    pub(super) fn own_name(&self, own: &OwnCertificate) -> Identity {
         let configured = self.ctx.config.local_id.clone();
         configured.unwrap_or_else(|| Identity::distinguished_name(&own.subject))
     }
 
-    /// Whether a first message that wants signatures is looked at: from anybody as a server, and as a
-    /// client only from servers we are connected to.
-    pub(crate) fn signature_allowed(&self, path: Path) -> Option<KeyKind> {
-        let own = self.ctx.config.certificates.as_ref()?;
-        let allowed = own.serves || self.connected_by_certificate(path).next().is_some();
-        allowed.then(|| own.signer.kind())
+    /// The signatures that a first message may ask for: as a server from anybody, and as a client only
+    /// from servers we are connected to.
+    pub(crate) fn signatures_allowed(&self, path: Path) -> impl Iterator<Item = KeyKind> {
+        let certificates = self.ctx.config.certificates.as_ref().filter(|certificates| {
+            certificates.serves || self.connected_by_certificate(path).next().is_some()
+        });
+        let own = certificates.into_iter().flat_map(|certificates| &certificates.own);
+        own.map(|own| own.signer.kind())
     }
 
     /// The name that a server at this address must have, when we connected to it.

@@ -1,5 +1,7 @@
 //! An IKE peer made of bytes, and what must hold for the endpoint at all times.
 
+mod trust;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -10,7 +12,8 @@ use isthmus_crypto::{
 };
 use isthmus_ike::codec::Message;
 use isthmus_ike::{
-    Action, Config, Connect, Endpoint, IkeProposal, JobId, PeerId, Psk, PskId, bounds,
+    Action, Config, Connect, Endpoint, IkeProposal, JobId, PeerId, PeerUp, Psk, PskId, RemoteMatch,
+    bounds,
 };
 
 use crate::Step;
@@ -129,11 +132,15 @@ fn path(peer: u8, port: u16) -> Path {
 }
 
 impl Line {
-    /// A gateway with one key for anyone.
+    /// A gateway with a key for anyone and one for a group, both in either mode, and with certificates
+    /// of two kinds.
     pub fn responder(provider: Arc<dyn Provider>) -> Self {
-        let secret = SecretBytes::copy_of(b"secret");
-        let psks = vec![Psk { id: PskId(7), secret, remote: None }];
-        Self::new(Config { psks, ..config() }, provider, false)
+        let group = Some(RemoteMatch::Group(b"sales".to_vec()));
+        let psk = |(id, remote)| Psk { id, secret: SecretBytes::copy_of(b"secret"), remote };
+        let psks = [(ANYONE, None), (GROUP, group)].map(psk).to_vec();
+        let certificates = Some(trust::certificates());
+        let config = Config { psks, certificates, aggressive: true, ..config() };
+        Self::new(config, provider, false)
     }
 
     /// A client that has begun to connect to peer 0.
@@ -195,7 +202,9 @@ impl Line {
         if step.op % 8 == 0 {
             return self.step(step);
         }
-        let (op, data) = (step.op, step.bytes);
+        let (op, mut data) = (step.op, step.bytes.to_vec());
+        // The message in the pieces has the cookies of the endpoint's last one, too.
+        self.fill_cookies(&mut data);
         let len = u16::try_from(data.len() + 8).unwrap_or(u16::MAX).to_be_bytes();
         let mut bytes = vec![0xee; 16];
         bytes.extend([132, 0x10, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -233,13 +242,9 @@ impl Line {
     fn datagram(&mut self, peer: u8, marked: bool, bytes: &[u8]) {
         let mut bytes = bytes.to_vec();
         let len = u32::try_from(bytes.len()).unwrap();
+        self.fill_cookies(&mut bytes);
         if let Some(header) = bytes.first_chunk_mut::<28>() {
-            let (initiator, responder, id) = self.last;
-            for (range, value) in [(0..8, initiator), (8..16, responder)] {
-                if header[range.clone()] == [0xee; 8] {
-                    header[range].copy_from_slice(&value);
-                }
-            }
+            let (.., id) = self.last;
             if header[20..24] == [0xee; 4] {
                 header[20..24].copy_from_slice(&id.to_be_bytes());
             }
@@ -255,6 +260,16 @@ impl Line {
             assert_eq!(self.counts(), before, "what is no message changed something");
         }
         self.settle();
+    }
+
+    /// Puts the cookies of the endpoint's last message where cookies of 0xee stand.
+    fn fill_cookies(&self, bytes: &mut [u8]) {
+        let (initiator, responder, _) = self.last;
+        for (at, value) in [(0, initiator), (8, responder)] {
+            if let Some(cookie) = bytes.get_mut(at..at + 8).filter(|cookie| **cookie == [0xee; 8]) {
+                cookie.copy_from_slice(&value);
+            }
+        }
     }
 
     fn counts(&self) -> impl PartialEq + std::fmt::Debug + use<> {
@@ -307,6 +322,7 @@ impl Line {
                 Action::PeerUp(up) => {
                     self.ever_up = true;
                     assert!(self.up.insert(up.peer), "up twice");
+                    self.check_key(&up);
                 }
                 Action::PeerDown { peer, .. } => {
                     assert!(self.up.remove(&peer), "down without up");
@@ -343,6 +359,17 @@ impl Line {
         assert!(paid, "more was sent than received before anyone was known");
     }
 
+    /// A peer of the gateway came in by one of its keys, and goes by a name that may have it.
+    fn check_key(&self, up: &PeerUp) {
+        match up.psk {
+            // A client has the keys of its servers only, and they have no number.
+            _ if self.initiator => {}
+            ANYONE => {}
+            GROUP => assert!(up.identity.to_string().contains("sales"), "not of the group"),
+            authority => assert_eq!(authority, trust::AUTHORITY, "a key that nobody has"),
+        }
+    }
+
     /// What it sends is a sound message.
     fn note(&mut self, bytes: &[u8]) {
         let header = Message::read(bytes).unwrap().header;
@@ -351,5 +378,9 @@ impl Line {
     }
 }
 
+/// The key for anyone.
+const ANYONE: PskId = PskId(7);
+/// The key of the group "sales".
+const GROUP: PskId = PskId(8);
 /// Every byte of every HMAC.
 const HMAC: u8 = 0x5a;

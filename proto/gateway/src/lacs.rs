@@ -10,7 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use isthmus_core::{Arena, Instant, Path, Timers};
+use isthmus_core::{Arena, Instant, Path};
 use isthmus_l2tp::{self as l2tp, Header};
 use isthmus_plane::{Command, LacKey, PeerRef};
 
@@ -18,7 +18,7 @@ use crate::config::Lac;
 use crate::event::Event;
 use crate::failure::printable;
 use crate::machine::Gateway;
-use crate::peer::{Attempt, Peer};
+use crate::peer::Peer;
 use crate::status::LacStatus;
 
 /// Most places that one LAC of the configuration speaks from at a time; what comes from more is ignored.
@@ -97,21 +97,8 @@ impl Gateway {
         let key = self.lacs.insert(&lac.name, path)?;
         let endpoint =
             l2tp::Endpoint::new(lac.l2tp.clone(), self.provider.clone(), self.rng.seed(), now);
-        let peer = Peer {
-            id: PeerRef::Lac(key),
-            tenant: lac.tenant,
-            path,
-            encap: None,
-            identity: lac.name.clone(),
-            suite: None,
-            l2tp: endpoint,
-            sessions: BTreeMap::new(),
-            timers: Timers::new(),
-            spoke_l2tp: true,
-            had_session: false,
-            attempt: Attempt::default(),
-            reserved: BTreeMap::new(),
-        };
+        let mut peer = Peer::new(PeerRef::Lac(key), lac.tenant, path, lac.name.clone(), endpoint);
+        peer.spoke_l2tp = true;
         self.peers.insert(peer.id, peer);
         self.plane(Command::OpenLac { lac: key, path });
         Some(key)

@@ -1,10 +1,11 @@
 //! One peer, an IPsec peer or a trusted LAC: its L2TP endpoint, its sessions and its timers.
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use isthmus_core::{Deadline, Encap, Instant, Path, Timers};
+use isthmus_ike as ike;
 use isthmus_l2tp::{self as l2tp, SessionRef};
 use isthmus_plane::PeerRef;
 
@@ -75,6 +76,40 @@ pub(crate) enum PeerTimer {
 }
 
 impl Peer {
+    /// A peer that nothing hangs on yet.
+    pub(crate) fn new(
+        id: PeerRef,
+        tenant: usize,
+        path: Path,
+        identity: String,
+        l2tp: l2tp::Endpoint,
+    ) -> Self {
+        Self {
+            id,
+            tenant,
+            path,
+            encap: None,
+            identity,
+            suite: None,
+            l2tp,
+            sessions: BTreeMap::new(),
+            timers: Timers::new(),
+            spoke_l2tp: false,
+            had_session: false,
+            attempt: Attempt::default(),
+            reserved: BTreeMap::new(),
+        }
+    }
+
+    /// A peer that IKE has let in.
+    pub(crate) fn of_ipsec(up: &ike::PeerUp, tenant: usize, l2tp: l2tp::Endpoint) -> Self {
+        let id = PeerRef::Ipsec(up.peer.0);
+        let mut peer = Self::new(id, tenant, up.path, up.identity.to_string(), l2tp);
+        peer.encap = Some(up.encap);
+        peer.attempt.client = Client::of(&up.vendors, Some(up.nat));
+        peer
+    }
+
     /// When the peer, its L2TP endpoint or one of its links needs attention.
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         let own = self.timers.next().map(|(at, timer)| Deadline { at, why: timer.why() });

@@ -1,8 +1,6 @@
 //! What IKE does, turned into commands for the pipeline and into peers.
 
-use alloc::string::ToString;
-
-use isthmus_core::{Duration, Encap, Instant, Key, Path, Timers};
+use isthmus_core::{Duration, Encap, Instant, Key, Path};
 use isthmus_crypto::{EspKeys, EspSuite};
 use isthmus_esp::{self as esp, SaParams};
 use isthmus_ike::{self as ike, PeerId};
@@ -13,9 +11,9 @@ use isthmus_ppp as ppp;
 use crate::calls::L2TP_PORT;
 use crate::diagnosis::{self, End};
 use crate::event::Event;
-use crate::failure::{Client, Failure, Milestone};
+use crate::failure::{Failure, Milestone};
 use crate::machine::{Action, Gateway};
-use crate::peer::{Attempt, Peer, PeerTimer};
+use crate::peer::{Peer, PeerTimer};
 use crate::record::RESERVE_BLOCK;
 
 /// How long a peer may stay silent on L2TP once its IPsec SA is up.
@@ -72,23 +70,10 @@ impl Gateway {
             self.rng.seed(),
             now,
         );
-        let mut timers = Timers::new();
-        timers.set(PeerTimer::NoL2tp, now + NO_L2TP_AFTER);
-        let peer = Peer {
-            id: PeerRef::Ipsec(up.peer.0),
-            tenant,
-            path: up.path,
-            encap: Some(up.encap),
-            identity: up.identity.to_string(),
-            suite: None,
-            l2tp: endpoint,
-            sessions: alloc::collections::BTreeMap::new(),
-            timers,
-            spoke_l2tp: false,
-            had_session: false,
-            attempt: new_attempt(up, now),
-            reserved: alloc::collections::BTreeMap::new(),
-        };
+        let mut peer = Peer::of_ipsec(up, tenant, endpoint);
+        peer.timers.set(PeerTimer::NoL2tp, now + NO_L2TP_AFTER);
+        peer.attempt.steps = diagnosis::main_mode_steps(ike::Stage::Authentication);
+        peer.attempt.reach(Milestone::Authenticated, now);
         self.announce_peer(up, peer);
         if self.closing {
             self.close_peer(PeerRef::Ipsec(up.peer.0), now);
@@ -273,15 +258,4 @@ fn sa_params(spi: u32, suite: EspSuite, keys: EspKeys, lifetime: ike::Lifetime) 
     let kilobytes = lifetime.kilobytes.and_then(|kilobytes| u32::try_from(kilobytes).ok());
     let lifetime = kilobytes.map(esp::Lifetime::of_kilobytes).unwrap_or_default();
     SaParams { spi, suite, keys, esn: false, lifetime }
-}
-
-/// What is behind a peer that was just authenticated.
-fn new_attempt(up: &ike::PeerUp, now: Instant) -> Attempt {
-    let mut attempt = Attempt {
-        client: Client::of(&up.vendors, Some(up.nat)),
-        steps: diagnosis::main_mode_steps(ike::Stage::Authentication),
-        ..Attempt::default()
-    };
-    attempt.reach(Milestone::Authenticated, now);
-    attempt
 }

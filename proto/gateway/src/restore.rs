@@ -2,23 +2,19 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::ToString;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 
-use isthmus_core::{Instant, Timers};
+use isthmus_core::Instant;
 use isthmus_ike as ike;
 use isthmus_l2tp::{self as l2tp, SessionRef, SessionUp};
 use isthmus_plane::{self as plane, Command, PeerRef};
 use isthmus_ppp as ppp;
 
-use crate::calls::link_config;
-use crate::failure::Client;
 use crate::ipv6::{Ipv6Session, Router};
+use crate::links::link_config;
 use crate::machine::Gateway;
-use crate::negotiation::Negotiation;
-use crate::peer::{Attempt, Peer};
+use crate::peer::Peer;
 use crate::peers::{install_inbound, install_outbound};
 use crate::pool::Holder;
 use crate::record::{PeerRecord, SessionRecord};
@@ -212,25 +208,10 @@ impl Gateway {
                 sessions.insert(saved.at, self.restored_session(saved, call, tenant, now));
             }
         }
-        Peer {
-            id: PeerRef::Ipsec(up.peer.0),
-            tenant,
-            path: up.path,
-            encap: Some(up.encap),
-            identity: up.identity.to_string(),
-            suite: None,
-            l2tp: endpoint,
-            sessions,
-            timers: Timers::new(),
-            spoke_l2tp: true,
-            had_session: true,
-            attempt: Attempt {
-                client: Client::of(&up.vendors, Some(up.nat)),
-                reported: true,
-                ..Attempt::default()
-            },
-            reserved: BTreeMap::new(),
-        }
+        let mut peer = Peer::of_ipsec(up, tenant, endpoint);
+        peer.sessions = sessions;
+        (peer.spoke_l2tp, peer.had_session, peer.attempt.reported) = (true, true, true);
+        peer
     }
 
     fn restored_session(
@@ -251,9 +232,6 @@ impl Gateway {
             now,
         );
         Session {
-            key: saved.session,
-            call: Box::new(call),
-            link,
             lease: Some(Lease {
                 user: saved.user.clone(),
                 address: saved.address,
@@ -266,18 +244,12 @@ impl Gateway {
                 networks: saved.networks.clone(),
             }),
             claimed_user: Some(saved.user.clone()),
-            refused: None,
-            negotiation: Negotiation::default(),
-            steps: Vec::new(),
-            probe: None,
-            network: None,
             ipv6: saved
                 .link
                 .ipv6
                 .map(|ipv6| Ipv6Session { up: ipv6.up, router: Router::default() }),
-            announced: None,
-            since: now - saved.age,
             carried: saved.carried,
+            ..Session::new(saved.session, Box::new(call), link, now - saved.age)
         }
     }
 }

@@ -65,6 +65,26 @@ pub(crate) struct Lease {
 }
 
 impl Session {
+    /// A call that has just come up, or had come up at `since`.
+    pub(crate) fn new(key: Key, call: Box<SessionUp>, link: ppp::Link, since: Instant) -> Self {
+        Self {
+            key,
+            call,
+            link,
+            lease: None,
+            claimed_user: None,
+            refused: None,
+            negotiation: Negotiation::default(),
+            steps: Vec::new(),
+            probe: None,
+            network: None,
+            ipv6: None,
+            announced: None,
+            since,
+            carried: SessionCounters::default(),
+        }
+    }
+
     /// When the link or the probe needs attention.
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         let probe = self.probe.as_ref().and_then(PathProbe::poll_timeout);

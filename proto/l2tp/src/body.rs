@@ -142,12 +142,12 @@ pub struct Iccn {
 /// LCP as negotiated by the LAC: options of Configure-Requests without their header.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProxyLcp {
-    /// First request the client sent.
-    pub initial_received: Bounded<LCP_CONFREQ_MAX>,
-    /// Last request the LAC sent.
-    pub last_sent: Bounded<LCP_CONFREQ_MAX>,
-    /// Last request the client sent.
-    pub last_received: Bounded<LCP_CONFREQ_MAX>,
+    /// First request the client sent, when said. It may be empty: a request without options.
+    pub initial_received: Option<Bounded<LCP_CONFREQ_MAX>>,
+    /// Last request the LAC sent, when said.
+    pub last_sent: Option<Bounded<LCP_CONFREQ_MAX>>,
+    /// Last request the client sent, when said.
+    pub last_received: Option<Bounded<LCP_CONFREQ_MAX>>,
 }
 
 /// Authentication as done by the LAC (RFC 2661 §4.4.5).
@@ -155,14 +155,14 @@ pub struct ProxyLcp {
 pub struct ProxyAuth {
     /// Which protocol.
     pub kind: ProxyAuthenType,
-    /// Who the client says to be.
-    pub name: Bounded<PROXY_AUTHEN_MAX>,
-    /// The LAC's challenge.
-    pub challenge: Bounded<PROXY_AUTHEN_MAX>,
-    /// Identifier of the exchange.
-    pub id: u8,
-    /// The client's answer: with PAP its password.
-    pub response: SecretBytes,
+    /// Who the client says to be, when said.
+    pub name: Option<Bounded<PROXY_AUTHEN_MAX>>,
+    /// The LAC's challenge, when said.
+    pub challenge: Option<Bounded<PROXY_AUTHEN_MAX>>,
+    /// Identifier of the exchange, when said.
+    pub id: Option<u8>,
+    /// The client's answer, when said: with PAP its password.
+    pub response: Option<SecretBytes>,
 }
 
 /// Call-Disconnect-Notify (RFC 2661 §6.12).
@@ -306,9 +306,9 @@ impl Icrq {
 impl Iccn {
     fn read(avps: &Avps) -> Self {
         let lcp = ProxyLcp {
-            initial_received: pick!(avps, InitialReceivedLcp).unwrap_or_default(),
-            last_sent: pick!(avps, LastSentLcp).unwrap_or_default(),
-            last_received: pick!(avps, LastReceivedLcp).unwrap_or_default(),
+            initial_received: pick!(avps, InitialReceivedLcp),
+            last_sent: pick!(avps, LastSentLcp),
+            last_received: pick!(avps, LastReceivedLcp),
         };
         Self {
             tx_speed: pick!(avps, TxConnectSpeed).unwrap_or_default(),
@@ -318,10 +318,10 @@ impl Iccn {
             proxy_lcp: Some(lcp).filter(|lcp| *lcp != ProxyLcp::default()),
             proxy_auth: pick!(avps, ProxyAuthenType).map(|kind| ProxyAuth {
                 kind,
-                name: pick!(avps, ProxyAuthenName).unwrap_or_default(),
-                challenge: pick!(avps, ProxyAuthenChallenge).unwrap_or_default(),
-                id: pick!(avps, ProxyAuthenId).map_or(0, |id| id.0),
-                response: pick!(avps, ProxyAuthenResponse).unwrap_or_default(),
+                name: pick!(avps, ProxyAuthenName),
+                challenge: pick!(avps, ProxyAuthenChallenge),
+                id: pick!(avps, ProxyAuthenId).map(|id| id.0),
+                response: pick!(avps, ProxyAuthenResponse),
             }),
             sequencing: pick!(avps, SequencingRequired).is_some(),
         }

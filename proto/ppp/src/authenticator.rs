@@ -6,6 +6,8 @@
 //!            ^------- refuse, retries left -------'
 //! ```
 //!
+//! A login that a LAC has taken down begins at *Asked*.
+//!
 //! A peer that repeats itself, because our answer was lost or is still awaited, never causes a
 //! second question: while the verdict is out it is ignored, and afterwards it gets the same answer
 //! again (RFC 1334 §2.2.1, RFC 1994 §4.2).
@@ -14,6 +16,7 @@ use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
 use isthmus_core::{Instant, Outbox, Rng, SecretBytes};
+use isthmus_wire::{DecodeError, Reader};
 
 use crate::action::{MsChapV2Proof, Proof, Refusal, Verdict};
 use crate::auth::AuthenticatorResponse;
@@ -26,6 +29,7 @@ use crate::error::{DownReason, Rejected, Stage};
 use crate::iana::Code;
 use crate::ipcp::is_host;
 use crate::packet::Packet;
+use crate::proxied::{NotAdopted, ProxiedLogin};
 
 /// Something the link has to do.
 #[derive(Debug)]
@@ -99,17 +103,7 @@ impl Authenticator {
         rng: &mut Rng,
         now: Instant,
     ) -> Self {
-        let name = config.name.get(..NAME_MAX).unwrap_or(&config.name).to_vec();
-        let mut authenticator = Self {
-            method,
-            name,
-            timing,
-            retries_left: config.auth_retries.min(AUTH_RETRIES_MAX),
-            state: State::Awaiting,
-            timer: None,
-            repeats_left: timing.configure_max,
-            effects: Outbox::new(),
-        };
+        let mut authenticator = Self::idle(method, config, timing);
         match method {
             // EAP has a machine of its own.
             AuthProtocol::ChapMd5 | AuthProtocol::EapMsChapV2 | AuthProtocol::MsChapV2 => {
@@ -121,6 +115,60 @@ impl Authenticator {
             AuthProtocol::Pap => authenticator.await_peer(now),
         }
         authenticator
+    }
+
+    /// Nothing was said yet.
+    fn idle(method: AuthProtocol, config: &ServerConfig, timing: Timing) -> Self {
+        Self {
+            method,
+            name: config.name.get(..NAME_MAX).unwrap_or(&config.name).to_vec(),
+            timing,
+            retries_left: config.auth_retries.min(AUTH_RETRIES_MAX),
+            state: State::Awaiting,
+            timer: None,
+            repeats_left: timing.configure_max,
+            effects: Outbox::new(),
+        }
+    }
+
+    /// Goes on where somebody else stopped: the peer has said who it is, and waits for an answer.
+    ///
+    /// # Errors
+    /// The login is not of this protocol, or is malformed.
+    pub(crate) fn adopt(
+        method: AuthProtocol,
+        config: &ServerConfig,
+        timing: Timing,
+        login: &ProxiedLogin<'_>,
+        now: Instant,
+    ) -> Result<Self, NotAdopted> {
+        let mut authenticator = Self::idle(method, config, timing);
+        let input = match (method, *login) {
+            (AuthProtocol::Pap, ProxiedLogin::Pap { id, name, password }) => {
+                let data = PapRequest { user: name, password }.write();
+                let packet = Packet { code: pap::REQUEST, id, data: &data };
+                authenticator.admit_pap(&packet)
+            }
+            (
+                AuthProtocol::ChapMd5 | AuthProtocol::MsChapV2,
+                ProxiedLogin::Chap { id, name, challenge, response },
+            ) => {
+                let data = ChapValue { value: response, name }.write();
+                let read = ChapValue::read(&data).map_err(Rejected::from);
+                let packet = Packet { code: chap::RESPONSE, id, data: &data };
+                let proof = read.and_then(|read| authenticator.proof(id, challenge, read.value));
+                proof.map(|proof| self::login(&packet, name, proof))
+            }
+            (
+                AuthProtocol::ChapMd5
+                | AuthProtocol::EapMsChapV2
+                | AuthProtocol::MsChapV2
+                | AuthProtocol::Pap,
+                ProxiedLogin::Chap { .. } | ProxiedLogin::Pap { .. },
+            ) => return Err(NotAdopted::AuthProtocol),
+        };
+        authenticator.commit(Accepted(input.map_err(|_| NotAdopted::Malformed)?), now);
+        Ok(authenticator)
     }
 
     /// Whether the packet may be taken, and as what.
@@ -278,18 +326,21 @@ impl Authenticator {
         }
     }
 
-    fn proof(&self, id: u8, challenge: &[u8; 16], value: &[u8]) -> Result<Proof, Rejected> {
+    fn proof(&self, id: u8, challenge: &[u8], value: &[u8]) -> Result<Proof, Rejected> {
         if self.method == AuthProtocol::MsChapV2 {
             let value = MsChapV2Value::read(value)?;
             return Ok(Proof::MsChapV2(MsChapV2Proof {
                 id,
-                auth_challenge: *challenge,
+                auth_challenge: Reader::all("challenge", challenge, |r| r.array("challenge"))?,
                 peer_challenge: value.peer_challenge,
                 nt_response: value.nt_response,
                 flags: value.flags,
             }));
         }
-        let response = isthmus_wire::Reader::all("response value", value, |r| r.array("value"))?;
+        let response = Reader::all("response value", value, |r| r.array("value"))?;
+        if challenge.is_empty() {
+            return Err(DecodeError::illegal("challenge").into());
+        }
         Ok(Proof::ChapMd5 { id, challenge: challenge.to_vec(), response })
     }
 

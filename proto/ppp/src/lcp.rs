@@ -11,6 +11,7 @@ use crate::habits::{LcpItem, kept};
 use crate::iana::lcp_option;
 use crate::negotiation::{Judgement, Options};
 use crate::option::RawOption;
+use crate::proxied::NotAdopted;
 
 /// One side's agreed options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,8 @@ pub(crate) struct LcpOptions {
     spare_magic: u32,
     /// Requests in a row that carried our own magic number.
     looped: u8,
+    /// What we ask for when the peer begins anew what somebody else negotiated.
+    own: Option<LcpValues>,
     rng: Rng,
 }
 
@@ -98,6 +101,7 @@ impl LcpOptions {
             ask_magic: true,
             spare_magic,
             looped: 0,
+            own: None,
             rng,
         }
     }
@@ -105,6 +109,60 @@ impl LcpOptions {
     /// The options of a link that was open when it was recorded.
     pub(crate) fn restore(config: &LinkConfig, rng: Rng, ours: LcpValues, peer: LcpValues) -> Self {
         Self { ours, peer, ..Self::new(config, rng) }
+    }
+
+    /// Stands by what somebody else asked for in our place and the peer acknowledged.
+    ///
+    /// # Errors
+    /// We would not have asked for that; nothing changed.
+    pub(crate) fn stand_by(&mut self, request: &[RawOption]) -> Result<(), NotAdopted> {
+        let mut theirs = LcpValues::default();
+        for (index, option) in request.iter().enumerate() {
+            let is_repeated = request.iter().take(index).any(|other| other.kind == option.kind);
+            let taken = !is_repeated && self.takes(option, &mut theirs);
+            if !taken {
+                return Err(NotAdopted::Option(option.kind));
+            }
+        }
+        // Without the option the peer may send the longest there is.
+        if theirs.mru > self.ours.mru {
+            return Err(NotAdopted::Option(lcp_option::MRU));
+        }
+        if theirs.auth.is_none() {
+            return Err(NotAdopted::AuthProtocol);
+        }
+        self.own = Some(core::mem::replace(&mut self.ours, theirs));
+        Ok(())
+    }
+
+    /// Whether we could have asked for an option ourselves; notes its value.
+    fn takes(&self, option: &RawOption, values: &mut LcpValues) -> bool {
+        match option.kind {
+            lcp_option::MRU => option.array().map(u16::from_be_bytes).is_some_and(|mru| {
+                values.mru = mru;
+                mru >= MRU_MIN
+            }),
+            lcp_option::AUTH => {
+                let Auth::Ask { candidates } = &self.auth else { return false };
+                values.auth = AuthProtocol::from_option_value(option.value());
+                values.auth.is_some_and(|method| candidates.contains(&method))
+            }
+            lcp_option::MAGIC => option.array().map(u32::from_be_bytes).is_some_and(|magic| {
+                values.magic = magic;
+                magic != 0
+            }),
+            // The LAC escapes characters, not we (RFC 2661 §4.4.6).
+            lcp_option::ACCM => option.array::<4>().is_some(),
+            lcp_option::PFC => {
+                values.pfc = true;
+                option.array::<0>().is_some()
+            }
+            lcp_option::ACFC => {
+                values.acfc = true;
+                option.array::<0>().is_some()
+            }
+            _ => false,
+        }
     }
 
     /// Whether the magic number of an echo or the like says that we sent it ourselves.
@@ -305,6 +363,12 @@ impl Options for LcpOptions {
             }
         }
         Ok(())
+    }
+
+    fn begin_anew(&mut self) {
+        if let Some(own) = self.own.take() {
+            self.ours = own;
+        }
     }
 }
 

@@ -43,6 +43,7 @@ pub mod nd;
 mod negotiation;
 mod option;
 mod packet;
+mod proxied;
 mod record;
 mod stats;
 mod text;
@@ -67,6 +68,7 @@ pub use link::{IDENTIFICATIONS_MAX, Link, PROTOCOL_REJECTS_MAX, RENEGOTIATIONS_M
 pub use negotiation::ROUNDS_MAX;
 pub use option::OPTIONS_MAX;
 pub use packet::CONTROL_MAX;
+pub use proxied::{NotAdopted, Proxied, ProxiedLogin};
 pub use record::{Ipv6Record, LinkRecord};
 pub use stats::Stats;
 pub use text::{TEXT_MAX, Text};

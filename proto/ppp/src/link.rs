@@ -15,6 +15,7 @@
 //! want is carried out in `link/phases.rs`. [`Action::Up`] can only follow from a verdict that
 //! accepts (server) or from a proof that the server knows our password (client, MS-CHAPv2).
 
+mod adopt;
 mod phases;
 mod receive;
 
@@ -29,11 +30,11 @@ use crate::action::{Action, Ipv6Up, NetworkUp, Ticket, Verdict};
 use crate::authenticatee::Authenticatee;
 use crate::authenticator::Authenticator;
 use crate::automaton::State;
-use crate::config::{AuthProtocol, LinkConfig, Role};
+use crate::config::{LinkConfig, Role};
 use crate::eap;
 use crate::error::{CloseReason, DownReason, Rejected, Stage};
 use crate::habits::Asked;
-use crate::ipcp::{ClientAddresses, IpcpOptions, ServerAddresses};
+use crate::ipcp::IpcpOptions;
 use crate::ipv6cp::Ipv6cpOptions;
 use crate::keepalive::Keepalive;
 use crate::lcp::LcpOptions;
@@ -148,54 +149,6 @@ impl Link {
             lcp.set_first_id(id);
         }
         Self::with(config, provider, rng, lcp, Phase::Dead)
-    }
-
-    /// A link that was up when it was recorded, and is up again.
-    pub fn restore(
-        record: &LinkRecord,
-        config: Arc<LinkConfig>,
-        provider: Arc<dyn Provider>,
-        seed: Seed,
-        now: Instant,
-    ) -> Self {
-        let mut rng = Rng::new(seed);
-        let timing = config.timing;
-        let options = LcpOptions::restore(&config, Rng::new(rng.seed()), record.ours, record.peer);
-        let lcp = Negotiation::restore(options, timing, record.lcp_id);
-        let network = &record.network;
-        let (addresses, login) = match &config.role {
-            Role::Client(client) => {
-                let login = record.peer.auth.map(|method| {
-                    let provider = Arc::clone(&provider);
-                    match method {
-                        AuthProtocol::EapMsChapV2 => {
-                            Login::EapPeer(Box::new(eap::peer::Peer::proved(client, provider)))
-                        }
-                        AuthProtocol::ChapMd5 | AuthProtocol::MsChapV2 | AuthProtocol::Pap => {
-                            let restored = Authenticatee::restore(method, client, provider, timing);
-                            Login::Client(Box::new(restored))
-                        }
-                    }
-                });
-                (IpcpOptions::Client(ClientAddresses::restore(network)), login)
-            }
-            Role::Server(_) => {
-                let addresses = ServerAddresses::new(network.local, network.remote, &network.dns);
-                (IpcpOptions::Server(addresses), None)
-            }
-        };
-        let ipcp = Negotiation::restore(addresses, timing, record.ipcp_id);
-        let ipv6 = record.ipv6.map(|Ipv6Record { up, id }| {
-            let options = Ipv6cpOptions::restore(up, Rng::new(rng.seed()));
-            Ipv6Network { cp: Negotiation::restore(options, timing, id), is_up: true, ups: 1 }
-        });
-        let asked = Vec::new();
-        let network = Network { login, ipcp, asked, ipv6, heard: true, is_up: true };
-        let phase = Phase::Network(Box::new(network));
-        let mut link = Self::with(config, provider, rng, lcp, phase);
-        link.keepalive.start(now);
-        link.up_since = Some(now);
-        link
     }
 
     fn with(

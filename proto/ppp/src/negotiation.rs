@@ -57,6 +57,9 @@ pub(crate) trait Options {
 
     /// The peer refuses options of ours.
     fn refused(&mut self, options: &[RawOption]) -> Result<(), NegotiationFailure>;
+
+    /// What was agreed no longer holds; for LCP, when it was agreed with somebody else.
+    fn begin_anew(&mut self) {}
 }
 
 /// What we think of one option.
@@ -177,6 +180,28 @@ impl<O: Options> Negotiation<O> {
     /// A negotiation that was open when it was recorded.
     pub(crate) fn restore(options: O, timing: Timing, last_id: u8) -> Self {
         Self { state: State::Opened, last_id, ..Self::new(options, timing) }
+    }
+
+    /// A negotiation that somebody else has brought to its end, `request` being what the peer asked for
+    /// last.
+    ///
+    /// # Errors
+    /// The kind of an option of the peer's that we would not have acknowledged.
+    pub(crate) fn adopt(
+        options: O,
+        timing: Timing,
+        last_id: u8,
+        request: &[RawOption],
+    ) -> Result<Self, u8> {
+        let mut adopted = Self::restore(options, timing, last_id);
+        match adopted.answer(request) {
+            Answer::Ack => adopted.options.agree(request),
+            Answer::GiveUp(kind) => return Err(kind),
+            Answer::Nak(disputed) | Answer::Reject(disputed) => {
+                return Err(disputed.first().map_or(0, |option| option.kind));
+            }
+        }
+        Ok(adopted)
     }
 
     /// Whether the packet may be taken, and as what. Changes nothing.
@@ -449,7 +474,10 @@ impl<O: Options> Negotiation<O> {
                 Do::Ser | Do::Tls => {}
                 Do::Scr => self.send_request(now),
                 Do::Str => self.send_terminate(now),
-                Do::Tld => self.effects.push(Effect::Down),
+                Do::Tld => {
+                    self.options.begin_anew();
+                    self.effects.push(Effect::Down);
+                }
                 Do::Tlf => self.effects.push(Effect::Finished(self.finish(event))),
                 Do::Tlu => self.effects.push(Effect::Up),
                 Do::Zrc => {

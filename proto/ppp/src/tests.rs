@@ -1,5 +1,6 @@
 //! Whole exchanges: two links against each other, and scripted peers in the shape of real clients.
 
+mod adopt;
 mod bounds;
 mod exchange;
 mod guard;

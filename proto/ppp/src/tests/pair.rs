@@ -132,6 +132,16 @@ impl Pair {
         Self::new(server_config(&[method]), client_config(&[method], password))
     }
 
+    /// Puts another server in the place of the first, which is heard no more. What was sent is forgotten.
+    pub(super) fn hand_over(&mut self, server: Link) {
+        self.server = server;
+        self.verdict_takes = Duration::ZERO;
+        self.verdicts.clear();
+        self.server_saw.clear();
+        self.flight.clear();
+        self.sent.clear();
+    }
+
     /// Runs until nothing is due before `seconds`.
     pub(super) fn run_until(&mut self, seconds: u64) {
         let end = Instant::from_secs(seconds);

@@ -176,6 +176,7 @@ fn machine_config(config: &Config) -> machine::Config {
     machine::Config {
         ike: Arc::new(ike),
         l2tp: Arc::new(l2tp),
+        proxy: config.l2tp.proxy,
         auth: config.ppp.auth.iter().copied().map(translate::auth).collect(),
         mru: config.ppp.mru,
         echo: Some(isthmus_ppp::Echo {
@@ -281,6 +282,7 @@ fn machine_lac(config: &Config, lac: &Lac) -> Option<machine::Lac> {
         sources: lac.address.clone(),
         l2tp: Arc::new(l2tp),
         tenant: config.tenants.iter().position(|tenant| tenant.name == lac.tenant)?,
+        proxy: lac.proxy,
     })
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use isthmus::config::{self, AuthProtocol, Changes, Config, Environment, Nat};
 use isthmus::report::Report;
 use isthmus_core::SecretBytes;
+use isthmus_gateway::Proxy;
 
 /// The least that is valid.
 const LEAST: &str = "\
@@ -100,6 +101,26 @@ fn a_lac_is_understood_with_every_default() {
     let lac = &config.lacs[0];
     assert_eq!((lac.tunnels, lac.sessions), (2, 3));
     assert_eq!(lac.listen, ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
+}
+
+#[test]
+fn what_a_lac_has_negotiated_is_accepted_only_where_it_is_said() {
+    let lac = lac_with("address = [\"192.0.2.16/28\"]\nsecret = \"s\"");
+    let config = valid(&lac);
+    assert_eq!((config.lacs[0].proxy, config.l2tp.proxy), (Proxy::Renegotiate, Proxy::Renegotiate));
+    let config = valid(&format!("{lac}proxy = \"accept\"\n"));
+    assert_eq!((config.lacs[0].proxy, config.l2tp.proxy), (Proxy::Accept, Proxy::Renegotiate));
+    let l2tp = |lines: &str| format!("{LEAST}[l2tp]\n{lines}\n");
+    let config = valid(&l2tp("secret = \"s\"\nproxy = \"accept\""));
+    assert_eq!(config.l2tp.proxy, Proxy::Accept);
+    refused(
+        &format!("{lac}proxy = \"forward\"\n"),
+        12,
+        "`forward` is not known here",
+        "renegotiate",
+    );
+    refused(&l2tp("proxy = \"accept\""), 9, "overheard", "`secret_file`");
+    assert_eq!(valid(&l2tp("proxy = \"renegotiate\"")).l2tp.proxy, Proxy::Renegotiate);
 }
 
 #[test]

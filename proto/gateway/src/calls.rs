@@ -164,7 +164,7 @@ impl Gateway {
         self.peers.insert(peer, state);
     }
 
-    fn call_up(&mut self, peer: PeerRef, call: Box<SessionUp>, now: Instant) {
+    fn call_up(&mut self, peer: PeerRef, mut call: Box<SessionUp>, now: Instant) {
         let at = call.session;
         let Ok(key) = self.sessions.insert((peer, at)) else {
             self.stats.l2tp.count("sessions_full");
@@ -173,14 +173,23 @@ impl Gateway {
             }
             return;
         };
-        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let Some(state) = self.peers.get(&peer) else { return };
         let Some(tenant) = self.config.tenants.get(state.tenant) else { return };
         let ipv6 = !tenant.pool6.is_empty();
-        let config = link_config(&self.config, tenant.gateway_address, ipv6);
-        let mut link =
-            ppp::Link::new(Arc::new(config), self.provider.clone(), self.rng.seed(), now);
-        link.open(now);
-        let session = Session::new(key, call, link, now);
+        let config = Arc::new(link_config(&self.config, tenant.gateway_address, ipv6));
+        let adopted = self.adopt_link(peer, &call, &config, now);
+        let handed_over = adopted.is_some();
+        let link = adopted.unwrap_or_else(|| {
+            let (provider, seed) = (self.provider.clone(), self.rng.seed());
+            let mut link = ppp::Link::new(config, provider, seed, now);
+            link.open(now);
+            link
+        });
+        // A password is kept no longer than it is needed.
+        (call.proxy_lcp, call.proxy_auth) = (None, None);
+        let mut session = Session::new(key, call, link, now);
+        session.handed_over = handed_over;
+        let Some(state) = self.peers.get_mut(&peer) else { return };
         state.had_session = true;
         state.attempt.reach(Milestone::CallUp, now);
         state.sessions.insert(at, session);

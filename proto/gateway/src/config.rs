@@ -19,6 +19,8 @@ pub struct Config {
     pub ike: Arc<isthmus_ike::Config>,
     /// Control channel behaviour.
     pub l2tp: Arc<isthmus_l2tp::Config>,
+    /// What becomes of what a LAC inside IPsec has negotiated. Every client could say it is one.
+    pub proxy: Proxy,
     /// Authentication protocols in order of preference.
     pub auth: Vec<isthmus_ppp::AuthProtocol>,
     /// Largest inner packet we offer, in bytes (the PPP MRU); also the MTU of a session.
@@ -42,6 +44,24 @@ pub struct Lac {
     pub l2tp: Arc<isthmus_l2tp::Config>,
     /// Index of the tenant that its users belong to.
     pub tenant: usize,
+    /// What becomes of what it has negotiated.
+    pub proxy: Proxy,
+}
+
+/// What becomes of LCP and authentication that a LAC has done already (RFC 2661 §4.4.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proxy {
+    /// The link goes on with them, where we could have agreed to all of it ourselves.
+    Accept,
+    /// They are ignored: the link begins anew.
+    #[default]
+    Renegotiate,
+}
+
+impl Proxy {
+    /// The names people write in configuration.
+    pub const NAMES: [(&'static str, Self); 2] =
+        [("accept", Self::Accept), ("renegotiate", Self::Renegotiate)];
 }
 
 /// One tenant: users, addresses and what is told to clients.

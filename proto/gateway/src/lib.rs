@@ -36,6 +36,7 @@ mod peers;
 mod pool;
 mod pool6;
 mod probe;
+mod proxy;
 mod publish;
 mod record;
 mod restore;
@@ -45,7 +46,7 @@ mod status;
 mod users;
 
 pub use cause::{Cause, WINDOWS_REGISTRY};
-pub use config::{Config, Lac, Tenant};
+pub use config::{Config, Lac, Proxy, Tenant};
 pub use event::Event;
 pub use failure::{Client, Failure, Milestone, NAME_BYTES_MAX, Stage, Step, printable};
 pub use failures::{

@@ -70,6 +70,7 @@ impl Gateway {
             return;
         };
         session.claimed_user = Some(printable(&request.user));
+        let handed_over = core::mem::take(&mut session.handed_over);
         reach(&mut session.steps, Milestone::LinkUp, now);
         let holder = u64::from(session.key.raw());
         match login::decide(tenant, pools, holder, request, &*self.provider) {
@@ -102,7 +103,8 @@ impl Gateway {
                 session.refused = Some(cause);
                 let verdict = ppp::Verdict::Refuse { reason: refusal(cause) };
                 let _stale = session.link.handle_verdict(request.ticket, verdict, now);
-                self.login_refused(peer, at, cause, request, now);
+                let brought = if handed_over { ", handed over by the LAC" } else { "" };
+                self.login_refused(peer, at, cause, (request, brought), now);
             }
         }
     }
@@ -112,7 +114,7 @@ impl Gateway {
         peer: PeerRef,
         at: SessionRef,
         cause: Cause,
-        request: &ppp::AuthRequest,
+        (request, brought): (&ppp::AuthRequest, &str),
         now: Instant,
     ) {
         let Some(mut state) = self.peers.remove(&peer) else { return };
@@ -121,7 +123,7 @@ impl Gateway {
             failure.user.clone_from(&session.claimed_user);
             failure.steps.clone_from(&session.steps);
         }
-        failure.detail = self.refusal_detail(&state, request, cause);
+        failure.detail = self.refusal_detail(&state, request, cause) + brought;
         self.peer_failed(&mut state, failure);
         self.peers.insert(peer, state);
     }

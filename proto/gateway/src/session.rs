@@ -27,6 +27,8 @@ pub(crate) struct Session {
     pub(crate) link: ppp::Link,
     /// What was granted at login.
     pub(crate) lease: Option<Lease>,
+    /// The next login is one that the LAC took down.
+    pub(crate) handed_over: bool,
     /// The user name as sent; escaped.
     pub(crate) claimed_user: Option<String>,
     /// The cause we refused the login with, so that the link's end is not reported a second time.
@@ -72,6 +74,7 @@ impl Session {
             call,
             link,
             lease: None,
+            handed_over: false,
             claimed_user: None,
             refused: None,
             negotiation: Negotiation::default(),

@@ -4,6 +4,7 @@
 //!  Dead --open--> Establish --LCP opened--> Authenticate --accepted--> Network --IPCP opened--> (up)
 //!                     ^                          |                        |
 //!                     '--- the peer negotiates again (NetworkDown) -------'
+//!  (a LAC) --adopt------------------------> Authenticate
 //!  any --close, refusal, timeout--> Terminate --goodbye answered--> Down
 //! ```
 //!

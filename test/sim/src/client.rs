@@ -152,7 +152,7 @@ impl Node for ClientHost {
 }
 
 /// An IPv4 packet of an experimental protocol (RFC 3692), so that only the header is checked.
-fn datagram(from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn datagram(from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {
     let total = u16::try_from(20 + payload.len()).unwrap_or(u16::MAX).to_be_bytes();
     let mut packet = vec![0x45, 0, total[0], total[1], 0, 0, 0, 0, 64, 253, 0, 0];
     packet.extend(from);

@@ -16,6 +16,7 @@
 pub mod checks;
 mod client;
 mod gateway;
+mod lac;
 mod nat;
 mod network;
 mod node;
@@ -24,6 +25,7 @@ mod world;
 
 pub use client::ClientHost;
 pub use gateway::GatewayHost;
+pub use lac::{Call, Caller, LacHost};
 pub use nat::Nat;
 pub use network::{Impairment, Packet};
 pub use node::{JOB_TIME, Node, Pipeline};

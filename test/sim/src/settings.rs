@@ -46,6 +46,7 @@ pub fn gateway() -> Config {
     Config {
         ike: Arc::new(isthmus_ike::Config { psks: vec![psk], ..isthmus_ike::Config::default() }),
         l2tp: Arc::new(isthmus_l2tp::Config::lns(b"gateway")),
+        proxy: isthmus_gateway::Proxy::Renegotiate,
         auth: AuthProtocol::ALL.to_vec(),
         mru: 1300,
         echo: Some(isthmus_ppp::Echo::default()),

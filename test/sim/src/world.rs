@@ -8,6 +8,7 @@ use isthmus_core::{Duration, Instant, Rng};
 use crate::checks::{Wire, unique};
 use crate::client::ClientHost;
 use crate::gateway::GatewayHost;
+use crate::lac::LacHost;
 use crate::nat::Nat;
 use crate::network::{Impairment, Packet};
 use crate::node::Node;
@@ -118,6 +119,21 @@ impl World {
     /// When the node is something else.
     pub fn client(&mut self, id: NodeId) -> &mut ClientHost {
         self.nodes[id.0].as_any().downcast_mut().expect("a client")
+    }
+
+    /// A LAC, to look inside.
+    ///
+    /// # Panics
+    /// When the node is something else.
+    pub fn lac(&mut self, id: NodeId) -> &mut LacHost {
+        self.nodes[id.0].as_any().downcast_mut().expect("a LAC")
+    }
+
+    /// Does something to a LAC and sends what it then wants to send.
+    pub fn with_lac(&mut self, id: NodeId, act: impl FnOnce(&mut LacHost, Instant)) {
+        let now = self.now;
+        act(self.lac(id), now);
+        self.pick_up(id);
     }
 
     /// Does something to a client and sends what it then wants to send.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use isthmus_client::Client;
 use isthmus_core::{Duration, Path, SecretBytes};
-use isthmus_gateway::{Cause, Config, Event, Lac, PLACES_MAX};
+use isthmus_gateway::{Cause, Config, Event, Lac, PLACES_MAX, Proxy};
 use isthmus_plane::{DropReason, PeerRef};
 use isthmus_sim::settings::{self, GATEWAY};
 use isthmus_sim::{ClientHost, GatewayHost, Impairment, NodeId, Packet, World, seeds};
@@ -25,6 +25,7 @@ fn lac(name: &str, source: &str) -> Lac {
         sources: vec![source.parse().unwrap()],
         l2tp: Arc::new(l2tp),
         tenant: 0,
+        proxy: Proxy::Renegotiate,
     }
 }
 
@@ -184,7 +185,10 @@ fn a_wrong_secret_leaves_a_record_with_its_cure() {
     ];
     let mut replies = Vec::new();
     world.with_gateway(gateway, |g, now| {
-        g.hears(&control(0, 0, &avps.concat()), now);
+        // The first one alone is too short for an answer.
+        for _ in 0..2 {
+            g.hears(&control(0, 0, &avps.concat()), now);
+        }
         replies = g.pipeline.take_packets();
     });
     let sccrp = &replies[0].bytes;
@@ -199,6 +203,12 @@ fn a_wrong_secret_leaves_a_record_with_its_cure() {
     assert_eq!(failures[0].from, format!("{LAC}:1701").parse().unwrap());
     assert!(failures[0].cause.remedy().contains("[[lac]]"));
 }
+
+/// The AVPs of a minimal request for tunnel 5.
+const SCCRQ: [u8; 41] = [
+    0x80, 8, 0, 0, 0, 0, 0, 1, 0x80, 8, 0, 0, 0, 2, 1, 0, 0x80, 10, 0, 0, 0, 3, 0, 0, 0, 3, 0x80,
+    7, 0, 0, 0, 7, b'x', 0x80, 8, 0, 0, 0, 9, 0, 5,
+];
 
 fn control(tunnel: u16, numbers: u16, avps: &[u8]) -> Packet {
     let mut bytes = vec![0xc8, 0x02];
@@ -216,15 +226,44 @@ fn from_place(port: u16, bytes: Vec<u8>) -> Packet {
     Packet { from, to, esp: false, bytes }
 }
 
+/// Anybody can write the address of a LAC into a packet: the LAC must not be flooded thereby.
+#[test]
+fn a_faked_lac_is_never_sent_more_bytes_than_came_in_its_name() {
+    let (mut world, gateway) = world(9, config());
+    world.allow_plain(LAC.parse().unwrap());
+    let vendor = |len: u8| [&[0, 6 + len, 0, 0, 0, 8], &vec![b'v'; usize::from(len)][..]].concat();
+    let mut answered = 0;
+    for (n, len) in [1, 20, 40, 60, 100, 200].into_iter().enumerate() {
+        for copies in 1..4 {
+            let port = 6000 + 10 * u16::try_from(n).unwrap() + copies;
+            let sccrq = control(0, 0, &[&SCCRQ[..], &vendor(len)].concat()).bytes;
+            let (mut heard, mut said) = (0, 0);
+            for _ in 0..copies {
+                heard += sccrq.len();
+                world.with_gateway(gateway, |g, now| {
+                    g.hears(&from_place(port, sccrq.clone()), now);
+                    said += g.pipeline.take_packets().iter().map(|p| p.bytes.len()).sum::<usize>();
+                });
+                assert!(said <= heard, "{said} of {heard} bytes");
+            }
+            answered += usize::from(said > 0);
+        }
+    }
+    assert!(answered > 12, "{answered} of 18 places had an answer");
+    let sent = |world: &mut World| {
+        let now = world.now;
+        world.gateway(gateway).counters(now).total.plain_sent.packets
+    };
+    let before = sent(&mut world);
+    world.run_for(Duration::from_mins(2));
+    assert_eq!(sent(&mut world), before, "nothing follows by itself");
+    assert!(world.gateway(gateway).machine.is_idle());
+}
+
 #[test]
 fn a_lac_has_no_more_places_than_the_limit_and_garbage_makes_none() {
     let (mut world, gateway) = world(6, config());
     world.allow_plain(LAC.parse().unwrap());
-    let sccrq = [
-        &[0x80, 8, 0, 0, 0, 0, 0, 1, 0x80, 8, 0, 0, 0, 2, 1, 0][..],
-        &[0x80, 10, 0, 0, 0, 3, 0, 0, 0, 3, 0x80, 7, 0, 0, 0, 7, b'x', 0x80, 8, 0, 0, 0, 9, 0, 5],
-    ]
-    .concat();
     let garbage = [
         vec![0xc8, 0x02, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0],
         vec![0xc8, 0x02, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 8, 0, 0, 0, 0, 0, 6],
@@ -236,7 +275,7 @@ fn a_lac_has_no_more_places_than_the_limit_and_garbage_makes_none() {
         world.with_gateway(gateway, |g, now| g.hears(&from_place(port, bytes), now));
         assert!(world.gateway(gateway).machine.is_idle(), "case {n}");
     }
-    let message = control(0, 0, &sccrq).bytes;
+    let message = control(0, 0, &SCCRQ).bytes;
     for n in 0..u16::try_from(PLACES_MAX).unwrap() + 10 {
         let packet = from_place(5000 + n, message.clone());
         world.with_gateway(gateway, |g, now| g.hears(&packet, now));

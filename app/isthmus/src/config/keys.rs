@@ -74,8 +74,6 @@ pub(crate) const SECTIONS: [&SectionKeys; 13] = [
 
 const RADIUS_LATER: &str =
     "RADIUS comes with a later version; list the users in `users_file` until then";
-const PROXY_LATER: &str = "taking over what a LAC has negotiated comes with a later version; until then LCP and \
-     authentication begin anew at the gateway, which every client can do";
 const BGP_LATER: &str =
     "BGP comes with a later version; route the pool to this gateway statically until then";
 const OVERLAY_LATER: &str =
@@ -378,8 +376,17 @@ pub(crate) const L2TP: SectionKeys = SectionKeys {
             example: "\"/etc/isthmus/l2tp.secret\"",
             about: "A file whose only line is `secret`.",
         },
+        Key {
+            name: "proxy",
+            kind: "`\"renegotiate\"` or `\"accept\"`",
+            default: "`\"renegotiate\"`",
+            example: "\"renegotiate\"",
+            about: "What becomes of LCP and authentication that a LAC inside IPsec brings along (RFC 2661 §4.4.5). \
+                    With `\"accept\"` the session goes on with them if the gateway could have agreed to them itself; a \
+                    LAC could repeat a login that it has seen before, so this needs `secret`.",
+        },
     ],
-    reserved: &[("proxy", PROXY_LATER)],
+    reserved: &[],
 };
 
 /// `[[lac]]`.
@@ -445,8 +452,17 @@ pub(crate) const LAC: SectionKeys = SectionKeys {
             example: "1024",
             about: "Most sessions from one of its addresses and ports.",
         },
+        Key {
+            name: "proxy",
+            kind: "`\"renegotiate\"` or `\"accept\"`",
+            default: "`\"renegotiate\"`",
+            example: "\"accept\"",
+            about: "What becomes of LCP and authentication that the LAC brings along (RFC 2661 §4.4.5). With \
+                    `\"accept\"` the session goes on with them if the gateway could have agreed to them itself: an MRU \
+                    not above `[ppp] mru`, a protocol of `[ppp] auth`. Otherwise the session begins anew.",
+        },
     ],
-    reserved: &[("proxy", PROXY_LATER)],
+    reserved: &[],
 };
 
 /// `[ppp]`.

@@ -1,6 +1,7 @@
 //! Reads `[[lac]]`: access networks that are trusted without IPsec.
 
 use ipnet::IpNet;
+use isthmus_gateway::Proxy;
 
 use super::document::Node;
 use super::read::{distinct, require_some};
@@ -66,6 +67,7 @@ fn lac(mut section: Section, around: Around<'_>, report: &mut Report) -> Option<
     };
     let tunnels = number("tunnels", TUNNELS_MAX, 16, &mut section, report);
     let sessions = number("sessions", SESSIONS_MAX, 1024, &mut section, report);
+    let proxy = section.take("proxy", report, value::one_of(&Proxy::NAMES));
     section.finish(report);
     Some(Lac {
         name: name?.value,
@@ -75,6 +77,7 @@ fn lac(mut section: Section, around: Around<'_>, report: &mut Report) -> Option<
         listen: listen.unwrap_or_else(|| around.gateway.listen.clone()),
         tunnels,
         sessions,
+        proxy: proxy.map(|at| at.value).unwrap_or_default(),
     })
 }
 

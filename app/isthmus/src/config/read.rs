@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
+use isthmus_gateway::Proxy;
 use isthmus_telemetry::LogFormat;
 
 use super::certificate;
@@ -112,6 +113,7 @@ pub(crate) fn l2tp(section: Option<Section>, gateway_name: &str, report: &mut Re
         hello_interval: Duration::from_mins(1),
         host_name: gateway_name.to_owned(),
         secret: None,
+        proxy: Proxy::default(),
     };
     let Some(mut section) = section else {
         return l2tp;
@@ -125,6 +127,16 @@ pub(crate) fn l2tp(section: Option<Section>, gateway_name: &str, report: &mut Re
             "with a tunnel secret no built-in client can connect",
             "remove it unless every client is a router that has it too",
         );
+    }
+    if let Some(proxy) = section.take("proxy", report, value::one_of(&Proxy::NAMES)) {
+        l2tp.proxy = proxy.value;
+        if proxy.value == Proxy::Accept && l2tp.secret.is_none() {
+            report.error(
+                proxy.span,
+                "without a tunnel secret any client could bring a login that it has overheard",
+                "add `secret` or `secret_file`, or remove `proxy`",
+            );
+        }
     }
     section.finish(report);
     l2tp

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
+use isthmus_gateway::Proxy;
 use isthmus_ppp::dhcp::Domain;
 use isthmus_telemetry::LogFormat;
 
@@ -116,6 +117,8 @@ pub struct L2tp {
     pub host_name: String,
     /// Tunnel authentication.
     pub secret: Option<SecretBytes>,
+    /// What becomes of what a LAC has negotiated; accepted only with a secret.
+    pub proxy: Proxy,
 }
 
 /// `[[lac]]`.
@@ -135,6 +138,8 @@ pub struct Lac {
     pub tunnels: u16,
     /// Most sessions from one address and port.
     pub sessions: u16,
+    /// What becomes of what it has negotiated.
+    pub proxy: Proxy,
 }
 
 /// `[ppp]`.

@@ -96,7 +96,8 @@ impl Gateway {
         let lac = lac_of(&self.config.lacs, path.remote.ip())?;
         let key = self.lacs.insert(&lac.name, path)?;
         let endpoint =
-            l2tp::Endpoint::new(lac.l2tp.clone(), self.provider.clone(), self.rng.seed(), now);
+            l2tp::Endpoint::new(lac.l2tp.clone(), self.provider.clone(), self.rng.seed(), now)
+                .doubting();
         let mut peer = Peer::new(PeerRef::Lac(key), lac.tenant, path, lac.name.clone(), endpoint);
         peer.spoke_l2tp = true;
         self.peers.insert(peer.id, peer);

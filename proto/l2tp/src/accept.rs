@@ -58,7 +58,7 @@ impl Endpoint {
         let rivals: Vec<_> = self.tunnels.values().filter(same).map(|t| t.local).collect();
         if let Some(&copy) = rivals.iter().find(|&&id| self.is_copy(id, request, now)) {
             if let Some((tunnel, mut ctx)) = self.lend(copy, now) {
-                tunnel.request_repeated(&mut ctx);
+                tunnel.request_repeated(bytes.len(), &mut ctx);
             }
             return Ok(());
         }

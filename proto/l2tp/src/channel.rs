@@ -8,7 +8,7 @@
 //!
 //! A message gets its Ns when it is first transmitted and its Nr at every transmission. Whatever is
 //! transmitted acknowledges; a ZLB is sent when nothing else is, at once for messages whose sender
-//! waits, otherwise after [`ACK_DELAY`]. A gap parks what came early until the missing message comes.
+//! waits, otherwise after [`ACK_DELAY`]. To a peer whose address is doubted nothing goes by timer. A gap parks what came early until the missing message comes.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use isthmus_core::{Deadline, Duration, Instant, Outbox};
 
 use crate::action::Action;
+use crate::allowance::Allowance;
 use crate::bounds::{PARKED_MAX, SEND_QUEUE_MAX};
 use crate::error::Rejected;
 use crate::habits::Waits;
@@ -52,6 +53,8 @@ pub(crate) struct Channel {
     retry_at: Option<Instant>,
     ack_at: Option<Instant>,
     parked: Vec<Parked>,
+    /// What may be sent; none when the peer is where its messages say.
+    allowance: Option<Allowance>,
     /// Ns at the time of a restore: the record may be older than the peer's view, until its first
     /// message in sequence says otherwise.
     restored_at: Option<u16>,
@@ -148,8 +151,34 @@ impl Channel {
             retry_at: None,
             ack_at: None,
             parked: Vec::new(),
+            allowance: None,
             restored_at: None,
         }
+    }
+
+    /// Sends to the peer no more than `heard` bytes and what else comes from it, and nothing unasked, until
+    /// [`Channel::trust`].
+    pub(crate) fn doubt(&mut self, heard: usize) {
+        self.allowance = Some(Allowance::new(heard));
+    }
+
+    /// A message of so many bytes came from where the peer says it is.
+    pub(crate) fn hear(&mut self, len: usize) {
+        if let Some(allowance) = &mut self.allowance {
+            allowance.hear(len);
+        }
+    }
+
+    /// The peer has shown that it receives what we send.
+    pub(crate) fn trust(&mut self, now: Instant) {
+        if self.allowance.take().is_some() && self.sent > 0 {
+            self.retry_at = Some(now + self.waits.first);
+        }
+    }
+
+    /// Whether anybody could have written the address of the peer into its messages.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.allowance.is_some()
     }
 
     /// Whether a message fits; changes nothing.
@@ -216,7 +245,8 @@ impl Channel {
         self.flight = self.flight.saturating_sub(admitted.acked);
         self.window.grow(u16::try_from(admitted.acked).unwrap_or(u16::MAX));
         self.retries = 0;
-        self.retry_at = (self.sent > 0).then(|| now + self.waits.first);
+        let waits = self.sent > 0 && self.allowance.is_none();
+        self.retry_at = waits.then(|| now + self.waits.first);
     }
 
     /// Goes on at `ns`, which the peer expects. What the record held as sent is acknowledged thereby;
@@ -318,7 +348,9 @@ impl Channel {
         self.sent += 1;
         self.flight += 1;
         self.transmit(self.sent.saturating_sub(1), wire);
-        self.retry_at.get_or_insert(wire.now + self.waits.first);
+        if self.allowance.is_none() {
+            self.retry_at.get_or_insert(wire.now + self.waits.first);
+        }
     }
 
     /// Transmits the message at `index` of the sent ones.
@@ -327,14 +359,24 @@ impl Channel {
         let ns = self.ns.wrapping_sub(back);
         let Some(message) = self.queue.get_mut(index) else { return };
         Header::renumber(&mut message.bytes, ns, self.nr);
-        wire.send(message.bytes.clone());
+        let bytes = message.bytes.clone();
+        self.send(bytes, wire);
+    }
+
+    /// Sends, unless that would be more than the peer may be sent. An acknowledgement alone must not take
+    /// the place of a message that is withheld, because the peer would not ask again.
+    fn send(&mut self, bytes: Vec<u8>, wire: &mut Wire<'_>) {
         self.ack_at = None;
+        if self.allowance.as_mut().is_none_or(|allowance| allowance.say(bytes.len())) {
+            wire.send(bytes);
+        } else {
+            wire.stats.withheld += 1;
+        }
     }
 
     fn send_zlb(&mut self, wire: &mut Wire<'_>) {
         let header = Header { tunnel: self.remote, session: 0, ns: self.ns, nr: self.nr };
-        wire.send(header.write(&[]));
-        self.ack_at = None;
+        self.send(header.write(&[]), wire);
     }
 
     /// Runs timers that are due. With `forgiving`, a HELLO that nobody acknowledges kills nobody.

@@ -88,9 +88,9 @@ impl Config {
         self.sessions_max.min(SESSIONS_MAX)
     }
 
-    /// What SCCRP says of us, but for ids and authentication.
-    pub(crate) fn greeting(&self, tunnel: u16) -> Vec<Avp> {
-        alloc::vec![
+    /// What SCCRP says of us, but for ids and authentication; `short` is without what nobody needs.
+    pub(crate) fn greeting(&self, tunnel: u16, short: bool) -> Vec<Avp> {
+        let mut avps = alloc::vec![
             Avp::ProtocolVersion(PROTOCOL_VERSION),
             Avp::FramingCapabilities(Framing::BOTH),
             Avp::BearerCapabilities(Bearer::NONE),
@@ -99,6 +99,14 @@ impl Config {
             Avp::VendorName(self.vendor_name.clone()),
             Avp::AssignedTunnelId(tunnel),
             Avp::ReceiveWindowSize(self.window.max(1)),
-        ]
+        ];
+        let is_needless = |avp: &Avp| {
+            matches!(
+                avp,
+                Avp::BearerCapabilities(_) | Avp::FirmwareRevision(_) | Avp::VendorName(_)
+            )
+        };
+        avps.retain(|avp| !(short && is_needless(avp)));
+        avps
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Context<'a> {
     pub(crate) taken: &'a mut BTreeSet<SessionId>,
     /// Calls asked for so far.
     pub(crate) calls: &'a mut u32,
+    /// Whether anybody can write the peer's address into a packet.
+    pub(crate) doubts: bool,
     pub(crate) now: Instant,
 }
 

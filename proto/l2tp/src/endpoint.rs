@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     taken: BTreeSet<SessionId>,
     /// Calls asked for so far.
     pub(crate) calls: u32,
+    /// Whether anybody can write the peer's address into a packet.
+    doubts: bool,
     pub(crate) out: Outbox<Action>,
     pub(crate) stats: Stats,
 }
@@ -49,6 +51,7 @@ impl Shared {
             stats: &mut self.stats,
             taken: &mut self.taken,
             calls: &mut self.calls,
+            doubts: self.doubts,
             now,
         }
     }
@@ -94,10 +97,20 @@ impl Endpoint {
             rng: Rng::new(seed),
             taken: BTreeSet::new(),
             calls: 0,
+            doubts: false,
             out: Outbox::new(),
             stats: Stats::default(),
         };
         Self { tunnels: BTreeMap::new(), shared }
+    }
+
+    /// Nobody has checked that the peer is where its packets come from: until SCCCN shows that it receives
+    /// what we send, a tunnel that it asks for sends it no more bytes than came from it. Without IPsec
+    /// anybody can write the address of another into an SCCRQ, and an SCCRP is longer than many of those.
+    #[must_use]
+    pub fn doubting(mut self) -> Self {
+        self.shared.doubts = true;
+        self
     }
 
     /// Takes a new configuration; tunnels that are up stay as they are.

@@ -23,6 +23,7 @@ extern crate std;
 
 mod accept;
 mod action;
+mod allowance;
 mod auth;
 pub mod avp;
 mod body;

@@ -5,10 +5,11 @@ use crate::auth;
 use crate::avp::{Avp, Bounded};
 use crate::body::{Greeting, WINDOW_DEFAULT};
 use crate::bounds::CHALLENGE_MAX;
-use crate::channel::Channel;
+use crate::channel::{Channel, RETRANSMIT_CYCLE};
 use crate::context::Context;
 use crate::dialect::{Filling, fill};
 use crate::error::PeerError;
+use crate::header::Header;
 use crate::iana::MessageType;
 use crate::tunnel::{State, Timer, Tunnel, fields};
 
@@ -53,11 +54,19 @@ impl Tunnel {
         let challenge: Option<[u8; 16]> = ctx.config.secret.is_some().then(|| ctx.rng.array());
         let mut channel = Channel::new(greeting.tunnel, greeting.window);
         channel.take_first();
+        if ctx.doubts {
+            channel.doubt(Header::LEN + request.len());
+        }
         let state = State::WaitConnect { challenge, request: request.to_vec() };
         let mut tunnel = Self::new(local, from_port, state, channel, ctx);
         tunnel.host = greeting.host_name;
         tunnel.vendor = greeting.vendor_name;
-        let mut avps = ctx.config.greeting(local.0);
+        if ctx.doubts {
+            // Nothing is repeated, so nobody is given up after a cycle.
+            let at = ctx.now + ctx.config.establish_timeout.min(RETRANSMIT_CYCLE);
+            tunnel.timers.set(Timer::Establish, at);
+        }
+        let mut avps = ctx.config.greeting(local.0, ctx.doubts);
         avps.extend(challenge.map(|c| Avp::Challenge(Bounded::clipped(&c))));
         avps.extend(response.map(Avp::ChallengeResponse));
         tunnel.say(0, MessageType::SCCRP, &fields(avps), ctx);
@@ -96,6 +105,8 @@ impl Tunnel {
         challenge: Option<[u8; 16]>,
         ctx: &mut Context<'_>,
     ) {
+        // Whoever knows our id has received it.
+        self.channel.trust(ctx.now);
         if proves(MessageType::SCCCN, challenge, response, ctx) {
             self.come_up(ctx);
         } else {

@@ -11,6 +11,8 @@ pub struct Stats {
     pub transmitted: u64,
     /// Control messages sent again.
     pub retransmitted: u64,
+    /// Control messages not sent, because the peer's address is doubted and it has sent less itself.
+    pub withheld: u64,
     /// Control messages received again.
     pub duplicates: u64,
     /// Control messages that came too early.

@@ -144,6 +144,7 @@ impl Tunnel {
     ) -> Result<(), Rejected> {
         let admitted = self.channel.admit(message.header, message.payload.is_none())?;
         self.last_heard = ctx.now;
+        self.channel.hear(bytes.len());
         if admitted.is_news() && from_port != self.to_port {
             self.to_port = from_port;
             if self.is_up() {
@@ -167,8 +168,9 @@ impl Tunnel {
         Ok(())
     }
 
-    /// An SCCRQ that we answered came again: our answer was lost.
-    pub(crate) fn request_repeated(&mut self, ctx: &mut Context<'_>) {
+    /// An SCCRQ of `len` bytes that we answered came again: our answer was lost, or withheld.
+    pub(crate) fn request_repeated(&mut self, len: usize, ctx: &mut Context<'_>) {
+        self.channel.hear(len);
         ctx.stats.duplicates += 1;
         self.last_heard = ctx.now;
         self.channel.owe_ack(true, ctx.now);
@@ -288,6 +290,10 @@ impl Tunnel {
         self.bring_down(reason, ctx);
         self.state = State::Stopping;
         self.timers.clear_all();
+        if self.channel.is_doubted() {
+            // Nobody asks the peer again whether it got that.
+            self.timers.set(Timer::Linger, ctx.now + RETRANSMIT_CYCLE);
+        }
     }
 
     /// Ends everything inside and says so; nothing is sent.
@@ -317,6 +323,8 @@ impl Tunnel {
         while let Some(timer) = self.timers.expired(ctx.now) {
             match timer {
                 Timer::Calls => self.expire_calls(ctx),
+                // Perhaps there is nobody who would know what a StopCCN is about.
+                Timer::Establish if self.channel.is_doubted() => return true,
                 Timer::Establish => {
                     let result = ResultCode::stop(StopCode::GENERAL_REQUEST, ErrorCode::NONE);
                     self.stop(result, &DownReason::NotEstablished, ctx);

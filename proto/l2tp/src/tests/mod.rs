@@ -5,6 +5,7 @@ mod bench;
 mod bytes;
 mod channel;
 mod clients;
+mod doubt;
 mod exchange;
 mod habits;
 mod hostile;

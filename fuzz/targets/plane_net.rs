@@ -71,7 +71,7 @@ fn lac(tunnel: &mut Tunnel, bytes: Vec<u8>) {
     for report in gateway.out.reports.drain(..) {
         match report {
             Report::PlainL2tp { path, .. } => assert_eq!(path, lac_path()),
-            Report::LacAlive { lac } => assert_eq!(lac.0, peer()),
+            Report::LacAlive { lac, .. } => assert_eq!(lac.0, peer()),
             other => panic!("{other:?}"),
         }
     }

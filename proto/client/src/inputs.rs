@@ -38,7 +38,7 @@ impl Client {
             }
             Report::PathMoved { peer, path, .. } => self.ike.path_moved(PeerId(peer), path),
             Report::Alive { peer } => self.alive(PeerRef::Ipsec(peer), now),
-            Report::LacAlive { lac } => self.alive(PeerRef::Lac(lac), now),
+            Report::LacAlive { lac, .. } => self.alive(PeerRef::Lac(lac), now),
             Report::SaUsed { spi, .. } => self.ike.inbound_used(spi, now),
             Report::SoftLimit { peer, spi } => self.ike.soft_limit(PeerId(peer), spi, now),
             Report::InstallFailed { .. } => {

@@ -10,7 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use isthmus_core::{Arena, Instant, Path};
+use isthmus_core::{Arena, Instant, Key, Path};
 use isthmus_l2tp::{self as l2tp, Header};
 use isthmus_plane::{Command, LacKey, PeerRef};
 
@@ -103,6 +103,19 @@ impl Gateway {
         self.peers.insert(peer.id, peer);
         self.plane(Command::OpenLac { lac: key, path });
         Some(key)
+    }
+
+    /// Something came from a LAC. Its users are many: whoever of them is silent is not kept by the others.
+    pub(crate) fn lac_alive(&mut self, lac: LacKey, session: Option<Key>, now: Instant) {
+        let id = PeerRef::Lac(lac);
+        let at = session.and_then(|key| self.sessions.get(key)).copied();
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.l2tp.peer_alive(now);
+        let at = at.filter(|(owner, _)| *owner == id).map(|(_, at)| at);
+        if let Some(session) = at.and_then(|at| peer.sessions.get_mut(&at)) {
+            session.link.peer_alive(now);
+        }
+        self.drain_peer(id, now);
     }
 
     /// Forgets a place with everything that is left of it.

@@ -112,8 +112,8 @@ impl Gateway {
                 self.ike.path_moved(PeerId(peer), path);
                 self.path_moved(peer, path, encap);
             }
-            Report::Alive { peer } => self.peer_alive(PeerRef::Ipsec(peer), now),
-            Report::LacAlive { lac } => self.peer_alive(PeerRef::Lac(lac), now),
+            Report::Alive { peer } => self.peer_alive(peer, now),
+            Report::LacAlive { lac, session } => self.lac_alive(lac, session, now),
             Report::PlainL2tp { path, bytes } => self.handle_plain(path, &bytes, now),
             Report::SaUsed { spi, .. } => self.ike.inbound_used(spi, now),
             Report::SoftLimit { peer, spi } => self.ike.soft_limit(PeerId(peer), spi, now),

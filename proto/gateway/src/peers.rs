@@ -169,11 +169,10 @@ impl Gateway {
         self.peers.insert(peer.id, peer);
     }
 
-    /// Authenticated traffic counts as life for every layer of the peer.
-    pub(crate) fn peer_alive(&mut self, peer: PeerRef, now: Instant) {
-        if let PeerRef::Ipsec(peer) = peer {
-            self.ike.peer_alive(PeerId(peer), now);
-        }
+    /// Authenticated traffic counts as life for every layer of an IPsec peer.
+    pub(crate) fn peer_alive(&mut self, peer: Key, now: Instant) {
+        self.ike.peer_alive(PeerId(peer), now);
+        let peer = PeerRef::Ipsec(peer);
         let Some(state) = self.peers.get_mut(&peer) else { return };
         state.l2tp.peer_alive(now);
         for session in state.sessions.values_mut() {

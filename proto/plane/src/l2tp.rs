@@ -49,9 +49,9 @@ impl Plane {
         self.stats.plain_received.count(rx.buf.len());
         let lac = self.tables.lacs.find(&rx.path);
         if let Some(key) = lac
-            && self.tables.lacs.get_mut(key).is_some_and(|lac| lac.alive(now))
+            && self.tables.lacs.get_mut(key).is_some_and(|lac| lac.pulse.beat(now))
         {
-            out.reports.push(Report::LacAlive { lac: key });
+            out.reports.push(Report::LacAlive { lac: key, session: None });
         }
         let origin = Origin::Plain { lac, path: rx.path };
         self.l2tp(Packet { origin, buf: rx.buf, frame: 0..0 }, out, now);
@@ -74,6 +74,11 @@ impl Plane {
         else {
             return self.report_l2tp(packet, out);
         };
+        if let Some(PeerRef::Lac(lac)) = peer
+            && session.pulse.beat(now)
+        {
+            out.reports.push(Report::LacAlive { lac, session: Some(key) });
+        }
         let Some((ns, _)) = header.sequence else { return self.data(key, packet, out) };
         match session.order.turn(ns, session.keeps_order()) {
             Turn::Late => {

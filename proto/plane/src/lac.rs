@@ -9,12 +9,12 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use isthmus_core::{Buf, Instant, Key, Path};
+use isthmus_core::{Buf, Key, Path};
 use serde::Serialize;
 
-use crate::ALIVE_REPORT_INTERVAL;
 use crate::key_map::KeyMap;
 use crate::packet::{Port, Tx};
+use crate::pulse::Pulse;
 
 /// Names a LAC of ours that speaks without IPsec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,22 +50,13 @@ pub(crate) struct Lac {
     pub(crate) path: Path,
     /// Its sessions by our tunnel and session id.
     pub(crate) sessions: BTreeMap<(u16, u16), Key>,
-    alive_reported: Option<Instant>,
+    pub(crate) pulse: Pulse,
 }
 
 impl Lac {
     /// The datagram that carries an L2TP packet to the LAC.
     pub(crate) fn send(&self, buf: Buf) -> Tx {
         Tx { path: self.path, port: Port::L2tp, buf }
-    }
-
-    /// Whether it is time to report life.
-    pub(crate) fn alive(&mut self, now: Instant) -> bool {
-        let due = self.alive_reported.is_none_or(|at| now.since(at) >= ALIVE_REPORT_INTERVAL);
-        if due {
-            self.alive_reported = Some(now);
-        }
-        due
     }
 }
 
@@ -111,7 +102,7 @@ impl Lacs {
 
     /// Takes a LAC in. Its key and place are free.
     pub(crate) fn insert(&mut self, lac: LacKey, path: Path) {
-        let known = Lac { path, sessions: BTreeMap::new(), alive_reported: None };
+        let known = Lac { path, sessions: BTreeMap::new(), pulse: Pulse::default() };
         self.open.insert(lac.0, known);
         self.by_place.insert(place(&path), lac);
     }

@@ -51,6 +51,7 @@ mod outbound;
 mod packet;
 mod peer;
 mod plane;
+mod pulse;
 mod report;
 mod routes;
 mod sa;

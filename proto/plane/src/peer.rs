@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use isthmus_core::{Encap, Instant, Key, Path};
 
-use crate::ALIVE_REPORT_INTERVAL;
 use crate::packet::Port;
+use crate::pulse::Pulse;
 use crate::sa::Outbound;
 
 /// A peer that some SA or session belongs to.
@@ -21,7 +21,7 @@ pub(crate) struct Peer {
     /// Outbound SAs, the newest last; that one is used.
     outbound: Vec<Outbound>,
     waiting: VecDeque<Message>,
-    alive_reported: Option<Instant>,
+    pulse: Pulse,
     /// Age of the newest inbound SA that the peer has used.
     newest_used: u64,
 }
@@ -101,11 +101,7 @@ impl Peer {
 
     /// Whether it is time to report life.
     pub(crate) fn alive(&mut self, now: Instant) -> bool {
-        let due = self.alive_reported.is_none_or(|at| now.since(at) >= ALIVE_REPORT_INTERVAL);
-        if due {
-            self.alive_reported = Some(now);
-        }
-        due
+        self.pulse.beat(now)
     }
 
     /// Follows the peer to where its newest packet came from; the new place when that is another one.
@@ -158,6 +154,7 @@ pub const WAITING_MAX: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ALIVE_REPORT_INTERVAL;
     use core::time::Duration;
 
     fn path(remote: &str) -> Path {

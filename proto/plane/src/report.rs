@@ -48,10 +48,12 @@ pub enum Report {
         bytes: Vec<u8>,
     },
     /// Something came from a LAC that is open; at most once per
-    /// [`ALIVE_REPORT_INTERVAL`](crate::ALIVE_REPORT_INTERVAL).
+    /// [`ALIVE_REPORT_INTERVAL`](crate::ALIVE_REPORT_INTERVAL) for the LAC and for each session.
     LacAlive {
         /// The LAC.
         lac: LacKey,
+        /// The session that data came in: the user behind it lives. Without one only the LAC does.
+        session: Option<Key>,
     },
     /// A plain L2TP packet for control from an address that is trusted; nothing else about it has been
     /// checked. What it is, is as with [`Report::L2tp`].

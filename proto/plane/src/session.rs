@@ -12,6 +12,7 @@ use isthmus_wire::ip::{Ip, Ipv4, Ipv6, Udp, protocol};
 
 use crate::on_link::{is_for_control, stays_on_link};
 use crate::order::Order;
+use crate::pulse::Pulse;
 use crate::stats::SessionCounters;
 use crate::{DropReason, SessionParams};
 
@@ -39,6 +40,7 @@ pub(crate) struct Session {
     next_ns: Option<u16>,
     /// The order of those that come.
     pub(crate) order: Order,
+    pub(crate) pulse: Pulse,
 }
 
 impl Session {
@@ -49,6 +51,7 @@ impl Session {
             ppp_v6: DataHeader::new(IpVersion::V6, params.acfc, params.pfc),
             next_ns: params.sequence,
             order: Order::default(),
+            pulse: Pulse::default(),
             params,
         }
     }

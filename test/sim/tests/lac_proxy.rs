@@ -277,3 +277,26 @@ fn the_caller_of_a_lac_that_answers_and_hands_nothing_over_logs_in_as_ever() {
     net.wait_up(0);
     net.echoes(0);
 }
+
+/// The users of a LAC live and die each for himself.
+#[test]
+fn a_silent_caller_is_given_up_though_another_one_talks() {
+    let mut net = Net::new(12, config(Proxy::Accept), false);
+    for (n, user) in ["user1", "user2"].into_iter().enumerate() {
+        net.dial(&caller(user, AuthProtocol::ChapMd5));
+        net.wait_up(n);
+    }
+    net.world.run_for(Duration::from_secs(5));
+    net.call(0).silent = true;
+    let interval = isthmus_ppp::Echo::default().interval;
+    let start = net.world.now;
+    while net.sessions_up() == 2 {
+        net.echoes(1);
+        net.world.run_for(Duration::from_secs(4));
+        assert!(net.world.now.since(start) < interval * 7, "the silent one is kept by the other");
+    }
+    assert!(net.world.now.since(start) >= interval * 5);
+    net.world.run_for(Duration::from_secs(20));
+    assert!(net.call(0).ended.is_some() && net.call(1).ended.is_none());
+    net.echoes(1);
+}

@@ -54,7 +54,8 @@ fn packets_of_a_lac_go_both_ways_in_the_clear() {
     let packet = udp("10.0.9.2", SERVER, 60);
     gateway.net(vec![from(PLACE, &data(&packet))]);
     assert_eq!(gateway.delivered(), core::slice::from_ref(&packet));
-    assert_eq!(gateway.reports(), [Report::LacAlive { lac: LAC }]);
+    let alive = |session| Report::LacAlive { lac: LAC, session };
+    assert_eq!(gateway.reports(), [alive(None), alive(Some(key(9)))]);
 
     let back = udp(SERVER, "10.0.9.2", 60);
     gateway.tun(core::slice::from_ref(&back));

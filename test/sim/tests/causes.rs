@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use isthmus_core::{Duration, SecretBytes};
+use isthmus_core::{Duration, Instant, SecretBytes};
 use isthmus_crypto::EspSuite;
 use isthmus_gateway::{Cause, Config, Failure, Milestone, Stage};
 use isthmus_ike::IkeProposal;
@@ -205,25 +205,16 @@ fn a_return_path_that_is_dead() {
 
 #[test]
 fn a_refused_login_says_why() {
-    let user = |change: fn(&mut isthmus_gateway::User)| {
-        let mut attempt = Attempt::new();
-        let users = attempt.gateway.tenants[0].users.find(b"user1").unwrap().1.clone();
-        let mut user = users;
-        change(&mut user);
-        let users = [(String::from("user1"), user)].into_iter().collect();
-        attempt.gateway.tenants[0].users = Arc::new(isthmus_gateway::Users::new(users));
-        attempt
-    };
-    let mut unknown = user(|_| {});
+    let mut unknown = with_user1(|_| {});
     unknown.client.user = "mallory".into();
-    let mut wrong = user(|_| {});
+    let mut wrong = with_user1(|_| {});
     wrong.client.password = SecretBytes::copy_of(b"guess");
-    let mut exhausted = user(|_| {});
+    let mut exhausted = with_user1(|_| {});
     exhausted.gateway.tenants[0].pool = vec!["10.64.0.1/32".parse().unwrap()];
     for (attempt, cause, name) in [
         (unknown, Cause::UnknownUser, "mallory"),
         (wrong, Cause::WrongPassword, "user1"),
-        (user(|u| u.disabled = true), Cause::AccountDisabled, "user1"),
+        (with_user1(|u| u.disabled = true), Cause::AccountDisabled, "user1"),
         (exhausted, Cause::PoolExhausted, "user1"),
     ] {
         let failure = attempt.fails();
@@ -316,4 +307,129 @@ fn a_path_that_loses_large_packets_is_found_and_a_wide_one_is_not_blamed() {
     world.run_till("connected", Duration::from_mins(1), |w| w.client(client).up().is_some());
     world.run_for(Duration::from_mins(1));
     assert!(world.gateway(gateway).machine.status().failures.is_empty());
+}
+
+fn with_user1(change: fn(&mut isthmus_gateway::User)) -> Attempt {
+    let mut attempt = Attempt::new();
+    let mut user = attempt.gateway.tenants[0].users.find(b"user1").unwrap().1.clone();
+    change(&mut user);
+    let users = [(String::from("user1"), user)].into_iter().collect();
+    attempt.gateway.tenants[0].users = Arc::new(isthmus_gateway::Users::new(users));
+    attempt
+}
+
+#[test]
+fn an_address_of_ones_own_that_somebody_else_has() {
+    let attempt = with_user1(|user| user.address = Some([10, 64, 0, 77].into()));
+    let (mut world, gateway, first) = attempt.begin();
+    world.run_till("connected", Duration::from_mins(1), |w| w.client(first).up().is_some());
+    let again = settings::client("192.0.2.9", "user1");
+    let host = ClientHost::new(again, &mut world.rng, world.now);
+    let second = world.add(host, "192.0.2.9".parse().unwrap());
+    world.run_for(Duration::from_mins(1));
+    assert!(world.client(second).down().is_some() && world.client(first).down().is_none());
+    let failures = world.gateway(gateway).machine.status().failures;
+    assert_eq!(failures.len(), 1, "{failures:#?}");
+    let failure = &failures[0];
+    assert_eq!((failure.stage, failure.cause), (Stage::PppAuth, Cause::AddressInUse));
+    assert_eq!(failure.from.ip().to_string(), "192.0.2.9");
+    assert!(failure.detail.ends_with("10.64.0.77 is leased"), "{}", failure.detail);
+}
+
+#[test]
+fn a_hash_that_the_protocol_cannot_be_checked_with() {
+    let mut attempt = with_user1(|user| {
+        let hash = isthmus_ppp::auth::nt_hash(&*isthmus_crypto_aws::provider(), b"user1").unwrap();
+        user.secret = isthmus_gateway::UserSecret::NtHash(hash);
+    });
+    attempt.gateway.auth = vec![isthmus_ppp::AuthProtocol::ChapMd5];
+    attempt.client.auth = vec![isthmus_ppp::AuthProtocol::ChapMd5];
+    let failure = attempt.fails();
+    assert_eq!((failure.stage, failure.cause), (Stage::PppAuth, Cause::AuthProtocolUnusable));
+    assert!(failure.detail.contains("CHAP with MD5"), "{}", failure.detail);
+    assert_eq!(failure.user.as_deref(), Some("user1"));
+}
+
+/// IKE's exchange type stands behind two cookies, next payload and version, and on port 4500 behind a
+/// marker of four bytes.
+fn is_quick_mode(packet: &Packet) -> bool {
+    let at = if packet.to.port() == 4500 { 22 } else { 18 };
+    !is_esp(packet) && packet.bytes.get(at) == Some(&32)
+}
+
+#[test]
+fn a_key_is_proved_and_no_ipsec_sa_is_asked_for() {
+    let mut attempt = Attempt::new();
+    attempt.firewall = Some(|packet| !is_from_gateway(packet) && is_quick_mode(packet));
+    let failure = attempt.fails();
+    assert_eq!((failure.stage, failure.cause), (Stage::IkeQuickMode, Cause::NoQuickMode));
+    assert_eq!(reached(&failure), Some(Milestone::Authenticated));
+    assert!(failure.detail.contains("asked for no IPsec SA"), "{}", failure.detail);
+}
+
+#[test]
+fn a_client_that_hangs_up_before_it_logs_in() {
+    let (mut world, gateway, client) = Attempt::new().begin();
+    world.run_till("called", Duration::from_mins(1), |w| {
+        !w.gateway(gateway).machine.sessions().is_empty()
+    });
+    world.with_client(client, |c, now| c.act(now, isthmus_client::Client::stop));
+    world.run_for(Duration::from_mins(1));
+    let failures = world.gateway(gateway).machine.status().failures;
+    assert_eq!(failures.len(), 1, "{failures:#?}");
+    assert_eq!((failures[0].stage, failures[0].cause), (Stage::PppLink, Cause::PeerRefused));
+    assert!(world.gateway(gateway).machine.is_idle());
+}
+
+/// A gateway behind the 1:1 NAT of a cloud: the address that clients dial is not its own.
+struct InACloud(GatewayHost);
+
+impl Node for InACloud {
+    fn handle_packet(&mut self, mut packet: Packet, now: Instant) {
+        packet.to.set_ip([10, 0, 0, 5].into());
+        self.0.handle_packet(packet, now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.0.handle_timeout(now);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.0.poll_timeout()
+    }
+
+    fn take_packets(&mut self) -> Vec<Packet> {
+        let mut packets = self.0.take_packets();
+        for packet in &mut packets {
+            packet.from.set_ip(GATEWAY.parse().unwrap());
+        }
+        packets
+    }
+
+    fn as_any(&mut self) -> &mut dyn std::any::Any {
+        self.0.as_any()
+    }
+}
+
+#[test]
+fn a_windows_that_will_not_speak_to_a_server_behind_a_nat() {
+    for blocked in [is_quick_mode as fn(&Packet) -> bool, is_esp] {
+        let profile = isthmus_client::Profile::Windows11;
+        let mut world = World::new(1);
+        world.firewall = Some(blocked);
+        let config = Arc::new(settings::gateway_for(profile));
+        let host = GatewayHost::new(config, &mut world.rng, world.now);
+        let gateway = world.add(InACloud(host), GATEWAY.parse().unwrap());
+        let client = settings::client_as(profile, HOME, "user1");
+        let host = ClientHost::new(client, &mut world.rng, world.now);
+        let client = world.add(host, HOME.parse().unwrap());
+        world.run_for(Duration::from_mins(2));
+        assert!(world.client(client).up().is_none());
+        let failures = world.gateway(gateway).machine.status().failures;
+        let failure = &failures[0];
+        assert_eq!(failure.cause, Cause::WindowsServerNat, "{failures:#?}");
+        assert!(failure.client.server_behind_nat && failure.client.kind.starts_with("Windows"));
+        let remedy = isthmus_gateway::WINDOWS_REGISTRY;
+        assert!(failure.remedy.contains(remedy), "{}", failure.remedy);
+    }
 }

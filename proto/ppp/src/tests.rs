@@ -10,4 +10,5 @@ mod ipv6;
 pub(crate) mod pair;
 mod peers;
 mod refusals;
+mod rows;
 mod script;

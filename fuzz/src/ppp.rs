@@ -79,6 +79,23 @@ impl Line {
         line
     }
 
+    /// Opens LCP; the link's request is acknowledged, and asks for nothing but `options` itself.
+    pub fn open_lcp(&mut self, options: &[u8]) {
+        self.answer(&[0, 2]);
+        self.settle();
+        self.send(Protocol::LCP, 1, 1, options);
+        self.settle();
+    }
+
+    /// Sends an EAP packet: code, identifier, and the rest behind a right length. Identifier 0xee is that of
+    /// the link's last request.
+    pub fn eap(&mut self, bytes: &[u8]) {
+        let eap = PROTOCOLS.iter().position(|protocol| *protocol == Protocol::EAP);
+        let eap = u8::try_from(eap.unwrap()).unwrap();
+        self.packet(&[&[eap], bytes].concat());
+        self.settle();
+    }
+
     /// What was agreed, while the network is up.
     pub fn up(&self) -> Option<&NetworkUp> {
         self.up.as_ref()
@@ -214,5 +231,12 @@ impl Line {
     }
 }
 
-const PROTOCOLS: [Protocol; 6] =
-    [Protocol::LCP, Protocol::IPCP, Protocol::PAP, Protocol::CHAP, Protocol::IPV6CP, Protocol::CCP];
+const PROTOCOLS: [Protocol; 7] = [
+    Protocol::LCP,
+    Protocol::IPCP,
+    Protocol::PAP,
+    Protocol::CHAP,
+    Protocol::IPV6CP,
+    Protocol::CCP,
+    Protocol::EAP,
+];

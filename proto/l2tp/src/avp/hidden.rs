@@ -28,7 +28,7 @@ impl Hiding<'_> {
     ///
     /// # Errors
     /// Those of the provider.
-    pub(crate) fn hide(
+    pub fn hide(
         &self,
         attribute: AttributeType,
         vector: &[u8],

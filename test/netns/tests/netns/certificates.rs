@@ -1,6 +1,6 @@
 //! Certificates of both kinds, made with `openssl` as people make them, and those that are not believed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use isthmus_interop::{
@@ -33,6 +33,37 @@ fn clients_with_rsa_and_ecdsa_certificates_connect() -> Result<(), LabError> {
         site.wait_idle(Duration::from_secs(5))?;
         site.close()?.passed();
     }
+    Ok(())
+}
+
+#[test]
+fn one_gateway_serves_clients_with_rsa_and_with_ecdsa() -> Result<(), LabError> {
+    let lab = Site::lab_for("certificates-both", Access::NatRewritingPorts)?;
+    let folder = lab.evidence().subfolder("certificates")?;
+    let [rsa, ecdsa] = ["rsa", "ecdsa"].map(|name| folder.join(name));
+    make_pki(&rsa, KeyKind::Rsa)?;
+    make_pki(&ecdsa, KeyKind::Ecdsa)?;
+    let read = |file: PathBuf| {
+        std::fs::read_to_string(&file).map_err(|source| LabError::io(&file, source))
+    };
+    let authorities = folder.join("both-ca.pem");
+    let both = read(rsa.join("ca.pem"))? + &read(ecdsa.join("ca.pem"))?;
+    std::fs::write(&authorities, both).map_err(|source| LabError::io(&authorities, source))?;
+    let both = |name: &str| [&rsa, &ecdsa].map(|folder| folder.join(name));
+    let ipsec = format!(
+        "certificate_file = {:?}\nkey_file = {:?}\nca_file = {authorities:?}",
+        both("gateway.pem"),
+        both("gateway.key")
+    );
+    let mut site = Site::serve(lab, Config { ipsec: &ipsec, ..Config::default() })?;
+    let host = site.client_host()?;
+    for folder in [&rsa, &ecdsa] {
+        let (client, _) = Client::connect(&site, &host, &dial(folder, "client"))?;
+        ping(&host, CLOUD_HOST)?;
+        client.hang_up()?;
+    }
+    site.wait_idle(LIMIT)?;
+    site.close()?.passed();
     Ok(())
 }
 

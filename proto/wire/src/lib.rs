@@ -1,7 +1,7 @@
 //! Reading and writing bytes of untrusted origin.
 //!
 //! [`ip`] has views of IP, UDP, TCP and ICMP headers; [`mss`], [`icmp`] and [`fragment`] are what a router
-//! does with packets that are too big.
+//! does with packets that are too big; [`coalesce`] joins small ones.
 //!
 //! [`Reader`] can only shrink and never indexes; [`Writer`] back-patches lengths. A value is decoded
 //! by `read(&mut Reader) -> Result<Self, DecodeError>` and encoded by `write(&self, &mut Writer)`.
@@ -11,6 +11,7 @@
 extern crate alloc;
 
 pub mod checksum;
+pub mod coalesce;
 mod error;
 #[cfg(test)]
 mod fixture;

@@ -229,7 +229,7 @@ impl Worker {
             let done = self
                 .tuns
                 .get_mut(id)
-                .and_then(|tun| tun.send_batch(head.iter().map(|(_, buf)| &**buf)).ok())
+                .and_then(|tun| tun.send_batch(head, |(_, buf)| buf).ok())
                 .map_or(0, |sent| sent.done);
             self.stats.tun_full += head.len().saturating_sub(done) as u64;
             rest = tail;

@@ -1,9 +1,10 @@
-//! Reading runs of packets in one go (`IFF_VNET_HDR`) and cutting them apart.
+//! Reading runs of packets in one go (`IFF_VNET_HDR`) and cutting them apart; writing them likewise.
 
 use std::io::{self, IoSlice};
 
 use isthmus_core::Buf;
-use tun_rs::{SyncDevice, VIRTIO_NET_HDR_LEN};
+use isthmus_wire::coalesce::{Kind, Long, SEGMENTS_MAX};
+use tun_rs::{SyncDevice, VIRTIO_NET_HDR_LEN, VirtioNetHdr};
 
 /// Where runs arrive and what they are cut into.
 pub(crate) struct Offload {
@@ -16,7 +17,7 @@ pub(crate) struct Offload {
 impl Offload {
     pub(crate) fn new(mtu: u16) -> Self {
         let block = vec![0; VIRTIO_NET_HDR_LEN + usize::from(u16::MAX)];
-        Self { block, rooms: Vec::new(), sizes: vec![0; SEGMENTS_MAX], mtu: mtu.into() }
+        Self { block, rooms: Vec::new(), sizes: vec![0; READ_SEGMENTS_MAX], mtu: mtu.into() }
     }
 
     /// Receives one run and appends its packets; answers how many.
@@ -26,7 +27,7 @@ impl Offload {
         alloc: &mut dyn FnMut() -> Buf,
         out: &mut Vec<Buf>,
     ) -> io::Result<usize> {
-        while self.rooms.len() < SEGMENTS_MAX {
+        while self.rooms.len() < READ_SEGMENTS_MAX {
             self.rooms.push(Room::new(alloc(), self.mtu));
         }
         let count = device.recv_multiple(&mut self.block, &mut self.rooms, &mut self.sizes, 0)?;
@@ -42,11 +43,65 @@ impl Offload {
 
 /// Hands one packet to a device that expects a header before each: all zeroes, for "nothing special".
 pub(crate) fn send(device: &SyncDevice, packet: &[u8]) -> io::Result<usize> {
-    device.send_vectored(&[IoSlice::new(&[0; VIRTIO_NET_HDR_LEN]), IoSlice::new(packet)])
+    let parts = [IoSlice::new(&[0; VIRTIO_NET_HDR_LEN]), IoSlice::new(packet)];
+    uninterrupted(|| device.send_vectored(&parts))
 }
 
+/// Repeats a call that a signal interrupted.
+pub(crate) fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+/// Hands over a run as one packet, gathered from a header and the payloads, for the kernel to cut.
+pub(crate) fn send_long<'a>(
+    device: &SyncDevice,
+    long: &Long,
+    payloads: impl Iterator<Item = &'a [u8]>,
+) -> io::Result<usize> {
+    let mut header = [0; VIRTIO_NET_HDR_LEN];
+    virtio_header(long).encode(&mut header)?;
+    let mut parts = [IoSlice::new(&[]); SEGMENTS_MAX + 2];
+    let [virtio, ip, rest @ ..] = &mut parts;
+    (*virtio, *ip) = (IoSlice::new(&header), IoSlice::new(long.header()));
+    let mut used = 2;
+    for (part, payload) in rest.iter_mut().zip(payloads) {
+        *part = IoSlice::new(payload);
+        used += 1;
+    }
+    uninterrupted(|| device.send_vectored(parts.get(..used).unwrap_or_default()))
+}
+
+/// What the kernel must know (virtio 1.2 §5.1.6).
+fn virtio_header(long: &Long) -> VirtioNetHdr {
+    VirtioNetHdr {
+        flags: NEEDS_CSUM,
+        gso_type: match long.kind {
+            Kind::TcpV4 => GSO_TCPV4,
+            Kind::TcpV6 => GSO_TCPV6,
+            Kind::Udp => GSO_UDP_L4,
+        },
+        hdr_len: long.header_len,
+        gso_size: long.segment_len,
+        csum_start: long.checksum_start,
+        csum_offset: long.checksum_offset,
+    }
+}
+
+/// `VIRTIO_NET_HDR_F_NEEDS_CSUM`.
+const NEEDS_CSUM: u8 = 1;
+/// `VIRTIO_NET_HDR_GSO_TCPV4`.
+const GSO_TCPV4: u8 = 1;
+/// `VIRTIO_NET_HDR_GSO_TCPV6`.
+const GSO_TCPV6: u8 = 4;
+/// `VIRTIO_NET_HDR_GSO_UDP_L4`.
+const GSO_UDP_L4: u8 = 5;
 /// The longest run that is cut: 64 KiB in packets of 128 bytes. Longer ones, of tinier packets, are lost.
-const SEGMENTS_MAX: usize = 512;
+const READ_SEGMENTS_MAX: usize = 512;
 
 /// A packet buffer whose window is all its free block, to be written to.
 struct Room(Buf);

@@ -78,7 +78,7 @@ fn ping_succeeds(mut ping: Child, device: &mut TunDevice, reply: impl Fn(&mut [u
         let mut packets = Vec::new();
         device.recv_batch(&mut alloc, &mut packets).unwrap();
         packets.retain_mut(|packet| reply(packet));
-        device.send_batch(packets.iter().map(|packet| &packet[..])).unwrap();
+        device.send_batch(&packets, |packet| packet).unwrap();
     };
     assert!(status.success());
 }
@@ -149,7 +149,7 @@ fn a_batch_enters_the_kernel_in_order() {
     let (space, mut device) = addressed();
     let socket = socket(&space);
     let packets: Vec<Vec<u8>> = (0..60).map(udp).collect();
-    let sent = device.send_batch(packets.iter().map(Vec::as_slice)).unwrap();
+    let sent = device.send_batch(&packets, |packet| packet).unwrap();
     assert_eq!((sent.done, sent.blocked), (60, false));
     assert_eq!(numbers(&socket, 60), (0..60).collect::<Vec<u16>>());
 }
@@ -192,7 +192,7 @@ fn what_is_no_ip_packet_is_counted_and_the_rest_goes() {
     let (space, mut device) = addressed();
     let socket = socket(&space);
     let (good, bad) = (udp(1), vec![0xff; 60]);
-    let sent = device.send_batch([&good[..], &bad, &[], &good]).unwrap();
+    let sent = device.send_batch(&[&good[..], &bad, &[], &good], |packet| packet).unwrap();
     assert_eq!((sent.done, sent.blocked), (4, false));
     assert_eq!(numbers(&socket, 2), [1, 1]);
     assert_eq!((device.stats().sent, device.stats().refused), (2, 2), "{:?}", device.stats());
@@ -204,10 +204,10 @@ fn a_device_that_is_down_loses_packets_and_comes_back() {
     let socket = socket(&space);
     let packet = udp(3);
     space.ip("link set gate0 down");
-    assert_eq!(device.send_batch([&packet[..]]).unwrap().done, 1);
+    assert_eq!(device.send_batch(&[&packet[..]], |packet| packet).unwrap().done, 1);
     assert_eq!(device.stats().down, 1);
     space.ip("link set gate0 up");
-    assert_eq!(device.send_batch([&packet[..]]).unwrap().done, 1);
+    assert_eq!(device.send_batch(&[&packet[..]], |packet| packet).unwrap().done, 1);
     assert_eq!(numbers(&socket, 1), [3]);
 }
 
@@ -216,7 +216,7 @@ fn a_device_deleted_by_another_is_an_error() {
     let (space, mut device) = addressed();
     space.ip("link delete gate0");
     assert!(device.recv_batch(&mut alloc, &mut Vec::new()).is_err());
-    assert!(device.send_batch([&udp(0)[..]]).is_err());
+    assert!(device.send_batch(&[&udp(0)[..]], |packet| packet).is_err());
 }
 
 #[test]
@@ -303,6 +303,31 @@ fn a_run_of_udp_packets_is_cut_apart_and_summed() {
     assert_eq!(device.stats().uncut, 0);
 }
 
+#[test]
+fn datagrams_that_enter_joined_reach_a_socket_one_by_one() {
+    let (near, far) = (Space::new("near"), Space::new("far"));
+    let device = |space: &Space, host: u8| {
+        let device = TunConfig { offload: true, ..config(space, "gate0") };
+        let device = TunDevice::create(&device).unwrap();
+        space.ip(&format!("address add 10.7.0.{host}/24 dev gate0"));
+        device
+    };
+    let (mut left, mut right) = (device(&near, 9), device(&far, 1));
+    let (options, receiver) = (near.namespace(), socket(&far));
+    let options = SocketOptions { namespace: Some(options), ..Default::default() };
+    let mut port = UdpPort::bind("10.7.0.9:7000".parse().unwrap(), &options).unwrap();
+    let path = Path::new(port.local(), "10.7.0.1:7000".parse().unwrap());
+    let sent: Vec<Vec<u8>> =
+        (0..80_u16).map(|n| [&n.to_be_bytes()[..], &[0; 98]].concat()).collect();
+    port.send_batch(sent.iter().map(|packet| (path, &packet[..]))).unwrap();
+    let packets = receive(&mut left, 4, 80);
+    let done = right.send_batch(&packets, |packet| packet).unwrap();
+    assert_eq!((done.done, done.blocked), (80, false));
+    assert_eq!(numbers(&receiver, 80), (0..80).collect::<Vec<u16>>());
+    let stats = right.stats();
+    assert_eq!((stats.sent, stats.joined, stats.long), (80, 80, 2), "64 and 16: {stats:?}");
+}
+
 /// Ends a pump, also when its test fails.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
@@ -318,10 +343,10 @@ fn pump(left: &mut TunDevice, right: &mut TunDevice, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         left.recv_batch(&mut alloc, &mut packets).unwrap();
         assert!(packets.iter().all(|packet| packet.len() <= 1400));
-        right.send_batch(packets.iter().map(|packet| &packet[..])).unwrap();
+        right.send_batch(&packets, |packet| packet).unwrap();
         packets.clear();
         right.recv_batch(&mut alloc, &mut packets).unwrap();
-        left.send_batch(packets.iter().map(|packet| &packet[..])).unwrap();
+        left.send_batch(&packets, |packet| packet).unwrap();
         packets.clear();
     }
 }
@@ -357,5 +382,8 @@ fn a_tcp_stream_arrives_whole_with_and_without_offload() {
             stream.read_to_end(&mut received).unwrap();
             assert!(received == data, "{} bytes", received.len());
         });
+        let (here, there) = (left.stats(), right.stats());
+        assert_eq!(here.refused + there.refused, 0);
+        assert_eq!(there.long > 0 && there.joined > 2 * there.long, offload, "{there:?}");
     }
 }

@@ -231,16 +231,17 @@ fn a_run_ends_at_each_bound() {
     assert_eq!(sizes(&tcp_run(full + 1, 100)), [SEGMENTS_MAX, 1]);
     // 52 bytes of header and 46 times 1400 make 64452; one more would not fit the length field.
     assert_eq!(sizes(&tcp_run(46, 1400)), [46]);
-    let long: Vec<_> = (0..47)
-        .map(|n| Spec { id: n, ..Spec::tcp(u32::from(n) * 1400, 1400) })
-        .collect();
+    let long: Vec<_> =
+        (0..47).map(|n| Spec { id: n, ..Spec::tcp(u32::from(n) * 1400, 1400) }).collect();
     assert_eq!(sizes(&long), [46, 1]);
 }
 
 #[test]
 fn flows_that_alternate_are_told_apart_up_to_the_bound() {
     let alternating = |flows: u8| {
-        let of = move |n| (0..flows).map(move |port| Spec { port, id: n, ..Spec::tcp(u32::from(n) * 10, 10) });
+        let of = move |n| {
+            (0..flows).map(move |port| Spec { port, id: n, ..Spec::tcp(u32::from(n) * 10, 10) })
+        };
         sizes(&(0..2).flat_map(of).collect::<Vec<_>>())
     };
     let most = u8::try_from(OPEN_MAX).unwrap();

@@ -29,6 +29,10 @@ impl Default for Transparent {
 }
 
 impl Provider for Transparent {
+    fn engine(&self) -> &str {
+        "none"
+    }
+
     fn hash(&self, alg: HashAlg, parts: &[&[u8]], out: &mut [u8]) -> Result<(), CryptoError> {
         self.0.hash(alg, parts, out)
     }

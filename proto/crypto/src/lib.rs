@@ -47,6 +47,9 @@ impl core::error::Error for CryptoError {}
 
 /// A set of implementations. One value serves every machine and thread.
 pub trait Provider: Send + Sync {
+    /// The name of what computes, for people.
+    fn engine(&self) -> &str;
+
     /// Hashes the concatenation of `parts` into the first `alg.len()` bytes of `out`.
     ///
     /// # Errors

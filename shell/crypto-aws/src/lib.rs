@@ -34,6 +34,10 @@ pub fn provider() -> Arc<dyn Provider> {
 struct Aws;
 
 impl Provider for Aws {
+    fn engine(&self) -> &'static str {
+        "aws-lc"
+    }
+
     fn hash(&self, alg: HashAlg, parts: &[&[u8]], out: &mut [u8]) -> Result<(), CryptoError> {
         digest::hash(alg, parts, out)
     }

@@ -1,0 +1,1 @@
+"""The rig of the measurements: namespaces, systems, transfers and reports."""

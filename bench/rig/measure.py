@@ -1,0 +1,60 @@
+"""Transfers through the systems, round by round."""
+
+import json
+import re
+
+from . import report
+from .namespaces import Pair
+
+
+def iperf(system, seconds, *options):
+    """The result of one iperf3 run."""
+    pair = system.pair
+    command = ["iperf3", "--client", system.target, "--time", str(seconds), "--omit", "0", "--json"]
+    output = json.loads(pair.run(pair.client, *command, *options, check=False) or "{}")
+    if "error" in output or "end" not in output:
+        raise RuntimeError(f"{system.name}: iperf3: {output.get('error', 'no output')}")
+    return output["end"]
+
+
+def tcp(system, seconds, *options):
+    """Gbit/s that arrived."""
+    return iperf(system, seconds, *options)["sum_received"]["bits_per_second"] / 1e9
+
+
+def small(system, seconds):
+    """Datagrams of 64 bytes a second that arrived, one way, thousands."""
+    end = iperf(system, seconds, "--udp", "--length", "64", "--bitrate", "0")
+    total = end["sum"]
+    return (total["packets"] - total["lost_packets"]) / total["seconds"] / 1e3
+
+
+def latency(system, count=200):
+    """Median round-trip time in microseconds on an idle path."""
+    pair = system.pair
+    output = pair.run(pair.client, "ping", "-n", "-i", "0.005", "-c", str(count), system.target)
+    times = sorted(float(ms) for ms in re.findall(r"time=([\d.]+) ms", output))
+    return times[len(times) // 2] * 1e3
+
+
+MEASURES = {
+    "tcp_up": tcp,
+    "tcp_down": lambda system, seconds: tcp(system, seconds, "--reverse"),
+    "pps64": small,
+    "ping_us": lambda system, _seconds: latency(system),
+}
+
+
+def rounds(systems, count, seconds):
+    """{measure: {system: [sample of each round]}}; systems take turns within a round."""
+    samples = {measure: {system.name: [] for system in systems} for measure in MEASURES}
+    for number in range(count):
+        # Another order each round, so that none always follows the same neighbour.
+        shift = number % len(systems)
+        turn = systems[shift:] + systems[:shift]
+        for measure, take in MEASURES.items():
+            for system in turn:
+                sample = take(system, seconds)
+                samples[measure][system.name].append(sample)
+                report.progress(f"round {number + 1}/{count} {measure} {system.name}: {sample:.2f}")
+    return samples

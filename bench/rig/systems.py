@@ -1,0 +1,140 @@
+"""The systems that are compared, each between two namespaces of its own."""
+
+import os
+
+from .namespaces import Pair, run, wait_for
+
+
+class System:
+    """One end-to-end path; `target` is the address that answers at its far end."""
+
+    title = ""
+    target = Pair.SERVER
+
+    def __init__(self, name, tools):
+        self.name, self.tools = name, tools
+        self.pair = Pair(name)
+
+    def start(self):
+        self.pair.open()
+        self.connect()
+        self.pair.spawn(self.pair.server, "iperf3", "--server", "--bind", self.target)
+        listening = lambda: ":5201" in self.pair.run(self.pair.server, "ss", "-Htln")
+        wait_for(f"iperf3 of {self.name}", 10, listening)
+
+    def connect(self):
+        """Nothing to do: the bare cable."""
+
+    def stop(self):
+        self.pair.close()
+
+    def reachable(self):
+        ping = ["ping", "-c", "1", "-W", "1", self.target]
+        wait_for(f"the tunnel of {self.name}", 30, lambda: "1 received" in self.pair.run(self.pair.client, *ping, check=False))
+
+
+class Veth(System):
+    title = "bare veth"
+
+
+class Isthmus(System):
+    """A gateway and `isthmus client connect`, ESP in UDP."""
+
+    target = "10.64.0.1"
+    suite = ""
+
+    def connect(self):
+        pair, binary = self.pair, self.tools["isthmus"]
+        pair.put("users", '[users.bench]\npassword = "bench password"\n')
+        pair.put("psk", "bench pre-shared key\n")
+        config = pair.put("isthmus.toml", f'''[gateway]
+name = "{self.name}"
+control_socket = "{pair.path("control.sock")}"
+[ipsec]
+psk_file = "psk"
+force_encap = true
+[[tenant]]
+name = "bench"
+pool = ["10.64.0.0/16"]
+routes = ["10.64.0.0/16"]
+users_file = "users"
+''')
+        gateway = pair.spawn(pair.server, binary, "run", "--config", config)
+        status = [binary, "status", "--socket", pair.path("control.sock")]
+        wait_for("the gateway", 20, lambda: gateway.poll() is None and run(*status, check=False) != "")
+        pair.spawn(
+            pair.client, binary, "client", "connect", "--server", Pair.SERVER, "--force-encap",
+            "--esp", self.suite, "--user", "bench", "--routes", "10.64.0.0/16", "--json",
+            env={"ISTHMUS_PSK": "bench pre-shared key", "ISTHMUS_PASSWORD": "bench password"},
+        )
+        self.reachable()
+
+
+class IsthmusCbc(Isthmus):
+    title, suite = "Isthmus, AES-256-CBC + HMAC-SHA1", "aes256-sha1"
+
+
+class IsthmusGcm(Isthmus):
+    title, suite = "Isthmus, AES-256-GCM", "aes256gcm16"
+
+
+class WireGuard(System):
+    """A user-space WireGuard, configured by `wg`."""
+
+    target = "10.99.0.2"
+    mtu = "1420"
+
+    def command(self):
+        raise NotImplementedError
+
+    def connect(self):
+        pair = self.pair
+        ends = ((pair.client, "10.99.0.1", Pair.SERVER, "10.99.0.2"), (pair.server, "10.99.0.2", Pair.CLIENT, "10.99.0.1"))
+        keys = {}
+        for space, *_ in ends:
+            private = run("wg", "genkey").strip()
+            keys[space] = (private, run("wg", "pubkey", input=private + "\n").strip())
+        for space, own, remote, other in ends:
+            # The interface's name is that of its control socket too, which is not in the namespace.
+            device = f"w{os.getpid() % 10000}{self.name[:4]}{space[-1]}"
+            pair.spawn(space, *self.command(), device, env={"WG_PROCESS_FOREGROUND": "1", "WG_QUICK_USERSPACE_IMPLEMENTATION": "1"})
+            wait_for(f"{self.name}'s device", 10, lambda: os.path.exists(f"/var/run/wireguard/{device}.sock"))
+            peer = keys[pair.server if space == pair.client else pair.client][1]
+            secret = pair.put(f"key-{space[-1]}", keys[space][0])
+            pair.run(space, "wg", "set", device, "listen-port", "51820", "private-key", secret,
+                     "peer", peer, "allowed-ips", f"{other}/32", "endpoint", f"{remote}:51820")
+            pair.run(space, "ip", "address", "add", f"{own}/24", "dev", device)
+            pair.run(space, "ip", "link", "set", device, "mtu", self.mtu, "up")
+        self.reachable()
+
+
+class Gotatun(WireGuard):
+    title = "gotatun"
+
+    def command(self):
+        return [self.tools["gotatun"], "--foreground", "--disable-drop-privileges"]
+
+
+class Boringtun(WireGuard):
+    title = "boringtun"
+
+    def command(self):
+        return [self.tools["boringtun-cli"], "--foreground", "--disable-drop-privileges"]
+
+
+class WireguardGo(WireGuard):
+    title = "wireguard-go (Debian, 2022)"
+
+    def command(self):
+        return ["wireguard-go", "--foreground"]
+
+
+ALL = {
+    "veth": Veth,
+    "cbc": IsthmusCbc,
+    "gcm": IsthmusGcm,
+    "gotatun": Gotatun,
+    "boringtun": Boringtun,
+    "wireguard-go": WireguardGo,
+}
+QUICK = ["cbc", "gcm", "gotatun"]

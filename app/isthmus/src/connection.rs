@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use crate::client::{
     ClientEvent, ClientFailure, ClientIpv6, ClientRoutes, ClientSettings, ClientSide, ClientUp,
 };
+use crate::engine;
 use crate::translate;
 
 /// Connects, keeps the connection and hangs up.
@@ -28,7 +29,7 @@ pub(crate) async fn run(settings: ClientSettings, side: ClientSide) -> Result<()
     let local = local_address(settings.server).map_err(|error| {
         network_failure(&format!("no way to {}: {error}", settings.server), "check the routes")
     })?;
-    let mut driver = ClientDriver::start(driver_settings(&settings, local), provider())
+    let mut driver = ClientDriver::start(driver_settings(&settings, local), engine::provider())
         .map_err(|error| network_failure(&error.to_string(), ""))?;
     let (wishes, mut requests) = mpsc::channel(1);
     let ClientSide { events, stop } = side;
@@ -374,10 +375,6 @@ fn driver_settings(settings: &ClientSettings, local: IpAddr) -> DriverSettings {
 fn ephemeral_port() -> u16 {
     let offset = std::process::id() % u32::from(u16::MAX - EPHEMERAL_FIRST);
     EPHEMERAL_FIRST.saturating_add(u16::try_from(offset).unwrap_or_default())
-}
-
-fn provider() -> Arc<dyn isthmus_crypto::Provider> {
-    isthmus_crypto_aws::provider()
 }
 
 /// The address this machine would send from.

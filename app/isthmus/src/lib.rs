@@ -28,6 +28,7 @@ pub mod client;
 pub mod config;
 mod connection;
 pub mod daemon;
+mod engine;
 pub mod profile;
 pub mod report;
 pub mod run;

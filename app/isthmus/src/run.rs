@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::api::{ControlRequest, SessionId};
 use crate::config::{Config, Gateway, Lac, Nat, Tenant};
 use crate::daemon::{EngineError, EngineSide};
+use crate::engine;
 use crate::translate;
 use crate::users::{User, UserSecret};
 use crate::view;
@@ -28,7 +29,8 @@ use crate::view;
 pub async fn gateway(config: Arc<Config>, side: EngineSide) -> Result<(), EngineError> {
     let refused = |error: isthmus_driver::NetworkError| EngineError(error.to_string());
     let (requests, served) = mpsc::channel(crate::api::REQUESTS_MAX);
-    let provider = isthmus_crypto_aws::provider();
+    let provider = engine::provider();
+    tracing::info!(engine = provider.engine(), "encryption");
     let on_event = Box::new(isthmus_telemetry::event);
     let driver = GatewayDriver::start(settings(&config), provider, served, on_event)
         .await

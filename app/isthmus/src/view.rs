@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 
 use isthmus_core::Encap;
-use isthmus_driver::Snapshot;
+use isthmus_driver::{Snapshot, TunReport};
 use isthmus_gateway::{Failure as MachineFailure, SessionInfo};
 
-use crate::api::{DropCount, Failure, LacStatus, Session, SessionId, Status, Step, TenantStatus};
+use crate::api::{
+    DataPath, DeviceStatus, DropCount, Failure, LacStatus, Session, SessionId, Status, Step,
+    TenantStatus,
+};
 use crate::config::Config;
 
 /// Everything at a glance.
@@ -27,6 +30,7 @@ pub(crate) fn status(config: &Config, snapshot: &Snapshot) -> Status {
         sessions_total: machine.stats.sessions_up_total,
         tenants: tenants(config, snapshot),
         lacs: machine.lacs.iter().map(lac).collect(),
+        data_path: data_path(config, snapshot),
         drops: drops(snapshot),
         failures_total: machine.failures_total,
         failures: failures(snapshot).into_iter().take(STATUS_FAILURES_MAX).collect(),
@@ -129,6 +133,26 @@ fn tenants(config: &Config, snapshot: &Snapshot) -> Vec<TenantStatus> {
         .collect()
 }
 
+fn data_path(config: &Config, snapshot: &Snapshot) -> DataPath {
+    let device = |tun: &TunReport| {
+        let tenant = config.tenants.get(usize::from(tun.id.0));
+        DeviceStatus {
+            interface: tenant.map(|tenant| tenant.interface.clone()).unwrap_or_default(),
+            reads_runs: tun.offload.reads,
+            writes_runs: tun.offload.writes,
+            udp_runs: tun.offload.udp,
+            read: tun.stats.received,
+            written: tun.stats.sent,
+            written_in_runs: tun.stats.joined,
+        }
+    };
+    DataPath {
+        engine: snapshot.engine.clone(),
+        udp_segments_max: snapshot.io.udp_segments_max as u64,
+        devices: snapshot.io.tuns.iter().map(device).collect(),
+    }
+}
+
 /// Counters that are not zero, layer by layer.
 fn drops(snapshot: &Snapshot) -> Vec<DropCount> {
     let stats = &snapshot.status.stats;
@@ -138,7 +162,7 @@ fn drops(snapshot: &Snapshot) -> Vec<DropCount> {
     });
     let plane = snapshot.counters.iter().flat_map(|c| c.total.drops.iter());
     let plane = plane.map(|(reason, count)| ("plane", reason.label(), count));
-    let io = snapshot.io.counts().into_iter().map(|(reason, count)| ("io", reason, count));
+    let io = snapshot.io.stats.counts().into_iter().map(|(reason, count)| ("io", reason, count));
     let all = machine.chain(plane).chain(io).filter(|(_, _, count)| *count > 0);
     all.map(|(layer, reason, count)| DropCount {
         layer: layer.to_owned(),

@@ -1,6 +1,31 @@
-//! Counters of what the operating system refused.
+//! What a worker tells of its sockets and devices.
 
-/// Counters of one worker.
+use isthmus_plane::TunId;
+use isthmus_tun::{TunOffload, TunStats};
+
+/// How packets cross into the kernel and out of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IoReport {
+    /// What the operating system refused.
+    pub stats: IoStats,
+    /// Datagrams that one message to the kernel may carry (`UDP_SEGMENT`); 1 where it does not cut them.
+    pub udp_segments_max: usize,
+    /// The TUN devices.
+    pub tuns: Vec<TunReport>,
+}
+
+/// One TUN device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunReport {
+    /// Whose it is.
+    pub id: TunId,
+    /// What the kernel does for it.
+    pub offload: TunOffload,
+    /// What it counted.
+    pub stats: TunStats,
+}
+
+/// Counters of what the operating system refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IoStats {
     /// Reads that failed.

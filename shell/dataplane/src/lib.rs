@@ -14,6 +14,6 @@ mod ports;
 mod worker;
 
 pub use clock::Clock;
-pub use io::IoStats;
+pub use io::{IoReport, IoStats, TunReport};
 pub use ports::{Ports, PortsConfig};
 pub use worker::{Message, Worker, WorkerError, WorkerHandle};

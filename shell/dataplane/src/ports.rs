@@ -81,6 +81,15 @@ impl Ports {
         })
     }
 
+    /// Datagrams that every UDP socket can hand over in one message.
+    pub(crate) fn segments_max(&self) -> usize {
+        let each = self.sockets.iter().filter_map(|socket| match &socket.kind {
+            Kind::Udp(udp) => Some(udp.segments_max()),
+            Kind::Esp(_) => None,
+        });
+        each.min().unwrap_or(1)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.sockets.len()
     }

@@ -15,7 +15,7 @@ use isthmus_tun::TunDevice;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use crate::clock::Clock;
-use crate::io::IoStats;
+use crate::io::{IoReport, IoStats, TunReport};
 use crate::ports::Ports;
 
 /// What control says to the worker.
@@ -26,8 +26,8 @@ pub enum Message {
     AddTun(TunId, TunDevice),
     /// A device to close; it vanishes from the system.
     RemoveTun(TunId),
-    /// Answers with the worker's own counters.
-    ReadIoStats(Sender<IoStats>),
+    /// Answers how the worker's sockets and devices do.
+    ReadIo(Sender<IoReport>),
     /// The end.
     Stop,
 }
@@ -149,10 +149,23 @@ impl Worker {
                 }
                 Ok(Message::AddTun(id, device)) => drop(self.tuns.insert(id, device)),
                 Ok(Message::RemoveTun(id)) => drop(self.tuns.remove(&id)),
-                Ok(Message::ReadIoStats(answer)) => drop(answer.send(self.stats)),
+                Ok(Message::ReadIo(answer)) => drop(answer.send(self.io_report())),
                 Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
             }
+        }
+    }
+
+    fn io_report(&self) -> IoReport {
+        let tun = |(&id, device): (&TunId, &TunDevice)| TunReport {
+            id,
+            offload: device.offload(),
+            stats: device.stats(),
+        };
+        IoReport {
+            stats: self.stats,
+            udp_segments_max: self.ports.segments_max(),
+            tuns: self.tuns.iter().map(tun).collect(),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use isthmus_core::Key;
 use isthmus_crypto::Provider;
-use isthmus_dataplane::{Clock, IoStats, Message, Ports, PortsConfig, Worker, WorkerHandle};
+use isthmus_dataplane::{Clock, IoReport, Message, Ports, PortsConfig, Worker, WorkerHandle};
 use isthmus_gateway::{Action, Config, Event, Gateway, SessionInfo, Status};
 use isthmus_plane::{Command, Counters, Report};
 use tokio::sync::{mpsc, oneshot};
@@ -53,8 +53,10 @@ pub struct Snapshot {
     pub sessions: Vec<SessionInfo>,
     /// The pipeline's counters.
     pub counters: Option<Counters>,
-    /// The worker's counters.
-    pub io: IoStats,
+    /// The worker's sockets and devices.
+    pub io: IoReport,
+    /// What encrypts.
+    pub engine: String,
     /// Time since the start.
     pub uptime: Duration,
 }
@@ -73,6 +75,7 @@ pub struct GatewayDriver {
     /// Snapshots that wait for the pipeline's counters.
     asking: BTreeMap<u64, oneshot::Sender<Snapshot>>,
     next_token: u64,
+    engine: String,
 }
 
 impl GatewayDriver {
@@ -97,6 +100,7 @@ impl GatewayDriver {
             worker.send(Message::AddTun(id, device));
         }
         let (jobs, results) = JobPool::new(Arc::clone(&provider));
+        let engine = provider.engine().to_owned();
         let machine = Gateway::new(settings.machine, provider, fresh()?, clock.now());
         Ok(Self {
             machine,
@@ -110,6 +114,7 @@ impl GatewayDriver {
             on_event,
             asking: BTreeMap::new(),
             next_token: 0,
+            engine,
         })
     }
 
@@ -195,7 +200,7 @@ impl GatewayDriver {
     fn answer(&mut self, counters: Counters) {
         let Some(answer) = self.asking.remove(&counters.token) else { return };
         let (ask, io) = std::sync::mpsc::channel();
-        self.worker.send(Message::ReadIoStats(ask));
+        self.worker.send(Message::ReadIo(ask));
         // The worker answers between two batches.
         let io = io.recv_timeout(Duration::from_millis(200)).unwrap_or_default();
         let snapshot = Snapshot {
@@ -203,6 +208,7 @@ impl GatewayDriver {
             sessions: self.machine.sessions(),
             counters: Some(counters),
             io,
+            engine: self.engine.clone(),
             uptime: Duration::from_nanos(self.clock.now().as_nanos()),
         };
         let _asker_gone = answer.send(snapshot);

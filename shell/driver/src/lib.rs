@@ -14,5 +14,7 @@ mod network;
 
 pub use client::{ClientDriver, ClientRequest, ClientSettings};
 pub use entropy::seed;
+pub use isthmus_dataplane::{IoReport, TunReport};
+
 pub use gateway::{GatewayDriver, GatewaySettings, Request, Snapshot};
 pub use network::{EgressNetwork, NetworkError, TenantNetwork};

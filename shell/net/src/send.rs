@@ -32,6 +32,10 @@ impl Sender {
         Self { segments_max, with_ports }
     }
 
+    pub(crate) fn segments_max(&self) -> usize {
+        self.segments_max
+    }
+
     /// Sends packets in order until all are done with or the socket is full.
     pub(crate) fn send<'a>(
         &mut self,

@@ -60,6 +60,12 @@ impl UdpPort {
         self.bound
     }
 
+    /// Packets of equal length that one message to the kernel may carry now; 1 where the kernel or the
+    /// interface does not cut them.
+    pub fn segments_max(&self) -> usize {
+        self.sender.segments_max()
+    }
+
     /// What it counted since it was opened.
     pub fn stats(&self) -> NetStats {
         self.stats

@@ -22,6 +22,17 @@ pub struct Sent {
     pub blocked: bool,
 }
 
+/// Where a device moves runs of packets rather than single ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TunOffload {
+    /// Out of the kernel.
+    pub reads: bool,
+    /// Into the kernel.
+    pub writes: bool,
+    /// Runs of UDP as well as of TCP.
+    pub udp: bool,
+}
+
 /// Counters of one device since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TunStats {
@@ -81,14 +92,21 @@ impl TunDevice {
         if netdevice::name_to_index(&lookup, &config.name).is_ok() {
             return Err(Errno::EXIST.into());
         }
-        let builder = DeviceBuilder::new().name(&config.name).mtu(config.mtu).enable(true);
-        let device = builder.offload(config.offload).build_sync()?;
+        let device = match Self::build(config, config.offload) {
+            Err(error) if config.offload && refuses_offload(&error) => Self::build(config, false)?,
+            built => built?,
+        };
         device.set_nonblocking(true)?;
         let (name, index) = (device.name()?, device.if_index()?);
         let offload = device.tcp_gso().then(|| Offload::new(config.mtu));
         let coalescer = device.tcp_gso().then(|| Coalescer::new(device.udp_gso()));
         let (mtu, stats) = (config.mtu, TunStats::default());
         Ok(Self { device, name, index, mtu, spare: None, offload, coalescer, stats })
+    }
+
+    fn build(config: &TunConfig, offload: bool) -> io::Result<SyncDevice> {
+        let builder = DeviceBuilder::new().name(&config.name).mtu(config.mtu).enable(true);
+        builder.offload(offload).build_sync()
     }
 
     /// The name it got.
@@ -162,14 +180,10 @@ impl TunDevice {
         }
     }
 
-    /// What the kernel does for the device, in words for an operator.
-    pub fn offload(&self) -> &'static str {
-        match (&self.offload, &self.coalescer) {
-            (None, _) => "none",
-            (Some(_), None) => "reads",
-            (Some(_), Some(_)) if self.device.udp_gso() => "tcp, udp",
-            (Some(_), Some(_)) => "tcp",
-        }
+    /// What the kernel does for the device.
+    pub fn offload(&self) -> TunOffload {
+        let reads = self.offload.is_some();
+        TunOffload { reads, writes: self.coalescer.is_some(), udp: reads && self.device.udp_gso() }
     }
 
     /// Hands IP packets to the kernel, those of one flow in order and with offload in as few calls as
@@ -279,6 +293,11 @@ impl TunDevice {
     /// The most packets one call of [`TunDevice::recv_batch`] answers, so that a busy device cannot
     /// starve the others.
     pub const BATCH_MAX: usize = 128;
+}
+
+/// Whether the kernel knows nothing of vnet headers or of the offloads asked for.
+fn refuses_offload(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::OPNOTSUPP))
 }
 
 impl AsFd for TunDevice {

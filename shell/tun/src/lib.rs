@@ -11,5 +11,5 @@ mod error;
 mod offload;
 
 pub use config::TunConfig;
-pub use device::{Sent, TunDevice, TunStats};
+pub use device::{Sent, TunDevice, TunOffload, TunStats};
 pub use error::TunError;

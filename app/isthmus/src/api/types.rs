@@ -47,12 +47,45 @@ pub struct Status {
     /// LACs trusted without IPsec, in the order of the configuration.
     #[serde(default)]
     pub lacs: Vec<LacStatus>,
+    /// How packets cross into the kernel and out of it.
+    #[serde(default)]
+    pub data_path: DataPath,
     /// What was thrown away since the start; zeros are left out.
     pub drops: Vec<DropCount>,
     /// Failed attempts to connect since the start.
     pub failures_total: u64,
     /// The last few of them, newest first.
     pub failures: Vec<Failure>,
+}
+
+/// How packets cross into the kernel and out of it: in runs where it can cut and join them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataPath {
+    /// What encrypts, like `libipsec-mb 1.3.0 (AVX2), aws-lc`.
+    pub engine: String,
+    /// Datagrams that one message may carry; 1 where the kernel does not cut them.
+    pub udp_segments_max: u64,
+    /// The tenants' devices.
+    pub devices: Vec<DeviceStatus>,
+}
+
+/// One TUN device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceStatus {
+    /// Its name.
+    pub interface: String,
+    /// Whether runs of packets are read from it.
+    pub reads_runs: bool,
+    /// Whether runs of packets are written to it.
+    pub writes_runs: bool,
+    /// Whether that holds for UDP as well as for TCP (Linux 6.2).
+    pub udp_runs: bool,
+    /// Packets read.
+    pub read: u64,
+    /// Packets written.
+    pub written: u64,
+    /// Those written in runs.
+    pub written_in_runs: u64,
 }
 
 /// One LAC that is trusted without IPsec.

@@ -11,7 +11,7 @@ use super::failure::CliError;
 use super::output::{Output, age, bytes, printable, remark};
 use super::run::runtime;
 use crate::api::{
-    Client, ClientError, Failure, Refusal, ReloadOutcome, Session, SessionId, Status,
+    Client, ClientError, DataPath, Failure, Refusal, ReloadOutcome, Session, SessionId, Status,
 };
 use crate::config::{self, CONTROL_SOCKET, DEFAULT_PATH};
 
@@ -115,6 +115,7 @@ fn show_status(status: &Status, out: &mut Output) -> Result<(), CliError> {
         "{} sessions ({} starting, {} since the start), {} peers",
         status.sessions, status.sessions_starting, status.sessions_total, status.peers
     ))?;
+    out.line(&data_path(&status.data_path))?;
     out.line("")?;
     let tenants = status.tenants.iter().map(|tenant| {
         let v4 = tenant.pool.iter().map(ToString::to_string);
@@ -229,6 +230,27 @@ fn refused(refusal: &Refusal) -> CliError {
         let _ = write!(text, "\n  {place}{}\n    {}", problem.message, problem.remedy);
     }
     CliError::Failed(text)
+}
+
+/// How packets cross the kernel, in one line.
+fn data_path(path: &DataPath) -> String {
+    let udp = match path.udp_segments_max {
+        0 | 1 => String::from("UDP one by one (this kernel does not cut datagrams)"),
+        most => format!("UDP up to {most} at once"),
+    };
+    let devices = path.devices.iter().map(|device| {
+        let runs = match (device.reads_runs, device.writes_runs) {
+            (true, true) if device.udp_runs => "runs of TCP and UDP",
+            (true, true) => "runs of TCP (runs of UDP need Linux 6.2)",
+            (true, false) => {
+                "runs when read, one by one when written (this kernel refuses joined packets)"
+            }
+            (false, _) => "one by one (this kernel has no offload for TUN devices)",
+        };
+        format!("; {} {runs}", device.interface)
+    });
+    let devices: String = devices.collect();
+    format!("packets cross the kernel: {udp}{devices}\nencryption by {}", path.engine)
 }
 
 fn show_reload(outcome: &ReloadOutcome, out: &mut Output) -> Result<(), CliError> {

@@ -44,13 +44,12 @@ impl Coalescer {
         self.open_from = 0;
         for index in 0..count {
             self.next.push(None);
-            match Segment::read(packet(index)) {
-                Some(segment) => self.place(index, segment, &packet),
-                None => {
-                    // It may belong to any flow (a fragment, say), so none may overtake it.
-                    self.runs.push(Run::other(index));
-                    self.open_from = self.runs.len();
-                }
+            if let Some(segment) = Segment::read(packet(index)) {
+                self.place(index, segment, &packet);
+            } else {
+                // It may belong to any flow (a fragment, say), so none may overtake it.
+                self.runs.push(Run::other(index));
+                self.open_from = self.runs.len();
             }
         }
     }

@@ -71,7 +71,9 @@ fn compare(suite: EspSuite) {
     ];
     let plain = vec![vec![1; 8 + suite.iv_len() + BODY + suite.icv_len()]; BATCH];
     for _ in 0..ROUNDS {
-        all.iter_mut().for_each(|contender| contender.round(&plain));
+        for contender in &mut all {
+            contender.round(&plain);
+        }
     }
     println!("{suite} ({})", fast.engine());
     let mut first = None;

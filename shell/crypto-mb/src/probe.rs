@@ -31,7 +31,9 @@ fn compare_suite(library: &Arc<Library>, inner: &dyn Provider, suite: EspSuite) 
     let overhead = 8 + suite.iv_len() + suite.icv_len();
     let mut plain: Vec<Vec<u8>> =
         LENGTHS.iter().map(|blocks| vec![0; overhead + blocks * suite.block_len()]).collect();
-    plain.iter_mut().for_each(|packet| rng.fill(packet));
+    for packet in &mut plain {
+        rng.fill(packet);
+    }
     let (mut a, mut b) = (plain.clone(), plain);
     let sealed = run(&mut a, |jobs| isthmus_crypto::EspCipher::seal(&ours, jobs))
         && run(&mut b, |jobs| theirs.seal(jobs));

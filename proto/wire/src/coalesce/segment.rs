@@ -151,12 +151,10 @@ pub(super) fn checksum_is_valid(packet: &[u8], transport_at: usize) -> bool {
 /// The sum of the pseudo-header of a packet whose transport part is `len` bytes long.
 pub(super) fn pseudo_header(packet: &[u8], transport_at: usize, len: usize) -> Option<Checksum> {
     if transport_at == Ipv4::HEADER_LEN {
-        let ([.., a, b, c, d, e, f, g, h], _) =
-            packet.split_first_chunk::<{ Ipv4::HEADER_LEN }>()?;
-        let number = *packet.get(9)?;
-        let (source, destination) = ([*a, *b, *c, *d].into(), [*e, *f, *g, *h].into());
-        let len = u16::try_from(len).ok()?;
-        return Some(Checksum::new().pseudo_v4(source, destination, number, len));
+        let source = *packet.get(12..)?.first_chunk::<4>()?;
+        let destination = *packet.get(16..)?.first_chunk::<4>()?;
+        let (number, len) = (*packet.get(9)?, u16::try_from(len).ok()?);
+        return Some(Checksum::new().pseudo_v4(source.into(), destination.into(), number, len));
     }
     let source = *packet.get(8..)?.first_chunk::<16>()?;
     let destination = *packet.get(24..)?.first_chunk::<16>()?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Each crate that has rules, and the workspace crates it may depend on (dev-dependencies aside).
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("proto/core", &[]),
     ("proto/wire", &["core"]),
     ("proto/crypto", &["core"]),
@@ -15,9 +15,10 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("proto/gateway", &["core", "wire", "crypto", "ike", "esp", "l2tp", "ppp", "plane"]),
     ("proto/client", &["core", "wire", "crypto", "ike", "esp", "l2tp", "ppp", "plane"]),
     ("shell/crypto-aws", &["core", "crypto"]),
+    ("shell/crypto-mb", &["core", "crypto"]),
     ("shell/trust", &["crypto", "crypto-aws"]),
     ("shell/net", &["core"]),
-    ("shell/tun", &["core", "net"]),
+    ("shell/tun", &["core", "wire", "net"]),
     ("shell/dataplane", &["core", "crypto", "plane", "net", "tun"]),
     ("shell/kernel", &["net"]),
     ("shell/telemetry", &["core", "plane", "gateway"]),

@@ -20,6 +20,7 @@ mod lac;
 mod nat;
 mod network;
 mod node;
+mod scene;
 pub mod settings;
 mod world;
 

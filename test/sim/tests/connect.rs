@@ -1,63 +1,16 @@
 //! Clients connect, talk, rekey and leave, over good and bad networks.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 
 use isthmus_core::Duration;
-use isthmus_sim::settings::{self, GATEWAY};
-use isthmus_sim::{ClientHost, GatewayHost, Impairment, Nat, NodeId, World, seeds};
-use std::sync::Arc;
+use isthmus_sim::{GatewayHost, Impairment, NodeId, World, seeds, settings};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
-fn world(seed: u64) -> (World, NodeId) {
-    let mut world = World::new(seed);
-    let config = Arc::new(settings::gateway());
-    let gateway = GatewayHost::new(config, &mut world.rng, world.now);
-    let id = world.add(gateway, GATEWAY.parse().unwrap());
-    (world, id)
-}
-
-fn client(world: &mut World, address: &str, user: &str) -> NodeId {
-    let host = ClientHost::new(settings::client(address, user), &mut world.rng, world.now);
-    world.add(host, address.parse().unwrap())
-}
-
-fn client_behind(world: &mut World, nat: NodeId, address: &str, user: &str) -> NodeId {
-    let host = ClientHost::new(settings::client(address, user), &mut world.rng, world.now);
-    world.add_behind(nat, host, address.parse().unwrap())
-}
-
-fn nat(world: &mut World, public: &str) -> NodeId {
-    let public = public.parse().unwrap();
-    world.add(Nat::new(public), public)
-}
-
-fn wait_up(world: &mut World, client: NodeId) {
-    world.run_till("connected", LIMIT, |w| {
-        if let Some(down) = w.client(client).down() {
-            panic!("{down:?}");
-        }
-        w.client(client).up().is_some()
-    });
-}
-
-/// Sends a payload until it comes back; on a lossy path once is not enough.
-fn echo(world: &mut World, client: NodeId, payload: &[u8]) {
-    for _ in 0..50 {
-        world.with_client(client, |c, now| c.send(payload, now));
-        world.run_for(Duration::from_millis(200));
-        if world.client(client).echoes.iter().any(|e| e == payload) {
-            return;
-        }
-    }
-    panic!("nothing came back");
-}
-
 #[test]
 fn a_client_connects_without_nat_and_talks() {
-    let (mut world, gateway) = world(1);
-    let client = client(&mut world, "198.51.100.7", "user1");
-    wait_up(&mut world, client);
-    echo(&mut world, client, b"hello");
+    let (mut world, gateway) = World::around(1, settings::gateway());
+    let client = world.dial(settings::client("198.51.100.7", "user1"));
+    world.wait_up(client, LIMIT);
+    world.echo(client, b"hello");
     let sessions = world.gateway(gateway).machine.sessions();
     assert_eq!(sessions.len(), 1);
     assert_eq!(sessions[0].user.as_deref(), Some("user1"));
@@ -65,23 +18,23 @@ fn a_client_connects_without_nat_and_talks() {
 
 #[test]
 fn a_client_connects_through_nat_and_talks() {
-    let (mut world, _gateway) = world(2);
-    let nat = nat(&mut world, "192.0.2.1");
-    let client = client_behind(&mut world, nat, "192.168.1.2", "user1");
-    wait_up(&mut world, client);
-    echo(&mut world, client, b"hello");
+    let (mut world, _gateway) = World::around(2, settings::gateway());
+    let nat = world.add_nat("192.0.2.1");
+    let client = world.dial_behind(nat, settings::client("192.168.1.2", "user1"));
+    world.wait_up(client, LIMIT);
+    world.echo(client, b"hello");
 }
 
 #[test]
 fn loss_reordering_and_duplicates_only_cost_time() {
     for seed in seeds(20) {
         for percent in [1, 5, 20] {
-            let (mut world, gateway) = world(seed);
+            let (mut world, gateway) = World::around(seed, settings::gateway());
             world.impairment = Impairment::lossy(percent);
-            let nat = nat(&mut world, "192.0.2.1");
-            let client = client_behind(&mut world, nat, "192.168.1.2", "user1");
-            wait_up(&mut world, client);
-            echo(&mut world, client, b"hello");
+            let nat = world.add_nat("192.0.2.1");
+            let client = world.dial_behind(nat, settings::client("192.168.1.2", "user1"));
+            world.wait_up(client, LIMIT);
+            world.echo(client, b"hello");
             assert_eq!(world.gateway(gateway).machine.sessions().len(), 1, "SIM_SEED={seed}");
         }
     }
@@ -90,10 +43,10 @@ fn loss_reordering_and_duplicates_only_cost_time() {
 #[test]
 fn the_same_seed_gives_the_same_run() {
     let run = || {
-        let (mut world, _gateway) = world(9);
+        let (mut world, _gateway) = World::around(9, settings::gateway());
         world.impairment = Impairment::lossy(10);
-        let client = client(&mut world, "198.51.100.7", "user1");
-        wait_up(&mut world, client);
+        let client = world.dial(settings::client("198.51.100.7", "user1"));
+        world.wait_up(client, LIMIT);
         (world.now, world.rng.u64())
     };
     assert_eq!(run(), run());
@@ -101,18 +54,19 @@ fn the_same_seed_gives_the_same_run() {
 
 #[test]
 fn many_clients_behind_one_nat_do_not_mix() {
-    let (mut world, gateway) = world(3);
-    let nat = nat(&mut world, "192.0.2.1");
+    let (mut world, gateway) = World::around(3, settings::gateway());
+    let nat = world.add_nat("192.0.2.1");
     let clients: Vec<NodeId> = (0..30)
         .map(|n| {
-            client_behind(&mut world, nat, &format!("192.168.1.{}", n + 2), &format!("user{n}"))
+            let address = format!("192.168.1.{}", n + 2);
+            world.dial_behind(nat, settings::client(&address, &format!("user{n}")))
         })
         .collect();
     for &client in &clients {
-        wait_up(&mut world, client);
+        world.wait_up(client, LIMIT);
     }
     for (n, &client) in clients.iter().enumerate() {
-        echo(&mut world, client, format!("token of {n}").as_bytes());
+        world.echo(client, format!("token of {n}").as_bytes());
     }
     for (n, &client) in clients.iter().enumerate() {
         let own = format!("token of {n}").into_bytes();
@@ -123,9 +77,9 @@ fn many_clients_behind_one_nat_do_not_mix() {
 
 #[test]
 fn a_client_that_hangs_up_leaves_nothing_behind() {
-    let (mut world, gateway) = world(4);
-    let client = client(&mut world, "198.51.100.7", "user1");
-    wait_up(&mut world, client);
+    let (mut world, gateway) = World::around(4, settings::gateway());
+    let client = world.dial(settings::client("198.51.100.7", "user1"));
+    world.wait_up(client, LIMIT);
     world.with_client(client, |c, now| c.act(now, isthmus_client::Client::stop));
     world.run_for(Duration::from_secs(2));
     assert!(world.client(client).down().unwrap().requested);
@@ -135,9 +89,9 @@ fn a_client_that_hangs_up_leaves_nothing_behind() {
 
 #[test]
 fn a_client_that_vanishes_is_forgotten() {
-    let (mut world, gateway) = world(5);
-    let client = client(&mut world, "198.51.100.7", "user1");
-    wait_up(&mut world, client);
+    let (mut world, gateway) = World::around(5, settings::gateway());
+    let client = world.dial(settings::client("198.51.100.7", "user1"));
+    world.wait_up(client, LIMIT);
     world.impairment.loss = 100;
     world.run_till("forgotten", Duration::from_mins(10), |w| w.gateway(gateway).machine.is_idle());
     assert_eq!(world.gateway(gateway).machine.status().tenants[0].leased, 0);
@@ -145,9 +99,9 @@ fn a_client_that_vanishes_is_forgotten() {
 
 #[test]
 fn a_gateway_that_stops_tells_its_clients() {
-    let (mut world, gateway) = world(6);
-    let client = client(&mut world, "198.51.100.7", "user1");
-    wait_up(&mut world, client);
+    let (mut world, gateway) = World::around(6, settings::gateway());
+    let client = world.dial(settings::client("198.51.100.7", "user1"));
+    world.wait_up(client, LIMIT);
     world.with_gateway(gateway, GatewayHost::shut_down);
     world.run_for(Duration::from_secs(1));
     assert!(!world.client(client).down().expect("told").requested);
@@ -155,10 +109,10 @@ fn a_gateway_that_stops_tells_its_clients() {
 
 #[test]
 fn both_rekeys_lose_no_packet() {
-    let (mut world, gateway) = world(7);
-    let nat = nat(&mut world, "192.0.2.1");
-    let client = client_behind(&mut world, nat, "192.168.1.2", "user1");
-    wait_up(&mut world, client);
+    let (mut world, gateway) = World::around(7, settings::gateway());
+    let nat = world.add_nat("192.0.2.1");
+    let client = world.dial_behind(nat, settings::client("192.168.1.2", "user1"));
+    world.wait_up(client, LIMIT);
     for round in 0_u32..100 {
         match round {
             20 => {
@@ -181,24 +135,24 @@ fn both_rekeys_lose_no_packet() {
 
 #[test]
 fn a_session_survives_nat_rebinding() {
-    let (mut world, gateway) = world(8);
-    let nat = nat(&mut world, "192.0.2.1");
-    let client = client_behind(&mut world, nat, "192.168.1.2", "user1");
-    wait_up(&mut world, client);
-    echo(&mut world, client, b"before");
+    let (mut world, gateway) = World::around(8, settings::gateway());
+    let nat = world.add_nat("192.0.2.1");
+    let client = world.dial_behind(nat, settings::client("192.168.1.2", "user1"));
+    world.wait_up(client, LIMIT);
+    world.echo(client, b"before");
     world.rebind(nat);
     let start = world.now;
-    echo(&mut world, client, b"after");
+    world.echo(client, b"after");
     assert!(world.now.since(start) <= Duration::from_secs(1));
     assert_eq!(world.gateway(gateway).machine.sessions().len(), 1);
 }
 
 #[test]
 fn a_day_passes_without_a_break() {
-    let (mut world, gateway) = world(10);
-    let nat = nat(&mut world, "192.0.2.1");
-    let client = client_behind(&mut world, nat, "192.168.1.2", "user1");
-    wait_up(&mut world, client);
+    let (mut world, gateway) = World::around(10, settings::gateway());
+    let nat = world.add_nat("192.0.2.1");
+    let client = world.dial_behind(nat, settings::client("192.168.1.2", "user1"));
+    world.wait_up(client, LIMIT);
     for hour in 0..24_u8 {
         world.run_for(Duration::from_hours(1));
         assert!(
@@ -206,7 +160,7 @@ fn a_day_passes_without_a_break() {
             "hour {hour}: {:?}",
             world.client(client).down()
         );
-        echo(&mut world, client, &[hour]);
+        world.echo(client, &[hour]);
     }
     assert_eq!(world.gateway(gateway).machine.sessions().len(), 1);
 }

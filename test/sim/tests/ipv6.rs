@@ -12,8 +12,7 @@ use isthmus_client::Event;
 use isthmus_core::Duration;
 use isthmus_gateway::{Config, Users};
 use isthmus_plane::DropReason;
-use isthmus_sim::settings::{self, GATEWAY};
-use isthmus_sim::{ClientHost, GatewayHost, Impairment, NodeId, World, seeds};
+use isthmus_sim::{GatewayHost, Impairment, NodeId, World, seeds, settings};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -26,23 +25,12 @@ fn config() -> Config {
     config
 }
 
-fn world(seed: u64, config: Config) -> (World, NodeId) {
-    let mut world = World::new(seed);
-    let gateway = GatewayHost::new(Arc::new(config), &mut world.rng, world.now);
-    let id = world.add(gateway, GATEWAY.parse().unwrap());
-    (world, id)
-}
-
 fn dial(world: &mut World, n: u8, ipv6: bool) -> NodeId {
     let address = format!("198.51.100.{n}");
     let mut settings = settings::client(&address, &format!("user{n}"));
     settings.ipv6 = ipv6;
-    let host = ClientHost::new(settings, &mut world.rng, world.now);
-    let id = world.add(host, address.parse().unwrap());
-    world.run_till("connected", LIMIT, |w| {
-        assert!(w.client(id).down().is_none(), "{:?}", w.client(id).down());
-        w.client(id).up().is_some()
-    });
+    let id = world.dial(settings);
+    world.wait_up(id, LIMIT);
     id
 }
 
@@ -65,7 +53,7 @@ fn echo6(world: &mut World, client: NodeId, payload: &[u8]) -> bool {
 
 #[test]
 fn every_client_gets_its_own_64_without_a_wait_and_can_use_it() {
-    let (mut world, gateway) = world(1, config());
+    let (mut world, gateway) = World::around(1, config());
     let mut prefixes = Vec::new();
     for n in 1..=4 {
         let start = world.now;
@@ -89,7 +77,7 @@ fn every_client_gets_its_own_64_without_a_wait_and_can_use_it() {
 #[test]
 fn ipv6_comes_up_over_bad_networks() {
     for seed in seeds(20) {
-        let (mut world, _gateway) = world(seed, config());
+        let (mut world, _gateway) = World::around(seed, config());
         world.impairment = Impairment::lossy(10);
         let client = connect(&mut world, 1);
         assert!(echo6(&mut world, client, b"through the loss"), "SIM_SEED={seed}");
@@ -98,7 +86,7 @@ fn ipv6_comes_up_over_bad_networks() {
 
 #[test]
 fn a_client_may_send_only_from_its_own_64() {
-    let (mut world, gateway) = world(2, config());
+    let (mut world, gateway) = World::around(2, config());
     let first = connect(&mut world, 1);
     let second = connect(&mut world, 2);
     let other = world.client(second).ipv6().unwrap().address;
@@ -122,7 +110,7 @@ fn a_client_may_send_only_from_its_own_64() {
 #[test]
 fn without_a_pool_or_without_the_wish_there_is_ipv4_alone() {
     for (config, wish) in [(settings::gateway(), true), (config(), false)] {
-        let (mut world, gateway) = world(3, config);
+        let (mut world, gateway) = World::around(3, config);
         let client = dial(&mut world, 1, wish);
         world.run_for(Duration::from_mins(2));
         assert!(world.client(client).ipv6().is_none() && world.client(client).down().is_none());
@@ -134,7 +122,7 @@ fn without_a_pool_or_without_the_wish_there_is_ipv4_alone() {
 fn whoever_comes_when_the_pool_is_empty_gets_ipv4() {
     let mut config = config();
     config.tenants[0].pool6 = vec!["2001:db8:64::/63".parse().unwrap()];
-    let (mut world, _gateway) = world(4, config);
+    let (mut world, _gateway) = World::around(4, config);
     let first = connect(&mut world, 1);
     let second = dial(&mut world, 2, true);
     world.run_for(Duration::from_mins(1));
@@ -157,7 +145,7 @@ fn a_user_with_a_64_of_its_own_gets_that_one() {
         .map(|n| (format!("user{n}"), all.find(format!("user{n}").as_bytes()).unwrap().1.clone()));
     let users = others.chain([("user5".to_owned(), user)]);
     config.tenants[0].users = Arc::new(Users::new(users.collect()));
-    let (mut world, _gateway) = world(5, config);
+    let (mut world, _gateway) = World::around(5, config);
     for n in 1..5 {
         let client = connect(&mut world, n);
         assert_ne!(world.client(client).ipv6().unwrap().prefix, fixed);
@@ -170,7 +158,7 @@ fn a_user_with_a_64_of_its_own_gets_that_one() {
 
 #[test]
 fn advertisements_go_on_and_change_nothing() {
-    let (mut world, _gateway) = world(6, config());
+    let (mut world, _gateway) = World::around(6, config());
     let client = connect(&mut world, 1);
     world.run_for(Duration::from_hours(3));
     let told = world.client(client).events.iter().filter(|e| matches!(e, Event::Ipv6(_))).count();
@@ -180,7 +168,7 @@ fn advertisements_go_on_and_change_nothing() {
 
 #[test]
 fn a_restored_gateway_goes_on_with_ipv6() {
-    let (mut world, gateway) = world(7, config());
+    let (mut world, gateway) = World::around(7, config());
     world.with_gateway(gateway, |g, _| g.machine.keep_records());
     let client = connect(&mut world, 1);
     let prefix = world.client(client).ipv6().unwrap().prefix;

@@ -1,5 +1,5 @@
 //! LACs that are trusted without IPsec hand users over, and nobody else is heard.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use isthmus_core::{Duration, Path, SecretBytes};
 use isthmus_gateway::{Cause, Config, Event, Lac, PLACES_MAX, Proxy};
 use isthmus_plane::{DropReason, PeerRef};
 use isthmus_sim::settings::{self, GATEWAY};
-use isthmus_sim::{ClientHost, GatewayHost, Impairment, NodeId, Packet, World, seeds};
+use isthmus_sim::{GatewayHost, Impairment, NodeId, Packet, World, seeds};
 
 const LIMIT: Duration = Duration::from_mins(2);
 const SECRET: &[u8] = b"wholesale";
@@ -33,13 +33,6 @@ fn config() -> Config {
     Config { lacs: vec![lac("metro", "198.51.100.16/28")], ..settings::gateway() }
 }
 
-fn world(seed: u64, config: Config) -> (World, NodeId) {
-    let mut world = World::new(seed);
-    let gateway = GatewayHost::new(Arc::new(config), &mut world.rng, world.now);
-    let id = world.add(gateway, GATEWAY.parse().unwrap());
-    (world, id)
-}
-
 /// A LAC that dials in for one user, with this tunnel secret.
 fn dials(world: &mut World, (from, to): (&str, &str), user: &str, secret: Option<&[u8]>) -> NodeId {
     let at: IpAddr = from.parse().unwrap();
@@ -49,36 +42,15 @@ fn dials(world: &mut World, (from, to): (&str, &str), user: &str, secret: Option
     let mut l2tp = (*base.l2tp).clone();
     l2tp.secret = secret.map(SecretBytes::copy_of);
     let config = isthmus_client::Config { plain: Some(path), l2tp: Arc::new(l2tp), ..base };
-    let host = ClientHost::new(config, &mut world.rng, world.now);
-    world.add(host, at)
-}
-
-fn wait_up(world: &mut World, client: NodeId) {
-    world.run_till("connected", LIMIT, |w| {
-        if let Some(down) = w.client(client).down() {
-            panic!("{down:?}");
-        }
-        w.client(client).up().is_some()
-    });
-}
-
-fn echo(world: &mut World, client: NodeId, payload: &[u8]) {
-    for _ in 0..50 {
-        world.with_client(client, |c, now| c.send(payload, now));
-        world.run_for(Duration::from_millis(200));
-        if world.client(client).echoes.iter().any(|e| e == payload) {
-            return;
-        }
-    }
-    panic!("nothing came back");
+    world.dial(config)
 }
 
 #[test]
 fn a_trusted_lac_hands_a_user_over_and_takes_him_back() {
-    let (mut world, gateway) = world(1, config());
+    let (mut world, gateway) = World::around(1, config());
     let client = dials(&mut world, (LAC, GATEWAY), "user1", Some(SECRET));
-    wait_up(&mut world, client);
-    echo(&mut world, client, b"in the clear");
+    world.wait_up(client, LIMIT);
+    world.echo(client, b"in the clear");
     let machine = &world.gateway(gateway).machine;
     let session = machine.sessions().remove(0);
     assert!(matches!(session.peer, PeerRef::Lac(_)));
@@ -112,32 +84,30 @@ fn it_works_over_ipv6_and_over_bad_networks() {
     for seed in seeds(5) {
         let mut config = config();
         config.lacs.push(lac("six", "2001:db8:20::/48"));
-        let (mut world, gateway) = world(seed, config);
+        let (mut world, gateway) = World::around(seed, config);
         world.also_at(gateway, "2001:db8::1".parse().unwrap());
         world.impairment = Impairment::lossy(5);
         let four = dials(&mut world, (LAC, GATEWAY), "user1", Some(SECRET));
         let six = dials(&mut world, ("2001:db8:20::7", "2001:db8::1"), "user2", Some(SECRET));
         for client in [four, six] {
-            wait_up(&mut world, client);
+            world.wait_up(client, LIMIT);
         }
-        echo(&mut world, four, b"four");
-        echo(&mut world, six, b"six");
+        world.echo(four, b"four");
+        world.echo(six, b"six");
         assert_eq!(world.gateway(gateway).machine.sessions().len(), 2, "SIM_SEED={seed}");
     }
 }
 
 #[test]
 fn a_lac_and_ipsec_clients_are_served_side_by_side() {
-    let (mut world, gateway) = world(2, config());
+    let (mut world, gateway) = World::around(2, config());
     let plain = dials(&mut world, (LAC, GATEWAY), "user1", Some(SECRET));
-    let host =
-        ClientHost::new(settings::client("198.51.100.7", "user2"), &mut world.rng, world.now);
-    let sealed = world.add(host, "198.51.100.7".parse().unwrap());
+    let sealed = world.dial(settings::client("198.51.100.7", "user2"));
     for client in [plain, sealed] {
-        wait_up(&mut world, client);
+        world.wait_up(client, LIMIT);
     }
-    echo(&mut world, plain, b"plain");
-    echo(&mut world, sealed, b"sealed");
+    world.echo(plain, b"plain");
+    world.echo(sealed, b"sealed");
     assert_eq!(world.gateway(gateway).machine.sessions().len(), 2);
     // The world fails if anything of the second client is seen in the clear.
 }
@@ -145,7 +115,7 @@ fn a_lac_and_ipsec_clients_are_served_side_by_side() {
 #[test]
 fn whoever_is_not_in_the_list_gets_no_answer_at_all() {
     for config in [config(), settings::gateway()] {
-        let (mut world, gateway) = world(3, config);
+        let (mut world, gateway) = World::around(3, config);
         let client = dials(&mut world, ("203.0.113.77", GATEWAY), "user1", Some(SECRET));
         world.run_for(Duration::from_secs(40));
         assert!(world.client(client).up().is_none());
@@ -161,7 +131,7 @@ fn whoever_is_not_in_the_list_gets_no_answer_at_all() {
 #[test]
 fn without_the_tunnel_secret_no_user_comes_in() {
     for wrong in [Some(&b"another"[..]), None] {
-        let (mut world, gateway) = world(4, config());
+        let (mut world, gateway) = World::around(4, config());
         let client = dials(&mut world, (LAC, GATEWAY), "user1", wrong);
         world.run_for(Duration::from_mins(2));
         assert!(world.client(client).up().is_none());
@@ -174,7 +144,7 @@ fn without_the_tunnel_secret_no_user_comes_in() {
 /// A LAC that does not check us but cannot prove itself either is told, and the record says why.
 #[test]
 fn a_wrong_secret_leaves_a_record_with_its_cure() {
-    let (mut world, gateway) = world(5, config());
+    let (mut world, gateway) = World::around(5, config());
     world.allow_plain(LAC.parse().unwrap());
     let avps: [&[u8]; 5] = [
         &[0x80, 8, 0, 0, 0, 0, 0, 1],
@@ -262,7 +232,7 @@ fn a_faked_lac_is_never_sent_more_bytes_than_came_in_its_name() {
 
 #[test]
 fn a_lac_has_no_more_places_than_the_limit_and_garbage_makes_none() {
-    let (mut world, gateway) = world(6, config());
+    let (mut world, gateway) = World::around(6, config());
     world.allow_plain(LAC.parse().unwrap());
     let garbage = [
         vec![0xc8, 0x02, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0],
@@ -286,17 +256,17 @@ fn a_lac_has_no_more_places_than_the_limit_and_garbage_makes_none() {
     world.run_for(Duration::from_mins(3));
     assert!(world.gateway(gateway).machine.is_idle());
     let good = dials(&mut world, ("198.51.100.21", GATEWAY), "user1", Some(SECRET));
-    wait_up(&mut world, good);
+    world.wait_up(good, LIMIT);
 }
 
 #[test]
 fn a_lac_that_is_taken_out_of_the_configuration_is_told_and_forgotten() {
-    let (mut world, gateway) = world(7, config());
+    let (mut world, gateway) = World::around(7, config());
     let client = dials(&mut world, (LAC, GATEWAY), "user1", Some(SECRET));
-    wait_up(&mut world, client);
+    world.wait_up(client, LIMIT);
     let stays = Arc::new(config());
     world.with_gateway(gateway, |g, now| g.reconfigure(stays, now));
-    echo(&mut world, client, b"still here");
+    world.echo(client, b"still here");
     let gone = Arc::new(settings::gateway());
     world.with_gateway(gateway, |g, now| g.reconfigure(gone, now));
     assert!(world.gateway(gateway).machine.is_idle());
@@ -306,9 +276,9 @@ fn a_lac_that_is_taken_out_of_the_configuration_is_told_and_forgotten() {
 
 #[test]
 fn a_gateway_that_shuts_down_tells_its_lacs() {
-    let (mut world, gateway) = world(8, config());
+    let (mut world, gateway) = World::around(8, config());
     let client = dials(&mut world, (LAC, GATEWAY), "user1", Some(SECRET));
-    wait_up(&mut world, client);
+    world.wait_up(client, LIMIT);
     world.with_gateway(gateway, GatewayHost::shut_down);
     assert!(world.gateway(gateway).machine.is_idle());
     world.run_for(Duration::from_secs(1));

@@ -1,12 +1,10 @@
 //! Who counts as alive: whoever sends anything authentic. Only whoever is silent is probed and given up.
-#![expect(clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 use std::sync::Arc;
 
 use isthmus_core::{Duration, Instant};
 use isthmus_gateway::{Config, Event};
-use isthmus_sim::settings::{self, GATEWAY};
-use isthmus_sim::{ClientHost, GatewayHost, NodeId, World};
+use isthmus_sim::{NodeId, World, settings};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -23,13 +21,9 @@ fn config() -> Config {
 
 /// A client of the default gateway but for `config`, connected.
 fn connected(config: Config) -> (World, NodeId, NodeId) {
-    let mut world = World::new(1);
-    let host = GatewayHost::new(Arc::new(config), &mut world.rng, world.now);
-    let gateway = world.add(host, GATEWAY.parse().expect("an address"));
-    let settings = settings::client("198.51.100.7", "user1");
-    let host = ClientHost::new(settings, &mut world.rng, world.now);
-    let client = world.add(host, "198.51.100.7".parse().expect("an address"));
-    world.run_till("connected", LIMIT, |w| w.client(client).up().is_some());
+    let (mut world, gateway) = World::around(1, config);
+    let client = world.dial(settings::client("198.51.100.7", "user1"));
+    world.wait_up(client, LIMIT);
     (world, gateway, client)
 }
 

@@ -1,34 +1,22 @@
 //! Sessions with sequence numbers (RFC 2661 §5.4) over networks that reorder and lose.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 
 use std::sync::Arc;
 
 use isthmus_core::Duration;
 use isthmus_l2tp::avp::Avp;
 use isthmus_plane::DropReason;
-use isthmus_sim::settings::{self, GATEWAY};
-use isthmus_sim::{ClientHost, GatewayHost, Impairment, NodeId, World, seeds};
+use isthmus_sim::{Impairment, NodeId, World, seeds, settings};
 
 /// A gateway and a client that demands sequence numbers.
 fn connected(seed: u64, impairment: Impairment) -> (World, NodeId, NodeId) {
-    let mut world = World::new(seed);
-    let config = Arc::new(settings::gateway());
-    let host = GatewayHost::new(config, &mut world.rng, world.now);
-    let gateway = world.add(host, GATEWAY.parse().unwrap());
+    let (mut world, gateway) = World::around(seed, settings::gateway());
     world.impairment = impairment;
-    let address = "198.51.100.7";
-    let mut config = settings::client(address, "user1");
+    let mut config = settings::client("198.51.100.7", "user1");
     let mut l2tp = (*config.l2tp).clone();
     l2tp.dialect.iccn.push(Avp::SequencingRequired(()).into());
     config.l2tp = Arc::new(l2tp);
-    let host = ClientHost::new(config, &mut world.rng, world.now);
-    let client = world.add(host, address.parse().unwrap());
-    world.run_till("connected", Duration::from_mins(2), |w| {
-        if let Some(down) = w.client(client).down() {
-            panic!("{down:?}");
-        }
-        w.client(client).up().is_some()
-    });
+    let client = world.dial(config);
+    world.wait_up(client, Duration::from_mins(2));
     (world, gateway, client)
 }
 

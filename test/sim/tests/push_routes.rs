@@ -12,8 +12,7 @@ use isthmus_client::Event;
 use isthmus_core::{Duration, SecretBytes};
 use isthmus_gateway::{Config, User, UserSecret, Users};
 use isthmus_ppp::dhcp::{Domain, Inform};
-use isthmus_sim::settings::{self, GATEWAY};
-use isthmus_sim::{ClientHost, GatewayHost, Impairment, NodeId, World, seeds};
+use isthmus_sim::{Impairment, NodeId, World, seeds, settings};
 
 const LIMIT: Duration = Duration::from_mins(1);
 const TENANT_ROUTES: [&str; 3] = ["10.9.0.0/16", "10.229.0.128/25", "192.0.2.7/32"];
@@ -42,21 +41,9 @@ fn config() -> Config {
     config
 }
 
-fn world(seed: u64, config: Config) -> (World, NodeId) {
-    let mut world = World::new(seed);
-    let gateway = GatewayHost::new(Arc::new(config), &mut world.rng, world.now);
-    let id = world.add(gateway, GATEWAY.parse().unwrap());
-    (world, id)
-}
-
 fn connect(world: &mut World, user: &str) -> NodeId {
-    let settings = settings::client("198.51.100.7", user);
-    let host = ClientHost::new(settings, &mut world.rng, world.now);
-    let id = world.add(host, "198.51.100.7".parse().unwrap());
-    world.run_till("connected", LIMIT, |w| {
-        assert!(w.client(id).down().is_none(), "{:?}", w.client(id).down());
-        w.client(id).up().is_some()
-    });
+    let id = world.dial(settings::client("198.51.100.7", user));
+    world.wait_up(id, LIMIT);
     id
 }
 
@@ -75,7 +62,7 @@ fn refused(world: &mut World, gateway: NodeId, label: &str) -> u64 {
 
 #[test]
 fn routes_of_the_tenant_reach_the_client_without_a_wait() {
-    let (mut world, _gateway) = world(1, config());
+    let (mut world, _gateway) = World::around(1, config());
     let start = world.now;
     let client = connect(&mut world, "user1");
     assert_eq!(routes(&mut world, client), TENANT_ROUTES);
@@ -88,14 +75,14 @@ fn routes_of_the_tenant_reach_the_client_without_a_wait() {
 
 #[test]
 fn routes_of_a_user_replace_those_of_the_tenant() {
-    let (mut world, _gateway) = world(2, config());
+    let (mut world, _gateway) = World::around(2, config());
     let client = connect(&mut world, "own");
     assert_eq!(routes(&mut world, client), OWN_ROUTES);
 }
 
 #[test]
 fn a_tenant_without_routes_answers_all_the_same() {
-    let (mut world, _gateway) = world(3, settings::gateway());
+    let (mut world, _gateway) = World::around(3, settings::gateway());
     let start = world.now;
     let client = connect(&mut world, "user1");
     assert_eq!(routes(&mut world, client), [""; 0]);
@@ -108,7 +95,7 @@ fn a_client_that_asks_is_told_its_domain_and_where_to_look_names_up() {
     config.tenants[0].domain = Domain::new("corp.example");
     config.tenants[0].search =
         ["corp.example", "lab.example"].map(|d| Domain::new(d).unwrap()).into();
-    let (mut world, _gateway) = world(6, config);
+    let (mut world, _gateway) = World::around(6, config);
     let client = connect(&mut world, "user1");
     let own = world.client(client).up().unwrap().address;
     let inform = Inform::asking(own, 78, &[15, 119]).write();
@@ -125,7 +112,7 @@ fn loss_does_not_keep_a_client_from_coming_up_once() {
     let mut with_routes = 0;
     let mut runs = 0;
     for seed in seeds(20) {
-        let (mut world, _gateway) = world(seed, config());
+        let (mut world, _gateway) = World::around(seed, config());
         world.impairment = Impairment::lossy(20);
         let client = connect(&mut world, "user1");
         let routes = routes(&mut world, client);
@@ -143,13 +130,12 @@ fn a_gateway_whose_answer_does_not_fit_costs_three_seconds() {
     let mut config = config();
     let hosts = (0..200_u8).map(|n| std::net::Ipv4Addr::new(192, 0, 2, n).into());
     config.tenants[0].routes = hosts.collect();
-    let (mut world, gateway) = world(4, config);
+    let (mut world, gateway) = World::around(4, config);
     let mut settings = settings::client("198.51.100.7", "user1");
     settings.mru = 1000;
     let start = world.now;
-    let host = ClientHost::new(settings, &mut world.rng, world.now);
-    let client = world.add(host, "198.51.100.7".parse().unwrap());
-    world.run_till("connected", LIMIT, |w| w.client(client).up().is_some());
+    let client = world.dial(settings);
+    world.wait_up(client, LIMIT);
     let took = world.now.since(start);
     assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(4), "{took:?}");
     assert_eq!(routes(&mut world, client), [""; 0]);
@@ -170,7 +156,7 @@ fn altered(mut packet: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn only_a_question_for_the_own_address_is_answered() {
-    let (mut world, gateway) = world(5, config());
+    let (mut world, gateway) = World::around(5, config());
     let client = connect(&mut world, "user1");
     let own = world.client(client).up().unwrap().address;
     let inform = Inform::new(own, 77);

@@ -1,12 +1,10 @@
 //! Rekeying as Windows does it, with somebody watching.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking")]
 
 use std::sync::Arc;
 
 use isthmus_client::{Client, Config, Event, Profile};
 use isthmus_core::Duration;
-use isthmus_sim::settings::{self, GATEWAY};
-use isthmus_sim::{ClientHost, GatewayHost, Nat, NodeId, World, seeds};
+use isthmus_sim::{NodeId, World, seeds, settings};
 
 const HOME: &str = "192.168.1.2";
 
@@ -15,19 +13,10 @@ fn windows() -> Config {
 }
 
 fn scene(seed: u64, config: Config) -> (World, NodeId) {
-    let mut world = World::new(seed);
-    let gateway = GatewayHost::new(Arc::new(settings::gateway()), &mut world.rng, world.now);
-    world.add(gateway, GATEWAY.parse().unwrap());
-    let public = "192.0.2.1".parse().unwrap();
-    let nat = world.add(Nat::new(public), public);
-    let host = ClientHost::new(config, &mut world.rng, world.now);
-    let client = world.add_behind(nat, host, HOME.parse().unwrap());
-    world.run_till("connected", Duration::from_mins(1), |w| {
-        if let Some(down) = w.client(client).down() {
-            panic!("{down:?}");
-        }
-        w.client(client).up().is_some()
-    });
+    let (mut world, _gateway) = World::around(seed, settings::gateway());
+    let nat = world.add_nat("192.0.2.1");
+    let client = world.dial_behind(nat, config);
+    world.wait_up(client, Duration::from_mins(1));
     (world, client)
 }
 

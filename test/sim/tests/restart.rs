@@ -8,7 +8,7 @@ use isthmus_core::{Duration, SecretBytes};
 use isthmus_gateway::{Config, PeerRecord, RESERVE_BLOCK, RecordError, RestoreError};
 use isthmus_plane::Direction;
 use isthmus_sim::settings::{self, GATEWAY};
-use isthmus_sim::{ClientHost, GatewayHost, Nat, NodeId, World, seeds};
+use isthmus_sim::{GatewayHost, NodeId, World, seeds};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -25,19 +25,13 @@ fn gateway(world: &mut World) -> GatewayHost {
 }
 
 fn connect(world: &mut World, nat: Option<NodeId>, address: &str, user: &str) -> NodeId {
-    let host = ClientHost::new(settings::client(address, user), &mut world.rng, world.now);
-    let at = address.parse().unwrap();
+    let config = settings::client(address, user);
     let client = match nat {
-        Some(nat) => world.add_behind(nat, host, at),
-        None => world.add(host, at),
+        Some(nat) => world.dial_behind(nat, config),
+        None => world.dial(config),
     };
-    world.run_till("connected", LIMIT, |w| w.client(client).up().is_some());
+    world.wait_up(client, LIMIT);
     client
-}
-
-fn nat(world: &mut World, public: &str) -> NodeId {
-    let public = public.parse().unwrap();
-    world.add(Nat::new(public), public)
 }
 
 fn echo(world: &mut World, client: NodeId, payload: &[u8]) {
@@ -73,7 +67,7 @@ fn one_record(seed: u64) -> (World, SecretBytes) {
 fn a_client_does_not_notice_that_its_gateway_was_replaced() {
     for (seed, natted) in seeds(4).into_iter().zip([false, true].into_iter().cycle()) {
         let (mut world, gateway) = world(seed);
-        let nat = natted.then(|| nat(&mut world, "192.0.2.1"));
+        let nat = natted.then(|| world.add_nat("192.0.2.1"));
         let client = connect(&mut world, nat, "192.168.1.2", "user1");
         echo(&mut world, client, b"before");
         let before = world.gateway(gateway).machine.sessions().remove(0);
@@ -115,7 +109,7 @@ fn a_client_does_not_notice_that_its_gateway_was_replaced() {
 #[test]
 fn many_restarts_from_ever_new_records_use_no_number_twice() {
     let (mut world, gateway) = world(5);
-    let nat = nat(&mut world, "192.0.2.1");
+    let nat = world.add_nat("192.0.2.1");
     let clients: Vec<NodeId> = (0..5)
         .map(|n| {
             connect(&mut world, Some(nat), &format!("192.168.1.{}", n + 2), &format!("user{n}"))

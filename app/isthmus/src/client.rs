@@ -9,8 +9,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_client::Profile;
 use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
+pub use isthmus_driver::ClientRequest;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::config::{AuthProtocol, IkeProposal};
 
@@ -83,13 +84,15 @@ pub enum ClientRoutes {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ClientEvent {
-    /// IPsec is up.
+    /// IPsec is up; later, its ESP SAs were replaced.
     Secured {
         /// The ESP suite.
         suite: String,
         /// Whether ESP travels in UDP.
         encapsulated: bool,
     },
+    /// The IKE SA was replaced.
+    IkeRekeyed,
     /// The server's or our address changed.
     Moved {
         /// Where the server is now, with its port.
@@ -158,11 +161,11 @@ fn one_line(reason: &str, remedy: &str) -> String {
 pub struct ClientSide {
     /// To be told of every step.
     pub events: mpsc::Sender<ClientEvent>,
-    /// Ends when the connection is to be given up.
-    pub stop: oneshot::Receiver<()>,
+    /// Rekeys to do at once; its end is the wish to hang up.
+    pub requests: mpsc::Receiver<ClientRequest>,
 }
 
-/// Connects and stays connected until `side.stop` ends; then hangs up and removes the device.
+/// Connects and stays connected until `side.requests` ends; then hangs up and removes the device.
 ///
 /// # Errors
 /// Why it could not connect, or was cut off.

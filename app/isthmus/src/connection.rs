@@ -32,13 +32,8 @@ pub(crate) async fn run(settings: ClientSettings, side: ClientSide) -> Result<()
     let mut driver = ClientDriver::start(driver_settings(&settings, local), engine::provider())
         .map_err(|error| network_failure(&error.to_string(), ""))?;
     let (wishes, mut requests) = mpsc::channel(1);
-    let ClientSide { events, stop } = side;
-    let stopping = tokio::spawn(async move {
-        let _dropped = stop.await;
-        let _over = wishes.send(ClientRequest::Stop).await;
-        // Kept, because a closed queue means "stop" as well.
-        wishes
-    });
+    let ClientSide { events, requests: wanted } = side;
+    let forwarding = tokio::spawn(forward(wanted, wishes));
     let mut connection = Connection { settings, kernel: None, tun: None, up: None, ipv6: None };
     let outcome = loop {
         let event = match driver.next_event(&mut requests).await {
@@ -55,10 +50,23 @@ pub(crate) async fn run(settings: ClientSettings, side: ClientSide) -> Result<()
             Step::End(outcome) => break outcome,
         }
     };
-    stopping.abort();
+    forwarding.abort();
     driver.finish();
     connection.clean_up().await;
     outcome
+}
+
+/// Passes requests on; where they end, the wish to stop. Answers the queue, which must stay open:
+/// a closed one means "stop" again and again, and a second time the client does not wait.
+async fn forward(
+    mut from: mpsc::Receiver<ClientRequest>,
+    to: mpsc::Sender<ClientRequest>,
+) -> mpsc::Sender<ClientRequest> {
+    while let Some(request) = from.recv().await {
+        let _over = to.send(request).await;
+    }
+    let _over = to.send(ClientRequest::Stop).await;
+    to
 }
 
 /// What the connection has made here.
@@ -84,6 +92,7 @@ impl Connection {
                 suite: suite.to_owned(),
                 encapsulated: encap == Encap::Udp,
             }]),
+            Event::IkeRekeyed => Step::Tell(vec![ClientEvent::IkeRekeyed]),
             Event::PathMoved { path } => {
                 Step::Tell(vec![ClientEvent::Moved { server: path.remote }])
             }

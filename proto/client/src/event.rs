@@ -12,13 +12,15 @@ use serde::Serialize;
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// IPsec is up.
+    /// IPsec is up; later, its SA pair was replaced.
     Secured {
         /// The ESP suite agreed.
         suite: &'static str,
         /// How ESP travels.
         encap: Encap,
     },
+    /// The IKE SA was replaced.
+    IkeRekeyed,
     /// The server's or our address changed.
     PathMoved {
         /// Where to now.

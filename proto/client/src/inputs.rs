@@ -124,7 +124,8 @@ impl Client {
             ike::Action::Keepalive { path } => self.plane(Command::SendKeepalive { path }),
             ike::Action::Offload { id, job } => self.outbox.push(Action::Offload { id, job }),
             // The peer matters only once it has an SA pair: see `secured`.
-            ike::Action::PeerUp(_) | ike::Action::PeerRekeyed { .. } => {}
+            ike::Action::PeerUp(_) => {}
+            ike::Action::PeerRekeyed { .. } => self.event(Event::IkeRekeyed),
             ike::Action::InstallInbound(sa) => self.install_inbound(sa),
             ike::Action::InstallOutbound(sa) => self.install_outbound(sa),
             ike::Action::ChildUp(up) => {

@@ -40,6 +40,7 @@ impl ClientHost {
         self.events.iter().rev().find_map(|event| match event {
             Event::Up(up) => Some(up),
             Event::Down(_)
+            | Event::IkeRekeyed
             | Event::Ipv6(_)
             | Event::Ipv6Down
             | Event::PathMoved { .. }
@@ -54,7 +55,10 @@ impl ClientHost {
             match event {
                 Event::Ipv6(ipv6) => last = Some(ipv6),
                 Event::Ipv6Down | Event::Down(_) => last = None,
-                Event::PathMoved { .. } | Event::Secured { .. } | Event::Up(_) => {}
+                Event::IkeRekeyed
+                | Event::PathMoved { .. }
+                | Event::Secured { .. }
+                | Event::Up(_) => {}
             }
         }
         last
@@ -71,7 +75,8 @@ impl ClientHost {
     pub fn down(&self) -> Option<&Down> {
         self.events.iter().find_map(|event| match event {
             Event::Down(down) => Some(down),
-            Event::Ipv6(_)
+            Event::IkeRekeyed
+            | Event::Ipv6(_)
             | Event::Ipv6Down
             | Event::PathMoved { .. }
             | Event::Secured { .. }

@@ -1,5 +1,6 @@
 //! Clients connect, talk, rekey and leave, over good and bad networks.
 
+use isthmus_client::Event;
 use isthmus_core::Duration;
 use isthmus_sim::{GatewayHost, Impairment, NodeId, World, seeds, settings};
 
@@ -129,6 +130,14 @@ fn both_rekeys_lose_no_packet() {
     }
     world.run_for(Duration::from_secs(2));
     assert_eq!(world.client(client).echoes.len(), 100);
+    let events = &world.client(client).events;
+    let told = |is: fn(&&Event) -> bool| events.iter().filter(is).count();
+    assert_eq!(
+        told(|event| matches!(event, Event::Secured { .. })),
+        3,
+        "the first, and two rekeys"
+    );
+    assert_eq!(told(|event| matches!(event, Event::IkeRekeyed)), 1);
     assert_eq!(world.gateway(gateway).machine.sessions().len(), 1);
     assert_eq!(world.gateway(gateway).machine.status().peers, 1);
 }

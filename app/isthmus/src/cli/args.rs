@@ -322,7 +322,8 @@ pub(crate) enum ClientCommand {
 /// Connect and stay connected until SIGINT or SIGTERM.
 ///
 /// Prints the address and routes when the tunnel is up. Works with any L2TP/IPsec server that uses a
-/// pre-shared key and IKEv1. Needs root, or the capability `NET_ADMIN`, for the tunnel device.
+/// pre-shared key and IKEv1. Needs root, or the capability `NET_ADMIN`, for the tunnel device. SIGUSR1
+/// replaces the ESP SAs at once, SIGUSR2 the IKE SA.
 #[derive(Debug, Args)]
 #[command(
     after_help = "The pre-shared key and the password may also come from the environment: ISTHMUS_PSK,\n\

@@ -10,15 +10,15 @@ use isthmus_ike::{Certificates, Identity, OwnCertificate};
 use isthmus_trust::{Authorities, Own, Policy, Usage, pem};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::args::{ClientArgs, ClientCommand, ConnectArgs};
 use super::failure::CliError;
 use super::output::{Output, remark};
 use super::run::{log_filter, runtime};
 use crate::client::{
-    ClientEvent, ClientFailure, ClientIpv6, ClientRoutes, ClientSettings, ClientSide, ClientUp,
-    PlainL2tp, connect,
+    ClientEvent, ClientFailure, ClientIpv6, ClientRequest, ClientRoutes, ClientSettings,
+    ClientSide, ClientUp, PlainL2tp, connect,
 };
 use crate::config::{IkeProposal, default_esp, default_ike};
 use crate::users;
@@ -59,20 +59,25 @@ async fn stay_connected(
     json: bool,
     out: &mut Output,
 ) -> Result<(), CliError> {
-    let no_signals = |error| CliError::Failed(format!("cannot receive signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let on = |kind| {
+        signal(kind).map_err(|error| CliError::Failed(format!("cannot receive signals: {error}")))
+    };
+    let (mut interrupt, mut terminate) =
+        (on(SignalKind::interrupt())?, on(SignalKind::terminate())?);
+    let (mut child, mut ike) = (on(SignalKind::user_defined1())?, on(SignalKind::user_defined2())?);
     let (events, mut arrivals) = mpsc::channel(EVENTS_MAX);
-    let (stop, stopped) = oneshot::channel();
-    let mut stop = Some(stop);
-    let mut engine = tokio::spawn(connect(settings, ClientSide { events, stop: stopped }));
+    let (requests, wanted) = mpsc::channel(REQUESTS_MAX);
+    let mut requests = Some(requests);
+    let mut engine = tokio::spawn(connect(settings, ClientSide { events, requests: wanted }));
     let ended = loop {
         tokio::select! {
             biased;
             Some(event) = arrivals.recv() => show(&event, json, out)?,
             ended = &mut engine => break ended,
-            _ = interrupt.recv() => hang_up(&mut stop)?,
-            _ = terminate.recv() => hang_up(&mut stop)?,
+            _ = interrupt.recv() => hang_up(&mut requests)?,
+            _ = terminate.recv() => hang_up(&mut requests)?,
+            _ = child.recv() => rekey(requests.as_ref(), ClientRequest::RekeyChild),
+            _ = ike.recv() => rekey(requests.as_ref(), ClientRequest::RekeyIke),
         }
     };
     ended.map_err(|broken| CliError::Failed(format!("the client broke off: {broken}")))??;
@@ -93,12 +98,18 @@ pub(crate) fn list_profiles(out: &mut Output) -> Result<(), CliError> {
 }
 
 /// Asks the engine to hang up; a second wish does not wait for it.
-fn hang_up(stop: &mut Option<oneshot::Sender<()>>) -> Result<(), CliError> {
-    let Some(stop) = stop.take() else {
+fn hang_up(requests: &mut Option<mpsc::Sender<ClientRequest>>) -> Result<(), CliError> {
+    if requests.take().is_none() {
         return Err(CliError::Failed(String::from("stopped at once, without telling the server")));
-    };
-    let _ended = stop.send(());
+    }
     Ok(())
+}
+
+/// Asks the engine for new keys, unless it hangs up already or has been asked too often to follow.
+fn rekey(requests: Option<&mpsc::Sender<ClientRequest>>, which: ClientRequest) {
+    if let Some(requests) = requests {
+        let _superfluous = requests.try_send(which);
+    }
 }
 
 fn show(event: &ClientEvent, json: bool, out: &mut Output) -> Result<(), CliError> {
@@ -109,6 +120,10 @@ fn show(event: &ClientEvent, json: bool, out: &mut Output) -> Result<(), CliErro
         ClientEvent::Secured { suite, encapsulated } => {
             let how = if *encapsulated { "UDP" } else { "IP protocol 50" };
             remark(&format!("secured: {suite} in {how}"));
+            Ok(())
+        }
+        ClientEvent::IkeRekeyed => {
+            remark("the IKE SA was replaced");
             Ok(())
         }
         ClientEvent::Moved { server } => {
@@ -295,3 +310,26 @@ fn enter_netns(name: &str) -> Result<(), CliError> {
 
 /// Most events waiting to be printed.
 const EVENTS_MAX: usize = 16;
+/// Most requests on their way to the engine; further rekeys would replace SAs that are still new.
+const REQUESTS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rekeys_beyond_the_bound_are_left_out_and_hanging_up_comes_behind_them() {
+        let (requests, mut wanted) = mpsc::channel(REQUESTS_MAX);
+        let mut requests = Some(requests);
+        for _ in 0..=REQUESTS_MAX {
+            rekey(requests.as_ref(), ClientRequest::RekeyChild);
+        }
+        hang_up(&mut requests).unwrap();
+        rekey(requests.as_ref(), ClientRequest::RekeyIke);
+        for _ in 0..REQUESTS_MAX {
+            assert_eq!(wanted.try_recv(), Ok(ClientRequest::RekeyChild));
+        }
+        assert_eq!(wanted.try_recv(), Err(mpsc::error::TryRecvError::Disconnected));
+        assert!(hang_up(&mut requests).is_err(), "a second wish does not wait");
+    }
+}

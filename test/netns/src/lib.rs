@@ -18,9 +18,11 @@ mod config;
 mod flood;
 mod look;
 mod site;
+mod visit;
 
 pub use client::{Client, Dial, Down, Up};
 pub use config::{Config, PASSWORD, PSK, USER};
 pub use flood::{Attacker, Flood, Traffic};
 pub use look::{Datagrams, RunningPing, download, fetch, ping, start_fetch, start_ping};
 pub use site::{Closed, Site, Stopped};
+pub use visit::use_beside_the_key;

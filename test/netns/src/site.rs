@@ -1,11 +1,12 @@
 //! A lab with the product serving in it, and what every test demands at its end.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
 use isthmus_interop::{
-    Access, DIRECT_PEER, Gateway, KernelState, LAN_PEER, Lab, LabError, Namespace, WireSummary,
+    Access, DIRECT_PEER, Gateway, INTERNET_ROUTER, KernelState, LAN_PEER, Lab, LabError, Namespace,
+    WireSummary, wait_for,
 };
 use serde_json::Value;
 
@@ -75,6 +76,17 @@ impl Site {
         self.lab.nat().ok_or_else(|| LabError::unexpected("this lab has no NAT"))
     }
 
+    /// Takes the NAT's address away, and with it every mapping, and gives it `address`.
+    ///
+    /// # Errors
+    /// The lab has no NAT.
+    pub fn rebind_nat(&self, address: Ipv4Addr) -> Result<(), LabError> {
+        let nat = self.nat()?;
+        nat.ip("address flush dev outside")?;
+        nat.ip(&format!("address add {address}/24 dev outside"))?;
+        nat.ip(&format!("route add default via {INTERNET_ROUTER}")).map(drop)
+    }
+
     /// Lets the gateway's log have errors that contain `text`: the test gives it reason to complain.
     pub fn expect_complaint(&mut self, text: &str) {
         self.complaint = Some(text.to_owned());
@@ -83,6 +95,31 @@ impl Site {
     /// Kills the gateway and starts it again.
     pub fn kill_gateway(&mut self) -> Result<(), LabError> {
         self.gateway.kill_and_start(&self.lab)
+    }
+
+    /// Waits until the gateway lists a failure with `cause`, of the client at `from` if that is given.
+    ///
+    /// # Errors
+    /// It lists none to the end of `limit`.
+    pub fn wait_failure(
+        &mut self,
+        cause: &str,
+        from: Option<Ipv4Addr>,
+        limit: Duration,
+    ) -> Result<Value, LabError> {
+        let mut last = String::new();
+        let (gateway, from) = (&self.gateway, from.map(|address| format!("{address}:")));
+        let found = wait_for(&format!("the failure {cause} of {from:?}"), limit, || {
+            let status = gateway.status()?;
+            last = status.to_string();
+            let failures = status.at("/failures")?.as_array().cloned().unwrap_or_default();
+            let meant = |failure: &Value| {
+                let at = failure["from"].as_str().unwrap_or_default();
+                failure["cause"] == cause && from.as_ref().is_none_or(|from| at.starts_with(from))
+            };
+            Ok(failures.into_iter().find(meant))
+        });
+        found.map_err(|error| LabError::unexpected(format!("{error}; status: {last}")))
     }
 
     /// Waits until the gateway holds nothing of any client.

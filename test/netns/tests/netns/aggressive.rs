@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use isthmus_interop::{Access, CLOUD_HOST, LabError, wait_for};
-use isthmus_netns::{Client, Config, Dial, Site, ping};
+use isthmus_interop::{Access, LabError};
+use isthmus_netns::{Client, Config, Dial, Site, use_beside_the_key};
 
 #[test]
 fn a_group_connects_in_aggressive_mode_with_and_without_a_nat() -> Result<(), LabError> {
@@ -11,20 +11,8 @@ fn a_group_connects_in_aggressive_mode_with_and_without_a_nat() -> Result<(), La
         ("aggressive-nat", Access::NatRewritingPorts, true),
         ("aggressive-direct", Access::Direct, false),
     ] {
-        let mut site = Site::open(test, access, config())?;
-        let host = site.client_host()?;
-        let (client, up) = Client::connect(&site, &host, &member())?;
-        let secured = client.event("secured").unwrap_or_default();
-        assert_eq!(secured.get("encapsulated"), Some(&in_udp.into()), "{secured}");
-        ping(&host, CLOUD_HOST)?;
-        ping(site.lab().cloud().host(), up.address)?;
-        client.hang_up()?;
-        // Main mode with the tenant's own key goes on beside it.
-        let (client, _) = Client::connect(&site, &host, &Dial::new())?;
-        ping(&host, CLOUD_HOST)?;
-        client.hang_up()?;
-        site.wait_idle(Duration::from_secs(5))?;
-        site.close()?.passed();
+        let site = Site::open(test, access, config())?;
+        use_beside_the_key(site, &member(), in_udp)?.passed();
     }
     Ok(())
 }
@@ -47,11 +35,7 @@ fn a_wrong_group_and_a_wrong_key_of_a_group_are_told_apart() -> Result<(), LabEr
         assert!(down.reason.contains(says), "{down:?}");
         site.wait_idle(LIMIT)?;
         // What a stranger says in clear is believed only when nothing else comes.
-        wait_for(cause, LIMIT, || {
-            let status = site.gateway().status()?;
-            let failures = status.at("/failures")?.as_array().cloned().unwrap_or_default();
-            Ok(failures.iter().any(|failure| failure["cause"] == cause).then_some(()))
-        })?;
+        site.wait_failure(cause, None, LIMIT)?;
     }
     site.close()?.passed();
     Ok(())

@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use isthmus_interop::{
-    ALICE, Access, Authority, CLOUD_HOST, KeyKind, LabError, make_pki, wait_for,
-};
-use isthmus_netns::{Client, Config, Dial, Site, ping};
+use isthmus_interop::{ALICE, Access, Authority, KeyKind, LabError, make_pki};
+use isthmus_netns::{Client, Config, Dial, Site, use_beside_the_key};
 
 #[test]
 fn clients_with_rsa_and_ecdsa_certificates_connect() -> Result<(), LabError> {
@@ -18,20 +16,8 @@ fn clients_with_rsa_and_ecdsa_certificates_connect() -> Result<(), LabError> {
         let folder = lab.evidence().subfolder("certificates")?;
         make_all(&folder, kind)?;
         let ipsec = keys(&folder);
-        let mut site = Site::serve(lab, Config { ipsec: &ipsec, ..Config::default() })?;
-        let host = site.client_host()?;
-        let (client, up) = Client::connect(&site, &host, &dial(&folder, "client"))?;
-        let secured = client.event("secured").unwrap_or_default();
-        assert_eq!(secured.get("encapsulated"), Some(&in_udp.into()), "{secured}");
-        ping(&host, CLOUD_HOST)?;
-        ping(site.lab().cloud().host(), up.address)?;
-        client.hang_up()?;
-        // The pre-shared key goes on beside it.
-        let (client, _) = Client::connect(&site, &host, &Dial::new())?;
-        ping(&host, CLOUD_HOST)?;
-        client.hang_up()?;
-        site.wait_idle(Duration::from_secs(5))?;
-        site.close()?.passed();
+        let site = Site::serve(lab, Config { ipsec: &ipsec, ..Config::default() })?;
+        use_beside_the_key(site, &dial(&folder, "client"), in_udp)?.passed();
     }
     Ok(())
 }
@@ -78,11 +64,7 @@ fn certificates_that_are_not_believed_are_named_on_both_sides() -> Result<(), La
 
     let down = Client::start(&site, &host, &dial(&folder, "stranger"))?.wait_down(LIMIT)?;
     assert!(down.reason.contains("does not believe our certificate"), "{down:?}");
-    wait_for("the cause on the gateway", LIMIT, || {
-        let status = site.gateway().status()?;
-        let failures = status.at("/failures")?.as_array().cloned().unwrap_or_default();
-        Ok(failures.into_iter().find(|failure| failure["cause"] == "certificate_refused"))
-    })?;
+    site.wait_failure("certificate_refused", None, LIMIT)?;
 
     let elsewhere = dial(&folder, "client").with("--server-name vpn.elsewhere.example");
     let down = Client::start(&site, &host, &elsewhere)?.wait_down(LIMIT)?;

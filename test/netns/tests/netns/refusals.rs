@@ -3,9 +3,8 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use isthmus_interop::{Access, DIRECT_PEER, LabError, Namespace, wait_for};
+use isthmus_interop::{Access, DIRECT_PEER, LabError, Namespace};
 use isthmus_netns::{Client, Config, Dial, Down, Site};
-use serde_json::Value;
 
 #[test]
 fn a_refused_client_is_told_why_and_the_gateway_names_the_cause() -> Result<(), LabError> {
@@ -23,7 +22,7 @@ fn a_refused_client_is_told_why_and_the_gateway_names_the_cause() -> Result<(), 
     for (case, address, _host, client) in started {
         let down = client.wait_down(REFUSAL_LIMIT)?;
         refuse_silence(case, &down);
-        let failure = wait_failure(&mut site, case.cause, address)?;
+        let failure = site.wait_failure(case.cause, Some(address), REFUSAL_LIMIT)?;
         assert_eq!(failure["stage"], case.stage, "{failure}");
         assert!(failure["remedy"].as_str().is_some_and(|text| text.len() > 10), "{failure}");
         site.lab().evidence().note(&format!("{}: {}; {}", case.cause, down.reason, down.remedy));
@@ -51,7 +50,7 @@ fn a_client_that_finds_the_pool_exhausted_is_told_so_and_the_first_one_goes_on()
     assert_eq!((down.exit, down.requested), (Some(1), false), "{down:?}");
     assert!(down.reason.contains("no address left"), "{down:?}");
     assert!(down.remedy.contains("pool"), "{down:?}");
-    wait_failure(&mut site, "pool_exhausted", second_address())?;
+    site.wait_failure("pool_exhausted", Some(second_address()), REFUSAL_LIMIT)?;
     let status = site.gateway().wait_count("sessions", 1, FORGET_LIMIT)?;
     assert_eq!(status.at("/tenants/0/pool_used")?, 1, "{status}");
     site.gateway().wait_count("peers", 1, FORGET_LIMIT)?;
@@ -131,23 +130,6 @@ fn refuse_silence(case: &Case, down: &Down) {
     }
     let shown = down.log.lines().any(|line| !line.starts_with('{') && line.contains(&down.reason));
     assert!(shown, "standard error says why, too; {about}");
-}
-
-/// The failure with `cause` of the client at `address`, once the gateway lists it.
-fn wait_failure(site: &mut Site, cause: &str, address: Ipv4Addr) -> Result<Value, LabError> {
-    let gateway = site.gateway();
-    let mut last = String::new();
-    let found = wait_for(&format!("the failure {cause} of {address}"), REFUSAL_LIMIT, || {
-        let status = gateway.status()?;
-        last = status.to_string();
-        let failures = status.at("/failures")?.as_array().cloned().unwrap_or_default();
-        let from = format!("{address}:");
-        Ok(failures.into_iter().find(|failure| {
-            failure["cause"] == cause
-                && failure["from"].as_str().is_some_and(|text| text.starts_with(&from))
-        }))
-    });
-    found.map_err(|error| LabError::unexpected(format!("{error}; status: {last}")))
 }
 
 fn other_host(site: &Site) -> Result<Namespace, LabError> {

@@ -1,8 +1,9 @@
 //! The NAT forgets its mappings, or gets another address, under a session.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use isthmus_interop::{Access, CLOUD_HOST, INTERNET_ROUTER, LabError, NAT, wait_for};
+use isthmus_interop::{Access, CLOUD_HOST, LabError, NAT, wait_for};
 use isthmus_netns::{Client, Config, Dial, Site, download, start_ping};
 
 #[test]
@@ -13,12 +14,12 @@ fn a_session_goes_on_when_the_nat_changes_its_port_and_its_address() -> Result<(
     let ping = start_ping(&site, &host, CLOUD_HOST, INTERVAL)?;
     let mut from = origin(&mut site)?;
 
-    for address in [NAT.to_string(), MOVED.to_owned()] {
+    for address in [NAT, MOVED] {
         let answers = ping.answers();
         wait_for("an answer before the change", SOON, || {
             Ok((ping.answers() > answers).then_some(()))
         })?;
-        change_address(&site, &address)?;
+        site.rebind_nat(address)?;
         let now = wait_for(&format!("the session to come from {address}"), SOON, || {
             let now = origin(&mut site)?;
             Ok((now != from).then_some(now))
@@ -45,14 +46,6 @@ fn a_session_goes_on_when_the_nat_changes_its_port_and_its_address() -> Result<(
     Ok(())
 }
 
-/// Takes the NAT's address away, and with it every mapping, and gives it `address`.
-fn change_address(site: &Site, address: &str) -> Result<(), LabError> {
-    let nat = site.nat()?;
-    nat.ip("address flush dev outside")?;
-    nat.ip(&format!("address add {address}/24 dev outside"))?;
-    nat.ip(&format!("route add default via {INTERNET_ROUTER}")).map(drop)
-}
-
 /// Where the gateway sees the only session come from.
 fn origin(site: &mut Site) -> Result<String, LabError> {
     let sessions = site.gateway().sessions()?;
@@ -61,7 +54,7 @@ fn origin(site: &mut Site) -> Result<String, LabError> {
 }
 
 /// The NAT's other address.
-const MOVED: &str = "203.0.113.78";
+const MOVED: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 78);
 /// Five pings a second.
 const INTERVAL: Duration = Duration::from_millis(200);
 /// For each of two changes one second, which contains the change itself.

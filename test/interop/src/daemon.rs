@@ -91,7 +91,8 @@ impl Daemon {
         })
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends `signal`.
+    pub fn signal(&self, signal: Signal) {
         if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             // The only failure is that it has ended, which is what is wanted.
             let _ = kill_process(pid, signal);

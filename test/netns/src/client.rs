@@ -155,12 +155,51 @@ impl Client {
         self.read_down(exit.code())
     }
 
+    /// Has the client replace its ESP SAs, and waits until it says that it has.
+    pub fn rekey_child(&mut self) -> Result<(), LabError> {
+        self.rekey(Signal::USR1, "secured")
+    }
+
+    /// Has the client replace its IKE SA, and waits until it says that it has.
+    pub fn rekey_ike(&mut self) -> Result<(), LabError> {
+        self.rekey(Signal::USR2, "ike_rekeyed")
+    }
+
+    fn rekey(&mut self, signal: Signal, kind: &str) -> Result<(), LabError> {
+        let before = self.events(kind).len();
+        self.daemon.signal(signal);
+        wait_for(&format!("one more `{kind}`"), REKEY_LIMIT, || {
+            self.daemon.alive()?;
+            Ok((self.events(kind).len() > before).then_some(()))
+        })
+    }
+
+    /// Ends the client with SIGKILL: nobody is told.
+    pub fn kill(mut self) -> Result<(), LabError> {
+        self.daemon.stop(Signal::KILL, HANG_UP_LIMIT).map(drop)
+    }
+
     /// Asks the client to end, as a service manager or Ctrl-C does.
     ///
     /// # Errors
     /// It does not end well within `HANG_UP_LIMIT`.
-    pub fn hang_up(mut self) -> Result<(), LabError> {
-        let exit = self.daemon.stop(Signal::TERM, HANG_UP_LIMIT)?;
+    pub fn hang_up(self) -> Result<(), LabError> {
+        self.ask_to_hang_up().wait_hung_up()
+    }
+
+    /// Asks the client to end and does not wait; see [`Client::wait_hung_up`].
+    #[must_use]
+    pub fn ask_to_hang_up(self) -> Self {
+        self.daemon.signal(Signal::TERM);
+        self
+    }
+
+    /// Waits until a client that was asked to has ended.
+    ///
+    /// # Errors
+    /// It does not end well within `HANG_UP_LIMIT`.
+    pub fn wait_hung_up(mut self) -> Result<(), LabError> {
+        let exit = self.daemon.ended(HANG_UP_LIMIT)?;
         let down = self.read_down(exit.code())?;
         if down.exit == Some(0) && down.requested {
             return Ok(());
@@ -175,10 +214,16 @@ impl Client {
 
     /// The last event of this kind that the client told.
     pub fn event(&self, kind: &str) -> Option<Value> {
+        self.events(kind).pop()
+    }
+
+    /// All events of this kind that the client told, in order.
+    pub fn events(&self, kind: &str) -> Vec<Value> {
         let log = self.daemon.log();
         let events = log.lines().filter(|line| line.starts_with('{'));
-        let mut parsed = events.filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        parsed.rfind(|event| event.get("event").and_then(Value::as_str) == Some(kind))
+        let parsed = events.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let meant = |event: &Value| event.get("event").and_then(Value::as_str) == Some(kind);
+        parsed.filter(meant).collect()
     }
 
     fn read_down(&self, exit: Option<i32>) -> Result<Down, LabError> {
@@ -211,5 +256,7 @@ fn read_up(event: &Value) -> Result<Up, LabError> {
 
 /// How long a connection may take on a busy machine; 1 s is usual.
 const CONNECT_LIMIT: Duration = Duration::from_secs(30);
+/// How long new keys may take on a busy machine; far less is usual.
+const REKEY_LIMIT: Duration = Duration::from_secs(10);
 /// How long a client may take to say goodbye.
 const HANG_UP_LIMIT: Duration = Duration::from_secs(10);

@@ -17,6 +17,7 @@ mod client;
 mod config;
 mod flood;
 mod look;
+mod member;
 mod site;
 mod visit;
 
@@ -24,5 +25,6 @@ pub use client::{Client, Dial, Down, Up};
 pub use config::{Config, PASSWORD, PSK, USER};
 pub use flood::{Attacker, Flood, Traffic};
 pub use look::{Datagrams, RunningPing, download, fetch, ping, start_fetch, start_ping};
+pub use member::{Member, PING_INTERVAL, Pings, Place, everybody_gets_its_own_answers};
 pub use site::{Closed, Site, Stopped};
 pub use visit::use_beside_the_key;

@@ -38,8 +38,9 @@ pub fn start_ping(
     let mut command = host.command("ping");
     let interval = interval.as_secs_f32().to_string();
     command.args(["-n", "-D", "-O", "-i", &interval, &target.to_string()]);
-    let name = format!("{}.ping", host.name());
-    let log = site.lab().evidence().path(&name);
+    let turns = (1..).map(|turn| format!("{}-{turn}.ping", host.name()));
+    let mut named = turns.map(|name| (site.lab().evidence().path(&name), name));
+    let (log, name) = named.find(|(path, _)| !path.exists()).unwrap_or_default();
     Ok(RunningPing { ping: Daemon::start(&name, &command, &log)? })
 }
 

@@ -1,9 +1,10 @@
 //! The client replaces its SAs before they end.
 
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use isthmus_interop::{Access, CLOUD_HOST, LOST_PER_REKEY_MAX, LabError, wait_for};
-use isthmus_netns::{Client, Config, Dial, Site, start_ping};
+use isthmus_netns::{Client, Config, Dial, PING_INTERVAL, Site, start_ping};
 
 #[test]
 fn child_and_ike_rekeys_cost_at_most_one_ping() -> Result<(), LabError> {
@@ -32,6 +33,38 @@ fn child_and_ike_rekeys_cost_at_most_one_ping() -> Result<(), LabError> {
     let status = site.gateway().status()?;
     assert_eq!((status.count("peers")?, status.count("sessions")?), (1, 1), "{status}");
     assert_eq!(status.count("sessions_total")?, 1, "the session went on: {status}");
+    client.hang_up()?;
+    site.close()?.passed();
+    Ok(())
+}
+
+/// Windows deletes the old SAs before it confirms the new ones.
+#[test]
+fn a_minute_of_windows_that_rekeys_every_second_costs_no_ping() -> Result<(), LabError> {
+    let mut site = Site::open("rekey-windows", Access::NatRewritingPorts, Config::default())?;
+    let host = site.client_host()?;
+    let dial = Dial::new().with("--as windows10 --source-ports 500,4500");
+    let (mut client, up) = Client::connect(&site, &host, &dial)?;
+    let up_ping = start_ping(&site, &host, CLOUD_HOST, PING_INTERVAL)?;
+    let down_ping = start_ping(&site, site.lab().cloud().host(), up.address, PING_INTERVAL)?;
+
+    let start = Instant::now();
+    for second in 0..60 {
+        sleep((start + Duration::from_secs(second)).saturating_duration_since(Instant::now()));
+        client.rekey_child()?;
+    }
+    client.rekey_ike()?;
+    let answers = up_ping.answers();
+    wait_for("pings over the last SAs", Duration::from_secs(10), || {
+        Ok((up_ping.answers() > answers + 12).then_some(()))
+    })?;
+    for (way, ping) in [("to the cloud", up_ping), ("to the client", down_ping)] {
+        let run = ping.finish()?;
+        assert_eq!(run.lost, [0_u32; 0], "{way}: lost of {}", run.sent);
+        assert!(run.sent >= 300, "{way}: {} sent in a minute", run.sent);
+    }
+    let status = site.gateway().status()?;
+    assert_eq!((status.count("peers")?, status.count("sessions_total")?), (1, 1), "{status}");
     client.hang_up()?;
     site.close()?.passed();
     Ok(())

@@ -199,7 +199,7 @@ fn from_place(port: u16, bytes: Vec<u8>) -> Packet {
 /// Anybody can write the address of a LAC into a packet: the LAC must not be flooded thereby.
 #[test]
 fn a_faked_lac_is_never_sent_more_bytes_than_came_in_its_name() {
-    let (mut world, gateway) = world(9, config());
+    let (mut world, gateway) = World::around(9, config());
     world.allow_plain(LAC.parse().unwrap());
     let vendor = |len: u8| [&[0, 6 + len, 0, 0, 0, 8], &vec![b'v'; usize::from(len)][..]].concat();
     let mut answered = 0;

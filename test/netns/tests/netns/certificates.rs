@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use isthmus_interop::{ALICE, Access, Authority, KeyKind, LabError, make_pki};
-use isthmus_netns::{Client, Config, Dial, Site, use_beside_the_key};
+use isthmus_interop::{ALICE, Access, Authority, CLOUD_HOST, KeyKind, LabError, make_pki};
+use isthmus_netns::{Client, Config, Dial, Site, ping, use_beside_the_key};
 
 #[test]
 fn clients_with_rsa_and_ecdsa_certificates_connect() -> Result<(), LabError> {

@@ -54,6 +54,16 @@ impl Evidence {
         Ok(path)
     }
 
+    /// Renames the file or folder `name` to the first free one of `name.1`, `name.2` and so on, so that
+    /// another may take its place.
+    pub fn set_aside(&self, name: &str) -> Result<PathBuf, LabError> {
+        let from = self.path(name);
+        let free = (1..).map(|number: u32| self.path(&format!("{name}.{number}")));
+        let to = free.into_iter().find(|path| !path.exists()).unwrap_or_default();
+        fs::rename(&from, &to).map_err(|source| LabError::io(&from, source))?;
+        Ok(to)
+    }
+
     /// Tells the person who watches, and the timeline, what is being done.
     #[expect(clippy::print_stderr, reason = "a test that takes a minute must say what it is at")]
     pub fn note(&self, text: &str) {
@@ -92,6 +102,16 @@ mod tests {
         drop(kept);
         let timeline = fs::read_to_string(folder.join("timeline.log")).expect("timeline");
         assert!(timeline.contains("something happened"), "{timeline}");
+
+        let again = Evidence::create(&name).expect("folder");
+        for number in [1, 2] {
+            again.write("capture", &number.to_string()).expect("file");
+            let aside = again.set_aside("capture").expect("a new name");
+            assert_eq!(aside, folder.join(format!("capture.{number}")));
+            assert_eq!(fs::read_to_string(aside).expect("file"), number.to_string());
+        }
+        assert!(again.set_aside("capture").is_err());
+        drop(again);
 
         let mut passed = Evidence::create(&name).expect("folder");
         passed.discard();

@@ -139,14 +139,22 @@ impl Lab {
         pcap::summarize(&self.evidence.path(CAPTURE)).ok()
     }
 
-    /// Stops the capture on the internet segment and says what was seen there since the start.
+    /// Stops the capture on the internet segment and says what was seen there since its start.
     ///
     /// # Errors
-    /// The capture died, dropped packets, or is not readable; or this is the second call.
+    /// The capture died, dropped packets, or is not readable; or it is stopped already.
     pub fn stop_capture(&mut self) -> Result<WireSummary, LabError> {
         let capture =
             self.capture.take().ok_or_else(|| LabError::unexpected("the capture is stopped"))?;
         pcap::summarize(&capture.stop()?)
+    }
+
+    /// Starts a new capture in place of one that was stopped, whose file is kept beside it.
+    pub fn start_capture(&mut self) -> Result<(), LabError> {
+        self.evidence.set_aside(CAPTURE)?;
+        let file = self.evidence.path(CAPTURE);
+        self.capture = Some(Capture::start(&self.internet, BRIDGE, UNUSED, &file)?);
+        Ok(())
     }
 
     /// Ends the lab and removes its evidence.

@@ -60,6 +60,12 @@ impl Peer {
         self.step(lab, "10-start").map(drop)
     }
 
+    /// Takes the files of the scenario that stands in the machine's folder, and becomes its client; it
+    /// must have hung up.
+    pub fn turn(&mut self, lab: &Lab) -> Result<(), LabError> {
+        self.step(lab, "12-turn").map(drop)
+    }
+
     /// Connects and answers the address that PPP was given.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::process::Command;
 use crate::command::run;
 use crate::error::LabError;
 use crate::lab::GATEWAY;
+use crate::scenario::Scenario;
 
 /// The kind of all keys of an authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +120,42 @@ pub fn make_pki(folder: &Path, kind: KeyKind) -> Result<(), LabError> {
 /// The client of [`make_pki`].
 pub const ALICE: Subject<'static> =
     Subject { common: "alice", names: "email:alice@example", usage: "clientAuth" };
+
+/// Makes the keys and puts them where the gateway and strongSwan look for them.
+///
+/// # Errors
+/// `openssl` failed, or a file cannot be written.
+pub fn place_keys(scenario: &Scenario, kind: KeyKind) -> Result<(), LabError> {
+    let made = scenario.folder().join("pki");
+    make_pki(&made, kind)?;
+    let peer = scenario.folder().join("hosts/peer/etc");
+    let places = [
+        ("ca.pem", scenario.gateway().join("ca.pem")),
+        ("gateway.pem", scenario.gateway().join("gateway.pem")),
+        ("gateway.key", scenario.gateway().join("gateway.key")),
+        ("ca.pem", peer.join("ipsec.d/cacerts/ca.pem")),
+        ("client.pem", peer.join("ipsec.d/certs/client.pem")),
+        ("client.key", peer.join("ipsec.d/private/client.key")),
+    ];
+    for (name, place) in places {
+        copy(&made.join(name), &place)?;
+    }
+    let word = match kind {
+        KeyKind::Rsa => "RSA",
+        KeyKind::Ecdsa => "ECDSA",
+    };
+    let secrets = peer.join("ipsec.secrets");
+    std::fs::write(&secrets, format!(": {word} client.key\n"))
+        .map_err(|source| LabError::io(&secrets, source))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), LabError> {
+    let folder = to.parent().unwrap_or(to);
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::copy(from, to))
+        .map(drop)
+        .map_err(|source| LabError::io(to, source))
+}
 
 #[cfg(test)]
 mod tests {

@@ -17,12 +17,13 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Puts the scenario `name` together for `lab`.
+    /// Puts the scenario `name` together for `lab`, in place of one that may have been there.
     ///
     /// # Errors
     /// There is no folder `scenarios/<name>`, or the evidence folder cannot be written.
     pub fn assemble(lab: &Lab, name: &str) -> Result<Self, LabError> {
         let folder = lab.evidence().subfolder("scenario")?;
+        empty(&folder)?;
         overlay(&source(BASE), &folder)?;
         overlay(&source(name), &folder)?;
         Ok(Self { folder })
@@ -53,6 +54,17 @@ impl Scenario {
 
 fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name)
+}
+
+/// Removes what is in `folder`, but not the folder: a machine may have it open.
+fn empty(folder: &Path) -> Result<(), LabError> {
+    for entry in fs::read_dir(folder).map_err(|source| LabError::io(folder, source))? {
+        let path = entry.map_err(|source| LabError::io(folder, source))?.path();
+        let removed =
+            if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(|source| LabError::io(&path, source))?;
+    }
+    Ok(())
 }
 
 /// Copies the tree `from` over the tree `to`.

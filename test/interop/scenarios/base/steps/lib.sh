@@ -65,6 +65,42 @@ start_xl2tpd() {
     wait_until 10 test -p /run/xl2tpd/l2tp-control
 }
 
+stop_xl2tpd() {
+    kill "$(cat /run/xl2tpd.pid)"
+    xl2tpd_ended() { ! kill -0 "$(cat /run/xl2tpd.pid 2>/dev/null)" 2>/dev/null; }
+    wait_until 10 xl2tpd_ended
+}
+
+# Takes the files of the scenario that stands in the folder, and no more the keys and the log of the
+# one before.
+place_files() {
+    rm -f /etc/ipsec.d/{cacerts,certs,private}/*
+    cp -dR --preserve=mode "/lab/scenario/hosts/$(hostname)/." /
+    cat /lab/results/pppd.log >>/lab/results/pppd.before.log
+    rm /lab/results/pppd.log
+}
+
+# Brings L2TP and PPP up, and sends the cloud network through them: a split tunnel.
+connect_l2tp() {
+    echo "c gw" >/run/xl2tpd/l2tp-control
+    has_address() { ip -4 -o address show dev ppp0 2>/dev/null | grep -q inet; }
+    wait_until 30 has_address
+    ip -4 address show dev ppp0
+    grep -q '^rcvd .*<auth chap MS-v2>' /lab/results/pppd.log
+    # pppd says so only after it has checked the gateway's own proof (RFC 2759, 8.7).
+    grep -q '^CHAP authentication succeeded' /lab/results/pppd.log
+    echo "address $(ip -4 -o address show dev ppp0 | sed 's/.*inet \([0-9.]*\).*/\1/')"
+    ip route add 10.0.0.0/24 dev ppp0
+}
+
+# Hangs PPP and L2TP up, and waits until the kernel has neither.
+disconnect_l2tp() {
+    echo "d gw" >/run/xl2tpd/l2tp-control
+    wait_until 20 not test -e /sys/class/net/ppp0
+    no_tunnel() { [ -z "$(ip l2tp show tunnel)" ]; }
+    wait_until 20 no_tunnel
+}
+
 # The SPIs of the established IKE SA.
 ike_spis() {
     ipsec statusall gw | sed -nE 's/.*IKEv1 SPIs: ([0-9a-f]*)_i\*? ([0-9a-f]*)_r.*(pre-shared|public) key.*/\1 \2/p'

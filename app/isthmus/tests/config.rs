@@ -526,6 +526,32 @@ fn secrets_come_from_files_and_the_environment() {
 }
 
 #[test]
+fn files_that_never_end_are_refused() {
+    let without_key = LEAST.replace("psk = \"correct horse battery\"\n", "");
+    for (key, text) in [
+        ("psk_file", without_key.replace("[ipsec]\n", "[ipsec]\npsk_file = \"/dev/zero\"\n")),
+        ("users_file", tenant_with("users_file = \"/dev/zero\"")),
+        ("secret_file", format!("[l2tp]\nsecret_file = \"/dev/zero\"\n{LEAST}")),
+    ] {
+        let report = load(&text).unwrap_err().to_string();
+        assert!(report.contains("`/dev/zero`: it is longer than "), "{key}: {report}");
+    }
+    let certificates = "certificate_file = \"/dev/zero\"\nkey_file = \"/dev/zero\"\n\
+                        ca_file = \"/dev/zero\"";
+    let report = load(&LEAST.replace("psk = \"correct horse battery\"", certificates));
+    let report = report.unwrap_err().to_string();
+    assert_eq!(report.matches("it is longer than 16777216 bytes").count(), 2, "{report}");
+    let dir = tempfile::tempdir().unwrap();
+    let text = without_key.replace("[ipsec]\n", "[ipsec]\npsk_file = \"psk\"\n");
+    write(dir.path(), "isthmus.toml", &text);
+    write(dir.path(), "psk", &"x".repeat(4096));
+    assert!(load_in(dir.path(), &Environment::default()).is_ok());
+    write(dir.path(), "psk", &"x".repeat(4097));
+    let report = load_in(dir.path(), &Environment::default()).unwrap_err().to_string();
+    assert!(report.contains("it is longer than 4096 bytes"), "{report}");
+}
+
+#[test]
 fn two_places_for_one_secret_are_one_too_many() {
     let text = LEAST.replace("[ipsec]\n", "[ipsec]\npsk_file = \"key\"\n");
     let dir = tempfile::tempdir().unwrap();

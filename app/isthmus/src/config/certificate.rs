@@ -8,6 +8,7 @@ use isthmus_crypto::KeyKind;
 use isthmus_trust::{Authorities, CertificateFault, Own, OwnError, Policy, Usage, pem};
 use zeroize::Zeroize;
 
+use super::file::{PEM_BYTES_MAX, read_at_most};
 use super::secret;
 use super::section::{At, Section};
 use super::tenant::TenantDraft;
@@ -196,7 +197,7 @@ fn private_key<P: AsRef<Path>>(at: &At<P>, report: &mut Report) -> Option<Secret
 }
 
 fn contents(path: &Path, at: Span, report: &mut Report) -> Option<Vec<u8>> {
-    match std::fs::read(path) {
+    match read_at_most(path, PEM_BYTES_MAX) {
         Ok(bytes) => Some(bytes),
         Err(error) => {
             let message = format!("cannot read `{}`: {error}", path.display());

@@ -473,7 +473,7 @@ fn join(nets: &[Ipv4Net]) -> String {
 }
 
 /// Most tenants: each has a key, and IKE tries no more than so many for one client.
-const TENANTS_MAX: usize = 16;
+const TENANTS_MAX: usize = isthmus_ike::bounds::PSK_CANDIDATES_MAX;
 /// Below this a key of random words or letters can be tried out by whoever records one login.
 const PSK_BYTES_ADVISED: usize = 16;
 /// The same where anybody gets a hash of the key for the asking, without recording a login.

@@ -12,6 +12,7 @@ mod certificate;
 mod check;
 mod compare;
 pub(crate) mod document;
+pub(crate) mod file;
 pub(crate) mod keys;
 mod lac;
 mod proposal;
@@ -192,7 +193,7 @@ fn merged(path: &Path, report: &mut Report) -> Option<Table> {
 }
 
 fn read_document(path: &Path, report: &mut Report) -> Option<Table> {
-    match std::fs::read_to_string(path) {
+    match file::read_text(path) {
         Ok(text) => {
             let source = report.add_source(path, text);
             let table = document::parse(source, report)?;

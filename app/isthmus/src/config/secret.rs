@@ -7,6 +7,7 @@ use isthmus_core::SecretBytes;
 use zeroize::Zeroize;
 
 use super::document::Node;
+use super::file::{SECRET_BYTES_MAX, read_at_most};
 use super::section::{At, Section};
 use super::value;
 use crate::report::{Report, Span};
@@ -75,7 +76,7 @@ pub(crate) fn inline(node: &Node, report: &mut Report) -> Option<SecretBytes> {
 
 /// The only line of a file, without its line end.
 fn from_file(path: &Path, span: Span, report: &mut Report) -> Option<SecretBytes> {
-    let mut bytes = match std::fs::read(path) {
+    let mut bytes = match read_at_most(path, SECRET_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) => {
             report.error(

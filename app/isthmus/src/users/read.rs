@@ -7,6 +7,7 @@ use isthmus_core::SecretBytes;
 
 use super::{User, UserSecret, Users};
 use crate::config::document::{self, Entry, Node};
+use crate::config::file::read_text;
 use crate::config::secret::{inline, warn_when_open};
 use crate::config::section::{At, Section};
 use crate::config::{advised_routes, bounded_search, by_version, keys, value};
@@ -54,7 +55,7 @@ pub(crate) fn read_file(
     named_at: Option<Span>,
     report: &mut Report,
 ) -> Option<Vec<LocatedUser>> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match read_text(path) {
         Ok(text) => text,
         Err(error) => {
             report.error(

@@ -665,6 +665,10 @@ fn changes_say_what_needs_a_restart() {
         "[gateway]\nike_port = 501\nlog = {{ level = \"debug\" }}\n[ppp]\nmru = 1300\n{}",
         tenant_with("dns = [\"10.64.0.1\"]\ninterface = \"vpn0\"")
     ));
+    let ipv6 = valid(&tenant_with("pool6 = [\"2001:db8:64::/48\"]"));
+    let changes = config::compare(&old, &ipv6);
+    assert_eq!((changes.applied, changes.needs_restart), (vec!["tenant acme".into()], vec![]));
+    assert_eq!(config::effective(&old, &ipv6).unwrap(), ipv6);
     let changes = config::compare(&old, &new);
     assert_eq!(changes.applied, ["gateway.log.level", "ppp", "tenant acme"]);
     assert_eq!(

@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use isthmus_core::Key;
 use isthmus_crypto::Provider;
 use isthmus_dataplane::{Clock, IoReport, Message, Ports, PortsConfig, Worker, WorkerHandle};
-use isthmus_gateway::{Action, Config, Event, Gateway, SessionInfo, Status};
+use isthmus_gateway::{Action, Config, Event, Gateway, SessionInfo, Status, Tenant};
 use isthmus_plane::{Command, Counters, Report};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as TokioInstant, sleep_until};
@@ -17,7 +17,7 @@ use tokio::time::{Instant as TokioInstant, sleep_until};
 use crate::entropy::seed;
 use crate::jobs::{JobDone, JobPool};
 use crate::mailbox::{Mailbox, mailbox};
-use crate::network::{Network, NetworkError, TenantNetwork};
+use crate::network::{Inside, Network, NetworkError, TenantNetwork};
 
 /// What a gateway needs of the world.
 #[derive(Clone, Debug)]
@@ -179,8 +179,9 @@ impl GatewayDriver {
             }
             Request::Reconfigure(config, answer) => {
                 // What cannot be routed must not keep users from logging in.
-                if let Err(reason) = self.network.set_networks(networks(&config)).await {
-                    tracing::error!(%reason, "cannot route the networks behind users");
+                let inside = inside(&config, &self.machine.sessions());
+                if let Err(reason) = self.network.set_inside(inside).await {
+                    tracing::error!(%reason, "cannot route the pools and the networks behind users");
                 }
                 self.machine.reconfigure(config, self.clock.now());
                 let _asker_gone = answer.send(());
@@ -247,4 +248,20 @@ impl From<io::Error> for NetworkError {
     fn from(error: io::Error) -> Self {
         Self::Entropy(error)
     }
+}
+
+/// For each tenant what is behind its device.
+fn inside(config: &Config, sessions: &[SessionInfo]) -> Vec<Inside> {
+    let of_tenant = |tenant: &Tenant| {
+        let own = || sessions.iter().filter(|session| session.tenant == tenant.name);
+        Inside {
+            pool: tenant.pool.clone(),
+            pool6: tenant.pool6.clone(),
+            gateway_address6: tenant.gateway_address6,
+            networks: tenant.users.networks(),
+            addresses: own().filter_map(|session| session.address).collect(),
+            prefixes6: own().filter_map(|session| session.prefix6).collect(),
+        }
+    };
+    config.tenants.iter().map(of_tenant).collect()
 }

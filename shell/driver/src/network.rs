@@ -84,6 +84,43 @@ struct Placed {
     networks: Vec<Ipv4Net>,
 }
 
+/// What is behind a tenant's device and may change while sessions go on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inside {
+    pub(crate) pool: Vec<Ipv4Net>,
+    pub(crate) pool6: Vec<Ipv6Net>,
+    pub(crate) gateway_address6: Option<Ipv6Addr>,
+    /// Networks behind users.
+    pub(crate) networks: Vec<Ipv4Net>,
+    /// Addresses that sessions have.
+    pub(crate) addresses: Vec<Ipv4Addr>,
+    /// The /64 networks that sessions have.
+    pub(crate) prefixes6: Vec<Ipv6Net>,
+}
+
+impl Placed {
+    /// Takes over what is inside; answers whether anything differs. What is no longer of a pool stays
+    /// routed for sessions that have it, to the next change without them.
+    fn take(&mut self, new: Inside) -> bool {
+        let Inside { mut pool, mut pool6, gateway_address6, networks, addresses, prefixes6 } = new;
+        let old = &self.tenant;
+        let stays = |net: &&Ipv4Net| addresses.iter().any(|address| net.contains(address));
+        let kept = old.pool.iter().filter(|net| !pool.contains(net)).filter(stays);
+        pool.extend(kept.copied().collect::<Vec<_>>());
+        let stays6 = |net: &&Ipv6Net| prefixes6.iter().any(|prefix| net.contains(prefix));
+        let kept = old.pool6.iter().filter(|net| !pool6.contains(net)).filter(stays6);
+        pool6.extend(kept.copied().collect::<Vec<_>>());
+        let own = gateway_address6.or(old.gateway_address6.filter(|_| !pool6.is_empty()));
+        let differs = (&pool, &pool6, own) != (&old.pool, &old.pool6, old.gateway_address6)
+            || networks != self.networks;
+        self.networks = networks;
+        self.tenant.pool = pool;
+        self.tenant.pool6 = pool6;
+        self.tenant.gateway_address6 = own;
+        differs
+    }
+}
+
 impl Network {
     /// Makes every device and puts routes, rules and NAT in place. `networks` has for each tenant those
     /// behind its users.
@@ -113,15 +150,11 @@ impl Network {
         Ok((network, devices))
     }
 
-    /// Routes other networks to the tenants' users; a list for each tenant.
-    pub(crate) async fn set_networks(
-        &mut self,
-        networks: Vec<Vec<Ipv4Net>>,
-    ) -> Result<(), NetworkError> {
+    /// Routes what is inside now to the tenants' devices.
+    pub(crate) async fn set_inside(&mut self, inside: Vec<Inside>) -> Result<(), NetworkError> {
         let mut changed = false;
-        for (placed, networks) in self.tenants.iter_mut().zip(networks) {
-            changed |= placed.networks != networks;
-            placed.networks = networks;
+        for (placed, inside) in self.tenants.iter_mut().zip(inside) {
+            changed |= placed.take(inside);
         }
         if changed { self.apply().await } else { Ok(()) }
     }
@@ -317,6 +350,37 @@ mod tests {
         let to: Vec<_> = state.routes.iter().map(|r| r.destination.to_string()).collect();
         assert_eq!(to, ["10.64.0.0/20", "2001:db8:64::/48"]);
         assert_eq!(state.sysctls["net/ipv6/conf/all/forwarding"], "1");
+    }
+
+    #[test]
+    fn what_sessions_have_of_an_old_pool_stays_routed() {
+        let mut placed = placed(None);
+        let (old, new): (Ipv4Net, Ipv4Net) =
+            ("10.64.0.0/20".parse().unwrap(), "10.65.0.0/24".parse().unwrap());
+        let six: Ipv6Net = "2001:db8:64::/48".parse().unwrap();
+        let own = Some("2001:db8:64::1".parse().unwrap());
+        let mut inside = Inside {
+            pool: vec![new],
+            pool6: vec![six],
+            gateway_address6: own,
+            addresses: vec![[10, 64, 3, 4].into()],
+            ..Inside::default()
+        };
+        assert!(placed.take(inside.clone()));
+        assert_eq!(placed.tenant.pool, [new, old]);
+        assert_eq!((&placed.tenant.pool6[..], placed.tenant.gateway_address6), (&[six][..], own));
+        assert!(!placed.take(inside.clone()), "nothing is new");
+
+        inside.addresses.clear();
+        inside.pool6.clear();
+        inside.gateway_address6 = None;
+        inside.prefixes6 = vec!["2001:db8:64:7::/64".parse().unwrap()];
+        assert!(placed.take(inside.clone()));
+        assert_eq!(placed.tenant.pool, [new]);
+        assert_eq!((&placed.tenant.pool6[..], placed.tenant.gateway_address6), (&[six][..], own));
+        inside.prefixes6.clear();
+        assert!(placed.take(inside));
+        assert_eq!((&placed.tenant.pool6[..], placed.tenant.gateway_address6), (&[][..], None));
     }
 
     #[test]

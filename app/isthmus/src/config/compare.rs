@@ -122,8 +122,6 @@ fn with_device_of(new: &Tenant, old: &Tenant) -> Tenant {
         netns: old.netns.clone(),
         interface: old.interface.clone(),
         gateway_address: old.gateway_address,
-        pool6: old.pool6.clone(),
-        gateway_address6: old.gateway_address6,
         egress: old.egress.clone(),
         ..new.clone()
     }
@@ -134,14 +132,13 @@ fn clash(a: &Tenant, b: &Tenant) -> bool {
     let psk = a.psk.is_some() && a.psk == b.psk;
     let group = a.groups.iter().any(|x| b.groups.iter().any(|y| x.name == y.name));
     let authority = a.authorities.iter().any(|x| b.authorities.contains(x));
-    psk || group || authority || (a.netns == b.netns && overlap)
+    let overlap6 = a.pool6.iter().any(|x| b.pool6.iter().any(|y| x.contains(y) || y.contains(x)));
+    psk || group || authority || (a.netns == b.netns && (overlap || overlap6))
 }
 
 fn device_differs(a: &Tenant, b: &Tenant) -> bool {
     a.netns != b.netns
         || a.interface != b.interface
         || a.gateway_address != b.gateway_address
-        || a.pool6 != b.pool6
-        || a.gateway_address6 != b.gateway_address6
         || a.egress != b.egress
 }

@@ -75,7 +75,8 @@ This page is printed from the code (`config/keys.rs`); a test fails when it is n
 Isthmus reads one TOML file, `/etc/isthmus/isthmus.toml` unless `--config` names another, and every `*.toml`
 in `conf.d/` next to it. `isthmus check` names every mistake with its line and what to write instead. `isthmus
 quickstart` writes a configuration that works. SIGHUP or `POST /v1/reload` reads everything again; a
-configuration with mistakes changes nothing.
+configuration with mistakes changes nothing. What needs a restart is named. When a pool goes while sessions have
+addresses of it, it stays routed until the first change after they have ended.
 
 Paths are relative to the file that names them. Durations are numbers with units: `500ms`, `30s`, `5m`, `1h30m`,
 `7d`. Files with secrets should be readable by their owner only; `isthmus check` warns about others.

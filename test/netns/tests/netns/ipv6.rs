@@ -1,9 +1,12 @@
 //! IPv6 inside the tunnel: an address by router advertisement, and everything that goes through it.
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
-use isthmus_interop::{Access, CLOUD_HOST, Daemon, LabError, Namespace, run, wait_for};
+use isthmus_interop::{
+    Access, CLOUD_HOST, Daemon, LAN_SECOND_PEER, Lab, LabError, Namespace, run, wait_for,
+};
 use isthmus_netns::{Client, Config, Dial, Site, ping};
 use serde_json::Value;
 
@@ -72,16 +75,76 @@ fn without_pool6_a_client_has_ipv4_alone() -> Result<(), LabError> {
     Ok(())
 }
 
-/// A site with IPv6 in the cloud and for its clients; the kernel does not forward before.
+#[test]
+fn a_reload_brings_a_pool_and_ipv6_and_takes_them_away_while_sessions_go_on() -> Result<(), LabError>
+{
+    let mut site = serve(lab_with_ipv6("ipv6-reload")?, "")?;
+    let first = site.client_host()?;
+    let second = site.lab().namespace("second")?;
+    site.lab().plug_in(&second, "eth0", LAN_SECOND_PEER)?;
+    let (client, _) = Client::connect(&site, &first, &dial())?;
+    let more = "[\"10.64.0.0/24\", \"10.65.0.0/24\"]\npool6 = [\"2001:db8:64::/48\"]";
+    let less = "[\"10.64.0.0/24\"]";
+
+    let said = reload(&mut site, (less, more), "address = \"10.65.0.9\"")?;
+    assert!(said.contains("tenant acme") && !said.contains("restart"), "{said}");
+    let bob = dial().user("bob", "looking glass");
+    let (mut another, up) = Client::connect(&site, &second, &bob)?;
+    assert_eq!(up.address, Ipv4Addr::new(10, 65, 0, 9));
+    wait_ipv6(&mut another)?;
+    ping(&first, CLOUD_HOST)?;
+    ping(&second, CLOUD_HOST)?;
+    ping6(&second, CLOUD_HOST_6)?;
+
+    // What a session has stays routed until it has ended and somebody asks again.
+    reload(&mut site, (more, less), "")?;
+    ping(&second, CLOUD_HOST)?;
+    ping6(&second, CLOUD_HOST_6)?;
+    another.hang_up()?;
+    site.gateway().wait_count("sessions", 1, LIMIT)?;
+    reload(&mut site, (less, less), "disabled = true")?;
+    let gateway = site.lab().gateway();
+    let routes = gateway.ip("route")? + &gateway.ip("-6 route")?;
+    assert!(routes.contains("10.64.0.0/24"), "{routes}");
+    assert!(!routes.contains("10.65.") && !routes.contains("2001:db8:64"), "{routes}");
+    ping(&first, CLOUD_HOST)?;
+    client.hang_up()?;
+    site.close()?.passed();
+    Ok(())
+}
+
+/// Changes one piece of the configuration and what the user bob has, and has it read again.
+fn reload(site: &mut Site, (old, new): (&str, &str), bob: &str) -> Result<String, LabError> {
+    let folder = site.gateway().folder().to_owned();
+    let (path, users) = (folder.join("gateway.toml"), folder.join("acme.users"));
+    let text = std::fs::read_to_string(&path).map_err(|error| LabError::io(&path, error))?;
+    assert_eq!(text.matches(old).count(), 1, "{text}");
+    let bob = format!("[users.bob]\npassword = \"looking glass\"\n{bob}\n");
+    let all = Config { users: &bob, ..Config::default() }.users_file();
+    for (path, text) in [(path, text.replace(old, new)), (users, all)] {
+        std::fs::write(&path, text).map_err(|error| LabError::io(&path, error))?;
+    }
+    site.gateway().cli(&["reload"])
+}
+
+/// A site with IPv6 in the cloud and for its clients.
 fn open(test: &str) -> Result<Site, LabError> {
+    serve(lab_with_ipv6(test)?, "pool6 = [\"2001:db8:64::/48\"]")
+}
+
+/// A lab with IPv6 in the cloud; the kernel does not forward before.
+fn lab_with_ipv6(test: &str) -> Result<Lab, LabError> {
     let lab = Site::lab_for(test, Access::Nat)?;
     lab.gateway().sysctl("net/ipv6/conf/all/forwarding", "0")?;
     lab.gateway().ip("-6 address add 2001:db8:c::1/64 dev eth1 nodad")?;
     lab.cloud().host().ip(&format!("-6 address add {CLOUD_HOST_6}/64 dev eth0 nodad"))?;
     lab.cloud().host().ip("-6 route add default via 2001:db8:c::1")?;
-    let tenant = r#"pool6 = ["2001:db8:64::/48"]
-        dns = ["10.0.0.53", "2001:db8:64::53"]"#;
-    Site::serve(lab, Config { tenant, ..Config::default() })
+    Ok(lab)
+}
+
+fn serve(lab: Lab, pool6: &str) -> Result<Site, LabError> {
+    let tenant = format!("{pool6}\ndns = [\"10.0.0.53\", \"2001:db8:64::53\"]");
+    Site::serve(lab, Config { tenant: &tenant, ..Config::default() })
 }
 
 fn dial() -> Dial {
@@ -121,6 +184,8 @@ fn fetch_over_tcp(site: &Site, host: &Namespace) -> Result<(), LabError> {
     Ok(())
 }
 
+/// How long the gateway's own view may lag behind the clients'.
+const LIMIT: Duration = Duration::from_secs(10);
 /// A host behind the gateway.
 const CLOUD_HOST_6: &str = "2001:db8:c::2";
 /// An HTTP server for IPv6 that asks nobody for its own name.

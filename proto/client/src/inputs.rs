@@ -33,7 +33,7 @@ impl Client {
                 let _refused = self.ike.handle_datagram(path, marked, &bytes, now);
             }
             Report::L2tp { remote_port, bytes, .. } => self.handle_l2tp(remote_port, &bytes, now),
-            Report::PlainL2tp { path, bytes } => {
+            Report::PlainL2tp { path, bytes, .. } => {
                 self.handle_l2tp(path.remote.port(), &bytes, now);
             }
             Report::PathMoved { peer, path, .. } => self.ike.path_moved(PeerId(peer), path),

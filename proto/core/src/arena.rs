@@ -1,5 +1,6 @@
 //! Slots with generations: a key that outlives its value finds nothing, never a stranger.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,12 @@ impl Key {
         (self.0 & SLOT_MASK) as usize
     }
 
+    /// The lane of the slot, below [`LANES`]: the lowest bits of the raw value, so that whoever sees a
+    /// key in a packet can tell its lane without knowing anything else.
+    pub const fn lane(self) -> usize {
+        self.slot() % LANES
+    }
+
     const fn new(slot: u32, generation: u32) -> Self {
         Self(generation << SLOT_BITS | slot)
     }
@@ -39,11 +46,13 @@ impl Key {
 /// A slab whose keys carry a generation.
 ///
 /// Freed slots are used again oldest first, so a key becomes valid for another value only after
-/// every free slot was used 4095 times.
+/// every free slot of its lane was used 4095 times.
 #[derive(Debug)]
 pub struct Arena<T> {
     slots: Vec<Slot<T>>,
-    free: alloc::collections::VecDeque<u32>,
+    /// Free slots; with lanes, those of each lane.
+    free: Vec<VecDeque<u32>>,
+    len: usize,
 }
 
 #[derive(Debug)]
@@ -54,7 +63,7 @@ struct Slot<T> {
 
 impl<T> Default for Arena<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), free: alloc::collections::VecDeque::new() }
+        Self::with(1)
     }
 }
 
@@ -64,37 +73,59 @@ impl<T> Arena<T> {
         Self::default()
     }
 
+    /// An empty arena that puts each value into a lane of the caller's choice.
+    pub fn in_lanes() -> Self {
+        Self::with(LANES)
+    }
+
+    fn with(lanes: usize) -> Self {
+        Self { slots: Vec::new(), free: (0..lanes).map(|_| VecDeque::new()).collect(), len: 0 }
+    }
+
     /// Number of values.
     pub fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.len
     }
 
     /// Whether there are no values.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.len == 0
     }
 
     /// Puts a value in; gives it back when all [`SLOTS_MAX`] slots are taken.
     pub fn insert(&mut self, value: T) -> Result<Key, T> {
-        self.insert_with(|_| value).map_err(|make| make(Key(0)))
+        self.insert_in(0, value)
     }
 
-    /// Puts in a value that knows its own key; gives the closure back when the arena is full.
-    pub fn insert_with<F: FnOnce(Key) -> T>(&mut self, make: F) -> Result<Key, F> {
-        if let Some(index) = self.free.pop_front()
-            && let Some(slot) = self.slots.get_mut(index as usize)
-        {
-            let key = Key::new(index, slot.generation);
-            slot.value = Some(make(key));
-            return Ok(key);
+    /// Puts a value into a lane, of which only an arena [in lanes](Arena::in_lanes) has more than one;
+    /// gives it back when the lane is full.
+    pub fn insert_in(&mut self, lane: usize, value: T) -> Result<Key, T> {
+        let lane = lane % self.free.len();
+        let Some(index) = self.take_free(lane) else { return Err(value) };
+        let Some(slot) = self.slots.get_mut(index as usize) else { return Err(value) };
+        slot.value = Some(value);
+        self.len += 1;
+        Ok(Key::new(index, slot.generation))
+    }
+
+    /// The oldest free slot of a lane; none when it is full.
+    fn take_free(&mut self, lane: usize) -> Option<u32> {
+        if self.free.get(lane)?.is_empty() {
+            self.grow();
         }
-        let Ok(index) = u32::try_from(self.slots.len()) else { return Err(make) };
+        self.free.get_mut(lane)?.pop_front()
+    }
+
+    /// Makes one more slot in every lane, unless there are [`SLOTS_MAX`].
+    fn grow(&mut self) {
         if self.slots.len() >= SLOTS_MAX {
-            return Err(make);
+            return;
         }
-        let key = Key::new(index, 1);
-        self.slots.push(Slot { generation: 1, value: Some(make(key)) });
-        Ok(key)
+        for free in &mut self.free {
+            // At most `SLOTS_MAX` slots exist, so the length fits.
+            free.push_back(u32::try_from(self.slots.len()).unwrap_or(SLOT_MASK));
+            self.slots.push(Slot { generation: 1, value: None });
+        }
     }
 
     /// Puts a value back under the key it had in another life of the program; gives it back when the
@@ -104,15 +135,16 @@ impl<T> Arena<T> {
             return Err(value);
         }
         while self.slots.len() <= key.slot() {
-            // At most `SLOTS_MAX` slots exist, so the length fits.
-            self.free.push_back(u32::try_from(self.slots.len()).unwrap_or(SLOT_MASK));
-            self.slots.push(Slot { generation: 1, value: None });
+            self.grow();
         }
         let index = key.0 & SLOT_MASK;
-        let Some(free) = self.free.iter().rposition(|free| *free == index) else {
+        let lane = key.slot() % self.free.len();
+        let Some(free) = self.free.get_mut(lane) else { return Err(value) };
+        let Some(position) = free.iter().rposition(|free| *free == index) else {
             return Err(value);
         };
-        self.free.remove(free);
+        free.remove(position);
+        self.len += 1;
         if let Some(slot) = self.slots.get_mut(key.slot()) {
             *slot = Slot { generation: key.generation(), value: Some(value) };
         }
@@ -124,7 +156,11 @@ impl<T> Arena<T> {
         let slot = self.slots.get_mut(key.slot()).filter(|s| s.generation == key.generation())?;
         let value = slot.value.take()?;
         slot.generation = if slot.generation >= GENERATION_MAX { 1 } else { slot.generation + 1 };
-        self.free.push_back(key.0 & SLOT_MASK);
+        self.len -= 1;
+        let lane = key.slot() % self.free.len();
+        if let Some(free) = self.free.get_mut(lane) {
+            free.push_back(key.0 & SLOT_MASK);
+        }
         Some(value)
     }
 
@@ -161,6 +197,9 @@ const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
 const GENERATION_MAX: u32 = (1 << (32 - SLOT_BITS)) - 1;
 /// Most values one arena holds.
 pub const SLOTS_MAX: usize = 1 << SLOT_BITS;
+/// Into how many lanes slots are dealt out: what belongs together has the same, and is worked on
+/// together.
+pub const LANES: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -215,6 +254,37 @@ mod tests {
         let fresh = after.insert(7).unwrap();
         assert!(![keys[1], keys[4], moved].contains(&fresh));
         assert_eq!((after.len(), after.iter().count()), (4, 4));
+    }
+
+    #[test]
+    fn a_value_is_put_into_the_lane_that_was_asked_for_and_the_lane_is_read_off_the_key() {
+        let mut arena = Arena::in_lanes();
+        let keys: Vec<Key> =
+            [5, 5, 0, 63, 5].map(|lane| arena.insert_in(lane, lane).unwrap()).into();
+        assert_eq!(keys.iter().map(|key| key.lane()).collect::<Vec<_>>(), [5, 5, 0, 63, 5]);
+        assert_eq!(keys.iter().map(|key| key.slot()).collect::<Vec<_>>(), [5, 69, 0, 63, 133]);
+        assert!(keys.iter().all(|key| key.raw() as usize % LANES == key.lane()));
+        assert_eq!((arena.len(), arena.iter().count()), (5, 5));
+        arena.remove(keys[0]).unwrap();
+        let again = arena.insert_in(5, 7).unwrap();
+        assert_eq!(
+            (again.slot(), again == keys[0]),
+            (5, false),
+            "of the same lane, another generation"
+        );
+        assert_eq!(arena.put_back(Key::new(64 + 9, 3), 8), Ok(()));
+        assert_eq!(arena.put_back(Key::new(64 + 9, 3), 8), Err(8));
+        assert_eq!((arena.len(), arena.iter().count()), (6, 6));
+    }
+
+    #[test]
+    fn a_full_lane_gives_the_value_back_and_others_have_room() {
+        let mut arena = Arena::in_lanes();
+        for _ in 0..SLOTS_MAX / LANES {
+            assert_eq!(arena.insert_in(9, ()).unwrap().lane(), 9);
+        }
+        assert_eq!(arena.insert_in(9, ()), Err(()));
+        assert_eq!(arena.insert_in(10, ()).unwrap().lane(), 10);
     }
 
     #[test]

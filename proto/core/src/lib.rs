@@ -19,7 +19,7 @@ mod time;
 mod timers;
 
 pub use agenda::Agenda;
-pub use arena::{Arena, Key, SLOTS_MAX};
+pub use arena::{Arena, Key, LANES, SLOTS_MAX};
 pub use buf::Buf;
 pub use outbox::Outbox;
 pub use path::{Encap, Path};

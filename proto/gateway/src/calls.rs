@@ -166,7 +166,7 @@ impl Gateway {
 
     fn call_up(&mut self, peer: PeerRef, mut call: Box<SessionUp>, now: Instant) {
         let at = call.session;
-        let Ok(key) = self.sessions.insert((peer, at)) else {
+        let Ok(key) = self.sessions.insert_in(peer.lane(), (peer, at)) else {
             self.stats.l2tp.count("sessions_full");
             if let Some(state) = self.peers.get_mut(&peer) {
                 state.l2tp.close_session(at, l2tp::CloseReason::NoResources, now);

@@ -25,11 +25,16 @@ use crate::status::LacStatus;
 pub const PLACES_MAX: usize = 64;
 
 /// The places that LACs speak from.
-#[derive(Default)]
 pub(crate) struct Lacs {
     /// Each with the name of its LAC.
     keys: Arena<(String, Path)>,
     by_place: BTreeMap<(SocketAddr, IpAddr), LacKey>,
+}
+
+impl Default for Lacs {
+    fn default() -> Self {
+        Self { keys: Arena::in_lanes(), by_place: BTreeMap::new() }
+    }
 }
 
 impl Lacs {
@@ -38,12 +43,12 @@ impl Lacs {
     }
 
     /// A key for a new place; none when the LAC has too many.
-    fn insert(&mut self, name: &str, path: Path) -> Option<LacKey> {
+    fn insert(&mut self, name: &str, path: Path, lane: usize) -> Option<LacKey> {
         let places = self.keys.iter().filter(|(_, (lac, _))| lac == name).count();
         if places >= PLACES_MAX {
             return None;
         }
-        let key = LacKey(self.keys.insert((String::from(name), path)).ok()?);
+        let key = LacKey(self.keys.insert_in(lane, (String::from(name), path)).ok()?);
         self.by_place.insert((path.remote, path.local.ip()), key);
         Some(key)
     }
@@ -80,21 +85,21 @@ impl Gateway {
     }
 
     /// Feeds a plain L2TP packet from an address that some LAC may have. What fits nothing gets no answer.
-    pub(crate) fn handle_plain(&mut self, path: Path, bytes: &[u8], now: Instant) {
+    pub(crate) fn handle_plain(&mut self, path: Path, lane: usize, bytes: &[u8], now: Instant) {
         let known = self.lacs.find(&path);
-        match known.or_else(|| self.open_lac(path, bytes, now)) {
+        match known.or_else(|| self.open_lac(path, lane, bytes, now)) {
             Some(lac) => self.handle_l2tp(PeerRef::Lac(lac), path.remote.port(), bytes, now),
             None => self.stats.l2tp.count("unknown_lac"),
         }
     }
 
     /// Makes a peer of a place that asks for a tunnel.
-    fn open_lac(&mut self, path: Path, bytes: &[u8], now: Instant) -> Option<LacKey> {
+    fn open_lac(&mut self, path: Path, lane: usize, bytes: &[u8], now: Instant) -> Option<LacKey> {
         if self.closing || !asks_for_tunnel(bytes) {
             return None;
         }
         let lac = lac_of(&self.config.lacs, path.remote.ip())?;
-        let key = self.lacs.insert(&lac.name, path)?;
+        let key = self.lacs.insert(&lac.name, path, lane)?;
         let endpoint =
             l2tp::Endpoint::new(lac.l2tp.clone(), self.provider.clone(), self.rng.seed(), now)
                 .doubting();

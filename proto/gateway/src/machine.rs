@@ -69,7 +69,8 @@ impl Gateway {
     pub fn new(config: Arc<Config>, provider: Arc<dyn Provider>, seed: Seed, now: Instant) -> Self {
         let mut rng = Rng::new(seed);
         let ike =
-            ike::Endpoint::new(Arc::clone(&config.ike), Arc::clone(&provider), rng.seed(), now);
+            ike::Endpoint::new(Arc::clone(&config.ike), Arc::clone(&provider), rng.seed(), now)
+                .in_lanes();
         let pools = config.tenants.iter().map(Pools::of).collect();
         let mut gateway = Self {
             config,
@@ -78,7 +79,7 @@ impl Gateway {
             ike,
             peers: BTreeMap::new(),
             lacs: Lacs::default(),
-            sessions: Arena::new(),
+            sessions: Arena::in_lanes(),
             pools,
             agenda: Agenda::new(),
             failures: FailureLog::default(),
@@ -114,7 +115,9 @@ impl Gateway {
             }
             Report::Alive { peer } => self.peer_alive(peer, now),
             Report::LacAlive { lac, session } => self.lac_alive(lac, session, now),
-            Report::PlainL2tp { path, bytes } => self.handle_plain(path, &bytes, now),
+            Report::PlainL2tp { path, lane, bytes } => {
+                self.handle_plain(path, lane, &bytes, now);
+            }
             Report::SaUsed { spi, .. } => self.ike.inbound_used(spi, now),
             Report::SoftLimit { peer, spi } => self.ike.soft_limit(PeerId(peer), spi, now),
             // An SA that the provider cannot work with is an SA the peer must not believe in.

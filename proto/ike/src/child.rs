@@ -75,7 +75,10 @@ pub(crate) enum ChildState {
 impl Endpoint {
     /// Reserves an SPI of ours.
     pub(crate) fn reserve_spi(&mut self, peer: PeerId) -> Result<u32, Rejected> {
-        self.inbound.insert(peer).map(Key::raw).map_err(|_| Rejected::QuickModeLimit)
+        self.inbound
+            .insert_in(peer.0.lane(), peer)
+            .map(Key::raw)
+            .map_err(|_| Rejected::QuickModeLimit)
     }
 
     /// Reserves an SPI of ours that is not `other`. KEYMAT depends on the SPI alone, so equal SPIs

@@ -84,6 +84,13 @@ impl Endpoint {
         }
     }
 
+    /// Gives the inbound SPIs of a peer the lane of its key, so that several pipelines can share the
+    /// peers; for an endpoint that has none yet.
+    #[must_use]
+    pub fn in_lanes(self) -> Self {
+        Self { inbound: Arena::in_lanes(), ..self }
+    }
+
     /// Uses another configuration for what begins from here on; nothing that is up changes.
     pub fn set_config(&mut self, config: Arc<Config>) {
         self.ctx.config = config;

@@ -3,6 +3,8 @@
 /// The closed set of reasons, each with a counter in [`Stats`](crate::Stats).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DropReason {
+    /// Came here from another pipeline, and is not for this one either: its session has just ended.
+    Astray,
     /// From a peer: the inner packet is not the IP packet its PPP header says it is.
     BadInner,
     /// The payload of ESP is no UDP datagram, or its payload no L2TP packet.
@@ -64,7 +66,8 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason in the order of its counter.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
+        Self::Astray,
         Self::BadInner,
         Self::BadL2tp,
         Self::Dummy,
@@ -98,6 +101,7 @@ impl DropReason {
     /// The metric label.
     pub const fn label(self) -> &'static str {
         match self {
+            Self::Astray => "astray",
             Self::BadInner => "bad_inner",
             Self::BadL2tp => "bad_l2tp",
             Self::Dummy => "dummy",

@@ -10,6 +10,7 @@ use crate::l2tp::{self, Packet, keep};
 use crate::packet::{Outputs, Port, Rx};
 use crate::report::Report;
 use crate::scratch::{Origin, Received};
+use crate::share::Astray;
 use crate::{DropReason, Plane, REPORTS_MAX};
 
 impl Plane {
@@ -58,7 +59,11 @@ impl Plane {
         let Some([spi, sequence]) = esp_header(&rx.buf) else {
             return self.drop(DropReason::EspLength, rx.buf, out);
         };
-        if self.tables.inbound.get(Key::from_raw(spi)).is_none() {
+        let key = Key::from_raw(spi);
+        if !self.share.owns(key) {
+            return self.lead(key, Astray::Net(rx), out);
+        }
+        if self.tables.inbound.get(key).is_none() {
             return self.drop(DropReason::UnknownSpi, rx.buf, out);
         }
         let origin = Origin { path: rx.path, port: rx.port, sequence };

@@ -140,7 +140,9 @@ impl Plane {
             Origin::Ipsec { peer, local_port, remote_port } => {
                 Report::L2tp { peer, local_port, remote_port, bytes }
             }
-            Origin::Plain { path, .. } => Report::PlainL2tp { path, bytes },
+            Origin::Plain { path, .. } => {
+                Report::PlainL2tp { path, lane: self.share.lane(), bytes }
+            }
         });
         out.free.push(packet.buf);
     }

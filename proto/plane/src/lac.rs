@@ -30,6 +30,15 @@ pub enum PeerRef {
     Lac(LacKey),
 }
 
+impl PeerRef {
+    /// The lane of whoever it is; what belongs to it is of the same.
+    pub const fn lane(self) -> usize {
+        match self {
+            Self::Ipsec(key) | Self::Lac(LacKey(key)) => key.lane(),
+        }
+    }
+}
+
 impl From<Key> for PeerRef {
     fn from(peer: Key) -> Self {
         Self::Ipsec(peer)

@@ -57,6 +57,7 @@ mod routes;
 mod sa;
 mod scratch;
 mod session;
+mod share;
 mod stats;
 mod tables;
 #[cfg(test)]
@@ -73,6 +74,7 @@ pub use peer::{SAS_MAX, WAITING_MAX};
 pub use plane::Plane;
 pub use report::{Counters, Report};
 pub use sa::RESERVE_LOW;
+pub use share::{Astray, Share};
 pub use stats::{Direction, Drops, SaCounters, SessionCounters, Stats, Traffic};
 
 use isthmus_core::Duration;

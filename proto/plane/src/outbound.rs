@@ -12,6 +12,7 @@ use isthmus_wire::{fragment, icmp};
 use crate::lac::{LacKey, PeerRef};
 use crate::packet::{Outputs, TunId, Tx};
 use crate::report::Report;
+use crate::share::Astray;
 use crate::{DropReason, Plane};
 
 /// What the way of a packet depends on.
@@ -20,6 +21,13 @@ struct Route {
     session: Key,
     way: Way,
     version: IpVersion,
+}
+
+/// Where the session of a packet is.
+enum Found {
+    Route(Route),
+    /// With another pipeline.
+    Elsewhere(Key),
 }
 
 /// How a packet leaves.
@@ -45,7 +53,8 @@ impl Plane {
         for mut buf in batch.drain(..) {
             self.stats.tun_received.count(buf.len());
             match self.route(tun, &mut buf) {
-                Ok(route) => self.send(tun, route, buf, out, now),
+                Ok(Found::Route(route)) => self.send(tun, route, buf, out, now),
+                Ok(Found::Elsewhere(session)) => self.lead(session, Astray::Tun(tun, buf), out),
                 Err(reason) => self.drop(reason, buf, out),
             }
         }
@@ -53,7 +62,7 @@ impl Plane {
     }
 
     /// Finds where a packet goes.
-    fn route(&mut self, tun: TunId, buf: &mut Buf) -> Result<Route, DropReason> {
+    fn route(&mut self, tun: TunId, buf: &mut Buf) -> Result<Found, DropReason> {
         let ip = Ip::new(buf).map_err(|_| DropReason::NotIp)?;
         let version = match ip {
             Ip::V4(_) => IpVersion::V4,
@@ -62,6 +71,9 @@ impl Plane {
         let (destination, behind) = (ip.destination(), buf.len() - ip.total_len());
         buf.trim_back(behind);
         let session = self.tables.route(tun, destination).ok_or(DropReason::NoRoute)?;
+        if !self.share.owns(session) {
+            return Ok(Found::Elsewhere(session));
+        }
         let open = self.tables.sessions.get_mut(session).ok_or(DropReason::NoRoute)?;
         let way = match open.params.peer {
             PeerRef::Ipsec(peer) => {
@@ -77,7 +89,7 @@ impl Plane {
         if way.is_err() {
             open.counters.dropped = open.counters.dropped.saturating_add(1);
         }
-        Ok(Route { session, way: way?, version })
+        Ok(Found::Route(Route { session, way: way?, version }))
     }
 
     /// Sends a packet, in fragments where it must be and may be.

@@ -6,6 +6,7 @@ use isthmus_core::{Buf, Path};
 use serde::{Deserialize, Serialize};
 
 use crate::Report;
+use crate::share::Astray;
 
 /// Which socket a datagram came in on or goes out of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +58,8 @@ pub struct Outputs {
     pub tun: Vec<(TunId, Buf)>,
     /// What control must know, in order.
     pub reports: Vec<Report>,
+    /// Packets for another pipeline, and which; only where there are several.
+    pub astray: Vec<(usize, Astray)>,
     /// Buffers that are done with. The pipeline takes its own from here as well.
     pub free: Vec<Buf>,
 }

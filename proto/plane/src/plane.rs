@@ -20,6 +20,7 @@ use crate::report::{Counters, Report};
 use crate::sa::{Inbound, Outbound};
 use crate::scratch::Scratch;
 use crate::session::push_udp;
+use crate::share::Share;
 use crate::stats::Stats;
 use crate::tables::Tables;
 
@@ -31,6 +32,9 @@ pub struct Plane {
     pub(crate) stats: Stats,
     pub(crate) too_big: Limiter,
     pub(crate) scratch: Scratch,
+    pub(crate) share: Share,
+    /// Nothing may be sent on to another pipeline: it comes from one.
+    pub(crate) settled: bool,
     /// How many inbound SAs were installed; the age of the next one.
     installed: u64,
     /// Sessions in which messages wait for earlier ones.
@@ -38,8 +42,14 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// An empty pipeline.
+    /// An empty pipeline that works for everybody.
     pub fn new(provider: Arc<dyn Provider>, seed: Seed) -> Self {
+        Self::sharing(Share::SOLE, provider, seed)
+    }
+
+    /// An empty pipeline, one of several. [`Command::OpenSession`] and [`Command::CloseSession`] must come
+    /// to all of them; another's session is only led to.
+    pub fn sharing(share: Share, provider: Arc<dyn Provider>, seed: Seed) -> Self {
         Self {
             provider,
             rng: Rng::new(seed),
@@ -47,6 +57,8 @@ impl Plane {
             stats: Stats::default(),
             too_big: Limiter::default(),
             scratch: Scratch::default(),
+            share,
+            settled: false,
             installed: 0,
             reordering: Agenda::new(),
         }
@@ -102,8 +114,14 @@ impl Plane {
                 let buf = out.copy(&bytes);
                 self.send_plain(lac, buf, out);
             }
-            Command::OpenSession(params) => self.tables.open_session(params),
-            Command::CloseSession { session } => self.tables.close_session(session),
+            Command::OpenSession(params) if self.share.owns(params.session) => {
+                self.tables.open_session(params);
+            }
+            Command::OpenSession(params) => self.tables.open_elsewhere(params),
+            Command::CloseSession { session } if self.share.owns(session) => {
+                self.tables.close_session(session);
+            }
+            Command::CloseSession { session } => self.tables.close_elsewhere(session),
             Command::SendL2tp { peer, local_port, remote_port, bytes } => {
                 self.send_l2tp(peer, Message { local_port, remote_port, bytes }, out);
             }

@@ -60,6 +60,9 @@ pub enum Report {
     PlainL2tp {
         /// Where it came from.
         path: Path,
+        /// A lane of the pipeline that got it and will get what comes from there: a LAC's keys must be
+        /// of it.
+        lane: usize,
         /// The packet from the L2TP flags on.
         bytes: Vec<u8>,
     },

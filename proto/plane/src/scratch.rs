@@ -6,7 +6,7 @@ use isthmus_core::{Buf, Key, Path};
 
 use isthmus_esp::DropReason as EspDrop;
 
-use crate::packet::Port;
+use crate::packet::{Port, Rx};
 
 /// Work in progress; empty between calls.
 #[derive(Debug, Default)]
@@ -23,6 +23,10 @@ pub(crate) struct Scratch {
     pub(crate) opened: Vec<Result<u8, EspDrop>>,
     /// The same for packets that were sealed.
     pub(crate) sealed: Vec<Result<(), EspDrop>>,
+    /// Packets that another pipeline has sent here.
+    pub(crate) astray_net: Vec<Rx>,
+    /// Inner packets that it has.
+    pub(crate) astray_tun: Vec<Buf>,
 }
 
 /// An ESP packet.

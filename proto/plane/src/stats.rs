@@ -86,6 +86,8 @@ pub struct Stats {
     pub fragmented: u64,
     /// Packets answered with "too big".
     pub too_big_answered: u64,
+    /// Packets that came here but are for another pipeline, and were sent on to it.
+    pub led: u64,
     /// Times a peer was found at another address.
     pub paths_moved: u64,
     /// Drops by reason.

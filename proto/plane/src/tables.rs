@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use ipnet::IpNet;
 use isthmus_core::{Buf, Encap, Key, Path};
 
 use crate::key_map::KeyMap;
@@ -12,6 +13,7 @@ use crate::peer::{Peer, Place};
 use crate::routes::Routes;
 use crate::sa::Inbound;
 use crate::session::Session;
+use crate::share::Elsewhere;
 use crate::{SessionParams, TunId};
 
 /// All tables of one pipeline.
@@ -24,6 +26,8 @@ pub(crate) struct Tables {
     pub(crate) lacs: Lacs,
     /// Messages that waited for their turn in a session that has ended.
     pub(crate) abandoned: Vec<Buf>,
+    /// Sessions of other pipelines.
+    pub(crate) elsewhere: KeyMap<Elsewhere>,
     routes: BTreeMap<TunId, Routes>,
 }
 
@@ -142,10 +146,7 @@ impl Tables {
         if let Some(holder) = self.session_of(peer, ids) {
             self.close_session(holder);
         }
-        let routes = self.routes.entry(session.params.tun).or_default();
-        for destination in &session.params.destinations {
-            routes.insert(*destination, key);
-        }
+        self.lead_to(session.params.tun, &session.params.destinations, key);
         self.sessions.insert(key, session);
         if let Some(sessions) = self.sessions_of(peer) {
             sessions.insert(ids, key);
@@ -156,17 +157,29 @@ impl Tables {
         let Some(mut gone) = self.sessions.remove(session) else { return };
         self.abandoned.extend(gone.order.abandon().map(|packet| packet.buf));
         let params = gone.params;
-        if let Some(routes) = self.routes.get_mut(&params.tun) {
-            for destination in &params.destinations {
-                routes.remove(*destination, session);
-            }
-            if routes.is_empty() {
-                self.routes.remove(&params.tun);
-            }
-        }
+        self.unroute(params.tun, &params.destinations, session);
         if let Some(sessions) = self.sessions_of(params.peer) {
             // Ids lead to one session at a time: opening one closes what had its ids.
             sessions.remove(&(params.local_tunnel, params.local_session));
+        }
+    }
+
+    /// Leads destinations to a session.
+    pub(crate) fn lead_to(&mut self, tun: TunId, destinations: &[IpNet], session: Key) {
+        let routes = self.routes.entry(tun).or_default();
+        for destination in destinations {
+            routes.insert(*destination, session);
+        }
+    }
+
+    /// Leads destinations to a session no longer.
+    pub(crate) fn unroute(&mut self, tun: TunId, destinations: &[IpNet], session: Key) {
+        let Some(routes) = self.routes.get_mut(&tun) else { return };
+        for destination in destinations {
+            routes.remove(*destination, session);
+        }
+        if routes.is_empty() {
+            self.routes.remove(&tun);
         }
     }
 

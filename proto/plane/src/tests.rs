@@ -12,4 +12,5 @@ mod paths;
 mod plain;
 mod rekey;
 mod round_trip;
+mod share;
 mod size;

@@ -75,7 +75,8 @@ fn control_and_unknown_sessions_are_reported_with_their_path() {
     let stranger = "203.0.113.9:4000";
     let unknown = [0, 2, 0, 11, 0, 99, 0xff, 3, 0, 0x21];
     gateway.net(vec![from(stranger, &CONTROL), from(stranger, &unknown)]);
-    let report = |bytes: &[u8]| Report::PlainL2tp { path: path(stranger), bytes: bytes.to_vec() };
+    let report =
+        |bytes: &[u8]| Report::PlainL2tp { path: path(stranger), lane: 0, bytes: bytes.to_vec() };
     assert_eq!(gateway.reports(), [report(&CONTROL), report(&unknown)]);
 }
 

@@ -15,7 +15,7 @@ use crate::on_link::Ipv6Link;
 ///
 /// Every command may come twice, and commands about a peer may come in any order: `RemovePeer` is
 /// the one that ends it. A command about something unknown does nothing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Command {
     /// Takes packets with this SPI.
     InstallInbound(InstallInbound),
@@ -118,6 +118,41 @@ pub enum Command {
         /// Comes back in the answer.
         token: u64,
     },
+}
+
+/// Which of several pipelines a command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Each of them.
+    Everybody,
+    /// The one that has the lane of this key.
+    Owner(Key),
+    /// The first, which hears what is for nobody in particular.
+    First,
+}
+
+impl Command {
+    /// Who must carry it out.
+    pub const fn audience(&self) -> Audience {
+        match self {
+            Self::TrustLacs { .. }
+            | Self::OpenSession(_)
+            | Self::CloseSession { .. }
+            | Self::ReadCounters { .. } => Audience::Everybody,
+            Self::InstallInbound(InstallInbound { peer, .. })
+            | Self::InstallOutbound(InstallOutbound { peer, .. })
+            | Self::RemoveOutbound { peer, .. }
+            | Self::RemovePeer { peer }
+            | Self::MovePath { peer, .. }
+            | Self::Reserve { peer, .. }
+            | Self::SendL2tp { peer, .. } => Audience::Owner(*peer),
+            Self::RemoveInbound { spi } => Audience::Owner(Key::from_raw(*spi)),
+            Self::OpenLac { lac, .. } | Self::CloseLac { lac } | Self::SendPlain { lac, .. } => {
+                Audience::Owner(lac.0)
+            }
+            Self::SendIke { .. } | Self::SendKeepalive { .. } => Audience::First,
+        }
+    }
 }
 
 /// An inbound SA.

@@ -63,7 +63,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use command::{Command, InstallInbound, InstallOutbound, SessionParams};
+pub use command::{Audience, Command, InstallInbound, InstallOutbound, SessionParams};
 pub use drops::DropReason;
 pub use lac::{LacKey, PeerRef};
 pub use limit::TOO_BIG_PER_SECOND_MAX;

@@ -114,3 +114,12 @@ pub struct Counters {
     /// Each SA that is installed.
     pub sas: Vec<SaCounters>,
 }
+
+impl Counters {
+    /// Adds those of another pipeline.
+    pub fn merge(&mut self, other: Self) {
+        self.total.add(&other.total);
+        self.sessions.extend(other.sessions);
+        self.sas.extend(other.sas);
+    }
+}

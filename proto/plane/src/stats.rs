@@ -15,6 +15,11 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    fn add(&mut self, more: Self) {
+        self.packets = self.packets.saturating_add(more.packets);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+    }
+
     /// Counts one packet.
     pub(crate) fn count(&mut self, bytes: usize) {
         self.packets = self.packets.saturating_add(1);
@@ -92,6 +97,52 @@ pub struct Stats {
     pub paths_moved: u64,
     /// Drops by reason.
     pub drops: Drops,
+}
+
+impl Stats {
+    /// Adds what another pipeline did.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            esp_received,
+            esp_sent,
+            plain_received,
+            plain_sent,
+            tun_sent,
+            tun_received,
+            keepalives,
+            ike_received,
+            l2tp_reported,
+            reordered,
+            mss_clamped,
+            fragmented,
+            too_big_answered,
+            led,
+            paths_moved,
+            drops,
+        } = self;
+        esp_received.add(other.esp_received);
+        esp_sent.add(other.esp_sent);
+        plain_received.add(other.plain_received);
+        plain_sent.add(other.plain_sent);
+        tun_sent.add(other.tun_sent);
+        tun_received.add(other.tun_received);
+        for (counter, more) in [
+            (keepalives, other.keepalives),
+            (ike_received, other.ike_received),
+            (l2tp_reported, other.l2tp_reported),
+            (reordered, other.reordered),
+            (mss_clamped, other.mss_clamped),
+            (fragmented, other.fragmented),
+            (too_big_answered, other.too_big_answered),
+            (led, other.led),
+            (paths_moved, other.paths_moved),
+        ] {
+            *counter = counter.saturating_add(more);
+        }
+        for (counter, more) in drops.0.iter_mut().zip(other.drops.0) {
+            *counter = counter.saturating_add(more);
+        }
+    }
 }
 
 /// A counter for each [`DropReason`].

@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::options::size_buffers;
 use crate::recv::{Content, Receiver};
 use crate::send::Sender;
-use crate::{NetStats, Sent, SocketError, SocketOptions, in_namespace};
+use crate::{NetStats, Sent, Sharing, SocketError, SocketOptions, in_namespace, lanes};
 
 /// The IP version of a raw socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,12 @@ impl EspSocket {
         let protocol = Protocol::from(libc::IPPROTO_ESP);
         let socket = Socket::new(domain, Type::RAW.cloexec(), Some(protocol))?;
         size_buffers(&socket, options.buffer_bytes)?;
+        if let Sharing::ByLane(share) = options.sharing {
+            match family {
+                EspFamily::V4 => lanes::keep_own_v4(&socket, share)?,
+                EspFamily::V6 => lanes::keep_own_v6(&socket, share)?,
+            }
+        }
         let receiver = Receiver::new(&socket, SocketAddr::new(any, 0), content)?;
         Ok(Self { socket, receiver, sender: Sender::new(1, false), stats: NetStats::default() })
     }

@@ -13,6 +13,7 @@
 
 mod error;
 mod esp;
+mod lanes;
 mod mmsg;
 mod namespace;
 mod options;
@@ -23,8 +24,9 @@ mod udp;
 
 pub use error::SocketError;
 pub use esp::{EspFamily, EspSocket};
+pub use lanes::LaneShare;
 pub use namespace::{Namespace, NamespaceError, in_namespace};
-pub use options::SocketOptions;
+pub use options::{Sharing, SocketOptions};
 pub use send::Sent;
 pub use stats::NetStats;
 pub use udp::UdpPort;

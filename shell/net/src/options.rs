@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use rustix::net::sockopt;
 use socket2::Socket;
 
-use crate::Namespace;
+use crate::{LaneShare, Namespace};
 
 /// How a socket is opened.
 #[derive(Clone, Debug)]
@@ -16,13 +16,26 @@ pub struct SocketOptions {
     /// Bytes of each kernel buffer (`SO_RCVBUF` and `SO_SNDBUF`). Without `CAP_NET_ADMIN` the system's
     /// `net.core.rmem_max` and `wmem_max` cap it silently.
     pub buffer_bytes: usize,
-    /// Lets several sockets share the port (`SO_REUSEPORT`); the kernel keeps one peer on one socket.
-    pub reuse_port: bool,
+    /// Whether other sockets of ours are open on the same port, and how packets are dealt out then.
+    pub sharing: Sharing,
+}
+
+/// How several sockets share a port, or raw sockets a protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// They do not: opening a port that somebody else has fails.
+    #[default]
+    Alone,
+    /// The kernel keeps one remote address and port on one socket; raw sockets all get everything.
+    ByFlow,
+    /// By the lane of the SPI. What is no ESP goes to the socket that was opened first, which must be
+    /// that of share 0.
+    ByLane(LaneShare),
 }
 
 impl Default for SocketOptions {
     fn default() -> Self {
-        Self { namespace: None, buffer_bytes: BUFFER_BYTES, reuse_port: false }
+        Self { namespace: None, buffer_bytes: BUFFER_BYTES, sharing: Sharing::Alone }
     }
 }
 

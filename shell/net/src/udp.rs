@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::options::size_buffers;
 use crate::recv::Receiver;
 use crate::send::Sender;
-use crate::{NetStats, Sent, SocketError, SocketOptions, in_namespace};
+use crate::{LaneShare, NetStats, Sent, Sharing, SocketError, SocketOptions, in_namespace, lanes};
 
 /// A UDP socket on one port of one address, or of all addresses of one IP version.
 ///
@@ -46,9 +46,12 @@ impl UdpPort {
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
-        socket.set_reuse_port(options.reuse_port)?;
+        socket.set_reuse_port(options.sharing != Sharing::Alone)?;
         size_buffers(&socket, options.buffer_bytes)?;
         socket.bind(&address.into())?;
+        if let Sharing::ByLane(LaneShare { index: 0, of }) = options.sharing {
+            lanes::deal_out(&socket, of)?;
+        }
         let bound = socket.local_addr()?.as_socket().unwrap_or(address);
         let receiver = Receiver::new(&socket, bound, |datagram| Some(datagram))?;
         let sender = Sender::new(receiver.segments_max(), true);

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use isthmus_core::{Buf, Path};
-use isthmus_net::{SocketOptions, UdpPort, in_namespace};
+use isthmus_net::{Sharing, SocketOptions, UdpPort, in_namespace};
 use support::{CapabilitySet, Space, readable, without};
 
 fn address(text: &str) -> SocketAddr {
@@ -207,7 +207,7 @@ fn a_full_socket_says_how_far_it_got() {
 #[test]
 fn a_port_is_shared_only_on_request() {
     let space = Space::new("share");
-    let shared = SocketOptions { reuse_port: true, ..options(&space) };
+    let shared = SocketOptions { sharing: Sharing::ByFlow, ..options(&space) };
     let _first = UdpPort::bind(address("0.0.0.0:4500"), &shared).unwrap();
     let _second = UdpPort::bind(address("0.0.0.0:4500"), &shared).unwrap();
     let error = UdpPort::bind(address("0.0.0.0:4500"), &options(&space)).unwrap_err().to_string();

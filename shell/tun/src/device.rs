@@ -1,4 +1,4 @@
-//! The device and its one queue.
+//! The device and its queues.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -56,7 +56,8 @@ pub struct TunStats {
     pub blocked: u64,
 }
 
-/// A TUN interface of this process. Dropping it removes the interface with its addresses and routes.
+/// A queue of a TUN interface of this process; as a rule its only one. Dropping the last removes the
+/// interface with its addresses and routes.
 pub struct TunDevice {
     device: SyncDevice,
     name: String,
@@ -77,8 +78,22 @@ impl TunDevice {
     ///
     /// When the configuration is no good or the system refuses, with what to do about it.
     pub fn create(config: &TunConfig) -> Result<Self, TunError> {
+        let mut queues = Self::create_queues(config, 1)?;
+        queues.pop().ok_or_else(|| TunError::Create {
+            name: config.name.clone(),
+            source: io::ErrorKind::NotFound.into(),
+        })
+    }
+
+    /// Makes the device with several queues, of which each may be used on a thread of its own. The
+    /// kernel reads a flow's packets out of the queue that the flow's packets were last written to.
+    ///
+    /// # Errors
+    ///
+    /// As [`TunDevice::create`].
+    pub fn create_queues(config: &TunConfig, count: usize) -> Result<Vec<Self>, TunError> {
         config.check()?;
-        let open = || Self::open(config);
+        let open = || Self::open(config, count);
         let opened = match &config.namespace {
             Some(namespace) => in_namespace(namespace, open)?,
             None => open(),
@@ -86,16 +101,24 @@ impl TunDevice {
         opened.map_err(|source| TunError::Create { name: config.name.clone(), source })
     }
 
-    fn open(config: &TunConfig) -> io::Result<Self> {
+    fn open(config: &TunConfig, count: usize) -> io::Result<Vec<Self>> {
         // A device left by somebody else would be taken over, and would stay when we go.
         let lookup = net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
         if netdevice::name_to_index(&lookup, &config.name).is_ok() {
             return Err(Errno::EXIST.into());
         }
-        let device = match Self::build(config, config.offload) {
-            Err(error) if config.offload && refuses_offload(&error) => Self::build(config, false)?,
+        let several = count > 1;
+        let first = match Self::build(config, several, config.offload) {
+            Err(error) if config.offload && refuses_offload(&error) => {
+                Self::build(config, several, false)?
+            }
             built => built?,
         };
+        let others = (1..count).map(|_| first.try_clone()).collect::<io::Result<Vec<_>>>()?;
+        std::iter::once(first).chain(others).map(|queue| Self::queue(queue, config)).collect()
+    }
+
+    fn queue(device: SyncDevice, config: &TunConfig) -> io::Result<Self> {
         device.set_nonblocking(true)?;
         let (name, index) = (device.name()?, device.if_index()?);
         let offload = device.tcp_gso().then(|| Offload::new(config.mtu));
@@ -104,9 +127,9 @@ impl TunDevice {
         Ok(Self { device, name, index, mtu, spare: None, offload, coalescer, stats })
     }
 
-    fn build(config: &TunConfig, offload: bool) -> io::Result<SyncDevice> {
+    fn build(config: &TunConfig, several: bool, offload: bool) -> io::Result<SyncDevice> {
         let builder = DeviceBuilder::new().name(&config.name).mtu(config.mtu).enable(true);
-        builder.offload(offload).build_sync()
+        builder.multi_queue(several).offload(offload).build_sync()
     }
 
     /// The name it got.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use isthmus_core::{Instant, Rng, SecretBytes};
+use isthmus_core::{Instant, Key, Rng, SecretBytes};
 use isthmus_gateway::{Action, Config, Event, Gateway, PeerRecord};
 use isthmus_plane::{Command, Counters, PeerRef, Report};
 
@@ -110,7 +110,10 @@ impl GatewayHost {
                 match action {
                     Action::Event(event) => self.events.push(event),
                     Action::Offload { id, job } => self.pipeline.offload(id, &job, now),
-                    Action::Plane(command) => self.pipeline.apply(command, now),
+                    Action::Plane(command) => {
+                        assert_one_lane(&command);
+                        self.pipeline.apply(command, now);
+                    }
                 }
             }
             for packet in std::mem::take(&mut self.pipeline.inner) {
@@ -172,4 +175,15 @@ fn returned(mut packet: Vec<u8>) -> Vec<u8> {
         head[12..].swap_with_slice(&mut tail[..4]);
     }
     packet
+}
+
+/// Several pipelines share the clients of a gateway by the lanes of keys: whatever is a peer's must have
+/// the peer's.
+fn assert_one_lane(command: &Command) {
+    if let Command::InstallInbound(sa) = command {
+        assert_eq!(Key::from_raw(sa.sa.params.spi).lane(), sa.peer.lane(), "{sa:?}");
+    }
+    if let Command::OpenSession(session) = command {
+        assert_eq!(session.session.lane(), session.peer.lane(), "{session:?}");
+    }
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use isthmus_core::LANES;
 
 use super::fixture::{End, Link, SERVER, down, udp, up};
-use crate::{Astray, Command, DropReason, Outputs, Plane, Share};
+use crate::{Astray, Audience, Command, DropReason, LacKey, Outputs, Plane, Share};
 
 /// Two pipelines of a gateway, and a client of each: the second's has the odd lane.
 struct Pair {
@@ -126,4 +126,42 @@ fn nothing_is_led_to_a_session_that_has_ended() {
     even.apply(Command::CloseSession { session });
     even.tun(&to("10.0.9.9"));
     assert_eq!((even.out.astray.len(), even.drops(DropReason::NoRoute)), (1, 2));
+}
+
+#[test]
+fn counters_of_both_add_up_to_those_of_one() {
+    let Pair { mut even, mut odd, mut of_even, mut of_odd } = Pair::connected();
+    up(&of_even.0, &[udp("10.0.0.3", SERVER, 300)], &mut of_even.1, &mut even);
+    up(&of_odd.0, &[udp("10.0.0.2", SERVER, 200)], &mut of_odd.1, &mut odd);
+    odd.tun(&[udp(SERVER, "10.9.9.9", 100)]);
+    let mut sum = even.counters();
+    sum.merge(odd.counters());
+    assert_eq!(sum.sessions.iter().map(|(key, _)| key.slot()).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!((sum.sas.len(), sum.token), (4, 99));
+    assert_eq!((sum.total.tun_sent.packets, sum.total.tun_sent.bytes), (2, 500));
+    assert_eq!((sum.total.esp_received.packets, sum.total.tun_received.packets), (2, 1));
+    assert_eq!((sum.total.drops.total(), sum.total.drops.of(DropReason::NoRoute)), (1, 1));
+}
+
+#[test]
+fn commands_go_to_whoever_works_for_the_peer_and_what_all_must_know_to_all() {
+    let link = Link::new(5);
+    let owner = |command: Command| match command.audience() {
+        Audience::Owner(key) => Some(key.lane()),
+        Audience::Everybody | Audience::First => None,
+    };
+    assert_eq!(owner(Command::InstallInbound(link.gateway_inbound(0))), Some(5));
+    assert_eq!(owner(Command::InstallOutbound(link.gateway_outbound(0))), Some(5));
+    assert_eq!(owner(Command::RemoveInbound { spi: link.spi(0) }), Some(5));
+    assert_eq!(owner(Command::RemovePeer { peer: link.peer() }), Some(5));
+    assert_eq!(owner(Command::CloseLac { lac: LacKey(link.peer()) }), Some(5));
+    for command in [
+        Command::OpenSession(link.gateway_session()),
+        Command::CloseSession { session: link.session() },
+        Command::TrustLacs { sources: Vec::new() },
+    ] {
+        assert_eq!(command.audience(), Audience::Everybody);
+    }
+    let path = link.at_gateway;
+    assert_eq!(Command::SendKeepalive { path }.audience(), Audience::First);
 }

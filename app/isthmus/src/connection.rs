@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use crate::client::{
     ClientEvent, ClientFailure, ClientIpv6, ClientRoutes, ClientSettings, ClientSide, ClientUp,
 };
+use crate::config::Engine;
 use crate::engine;
 use crate::translate;
 
@@ -29,8 +30,9 @@ pub(crate) async fn run(settings: ClientSettings, side: ClientSide) -> Result<()
     let local = local_address(settings.server).map_err(|error| {
         network_failure(&format!("no way to {}: {error}", settings.server), "check the routes")
     })?;
-    let mut driver = ClientDriver::start(driver_settings(&settings, local), engine::provider())
-        .map_err(|error| network_failure(&error.to_string(), ""))?;
+    let mut driver =
+        ClientDriver::start(driver_settings(&settings, local), engine::provider(Engine::Fastest))
+            .map_err(|error| network_failure(&error.to_string(), ""))?;
     let (wishes, mut requests) = mpsc::channel(1);
     let ClientSide { events, requests: wanted } = side;
     let forwarding = tokio::spawn(forward(wanted, wishes));

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use isthmus_core::SecretBytes;
-use isthmus_dataplane::PortsConfig;
+use isthmus_dataplane::{CrewConfig, PortsConfig};
 use isthmus_driver::{EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork};
 use isthmus_gateway as machine;
 use isthmus_ike::{OwnCertificate, Psk, PskId, RemoteMatch};
@@ -29,7 +29,7 @@ use crate::view;
 pub async fn gateway(config: Arc<Config>, side: EngineSide) -> Result<(), EngineError> {
     let refused = |error: isthmus_driver::NetworkError| EngineError(error.to_string());
     let (requests, served) = mpsc::channel(crate::api::REQUESTS_MAX);
-    let provider = engine::provider();
+    let provider = engine::provider(config.data_path.engine);
     tracing::info!(engine = provider.engine(), "encryption");
     let on_event = Box::new(isthmus_telemetry::event);
     let driver = GatewayDriver::start(settings(&config), provider, served, on_event)
@@ -113,7 +113,7 @@ async fn snapshot(driver: &mpsc::Sender<Request>) -> Option<isthmus_driver::Snap
 }
 
 fn settings(config: &Config) -> GatewaySettings {
-    let gateway = &config.gateway;
+    let (gateway, path) = (&config.gateway, &config.data_path);
     let mut addresses = gateway.listen.clone();
     let mut lacs = crate::config::lac_sockets(config);
     if gateway.listen_is_default && !ipv6_is_there() {
@@ -122,13 +122,18 @@ fn settings(config: &Config) -> GatewaySettings {
     }
     GatewaySettings {
         machine: Arc::new(machine_config(config)),
-        ports: PortsConfig {
-            addresses,
-            ike: gateway.ike_port,
-            nat_t: gateway.nat_t_port,
-            l2tp: lacs.into_iter().map(|address| SocketAddr::new(address, L2TP_PORT)).collect(),
-            esp: true,
-            options: SocketOptions::default(),
+        crew: CrewConfig {
+            ports: PortsConfig {
+                addresses,
+                ike: gateway.ike_port,
+                nat_t: gateway.nat_t_port,
+                l2tp: lacs.into_iter().map(|address| SocketAddr::new(address, L2TP_PORT)).collect(),
+                esp: true,
+                options: SocketOptions::default(),
+            },
+            workers: path.workers,
+            pin: path.pin,
+            busy_poll: path.busy_poll,
         },
         name: gateway.name.clone(),
         tenants: (0..).zip(&config.tenants).map(|(n, t)| network(config, n, t)).collect(),

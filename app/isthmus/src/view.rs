@@ -148,6 +148,8 @@ fn data_path(config: &Config, snapshot: &Snapshot) -> DataPath {
     };
     DataPath {
         engine: snapshot.engine.clone(),
+        workers: snapshot.io.workers as u64,
+        led: snapshot.counters.as_ref().map_or(0, |counters| counters.total.led),
         udp_segments_max: snapshot.io.udp_segments_max as u64,
         devices: snapshot.io.tuns.iter().map(device).collect(),
     }

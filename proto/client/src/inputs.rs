@@ -118,8 +118,8 @@ impl Client {
 
     fn handle_ike_action(&mut self, action: ike::Action, now: Instant) {
         match action {
-            ike::Action::Transmit { path, marked, bytes } => {
-                self.plane(Command::SendIke { path, marked, bytes });
+            ike::Action::Transmit { peer, path, marked, bytes } => {
+                self.plane(Command::SendIke { peer: peer.map(|peer| peer.0), path, marked, bytes });
             }
             ike::Action::Keepalive { path } => self.plane(Command::SendKeepalive { path }),
             ike::Action::Offload { id, job } => self.outbox.push(Action::Offload { id, job }),

@@ -87,6 +87,9 @@ pub enum Action {
     },
     /// Send a datagram.
     Transmit {
+        /// Whose IKE SA it is of, once that is known: what was said of this peer before must be done
+        /// first.
+        peer: Option<PeerId>,
         /// Where to.
         path: Path,
         /// Put the non-ESP marker in front (RFC 3948 §2.2): the path is one of port 4500.

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use isthmus_core::{Duration, Instant, Key, Outbox, Path, Rng, SecretBytes};
+use isthmus_core::{Duration, Instant, Key, Outbox, Rng, SecretBytes};
 use isthmus_crypto::{self as crypto, CryptoError, DhJob, HashAlg, Provider};
 use isthmus_wire::Writer;
 
@@ -14,6 +14,7 @@ use crate::codec::{Cookies, Flags, Header, Notification, Out};
 use crate::config::Config;
 use crate::error::Rejected;
 use crate::iana::{ExchangeType, NotifyType, PayloadType, ProtocolId};
+use crate::sa::Sent;
 use crate::table::source;
 
 /// Counters of an endpoint.
@@ -180,8 +181,9 @@ impl Context {
         nonce
     }
 
-    pub(crate) fn transmit(&mut self, path: Path, marked: bool, bytes: Vec<u8>) {
-        self.out.push(Action::Transmit { path, marked, bytes });
+    pub(crate) fn transmit(&mut self, sent: Sent) {
+        let Sent { peer, path, marked, bytes } = sent;
+        self.out.push(Action::Transmit { peer, path, marked, bytes });
     }
 
     pub(crate) fn fail(&mut self, failure: Failure) {

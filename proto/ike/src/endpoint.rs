@@ -29,7 +29,7 @@ use crate::embryo::Embryos;
 use crate::error::Rejected;
 use crate::fragmentation::Reassembly;
 use crate::peer::Peer;
-use crate::sa::IkeSa;
+use crate::sa::{IkeSa, Sent};
 use crate::table::Table;
 
 /// IKEv1, both roles, for any number of peers.
@@ -236,8 +236,8 @@ impl Endpoint {
             return Some(piece);
         }
         let action = self.ctx.out.pop()?;
-        if let Action::Transmit { path, marked, bytes } = action {
-            return Some(self.cut(path, marked, bytes));
+        if let Action::Transmit { peer, path, marked, bytes } = action {
+            return Some(self.cut(Sent { peer, path, marked, bytes }));
         }
         Some(action)
     }

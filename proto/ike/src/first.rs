@@ -12,6 +12,7 @@ use crate::error::Rejected;
 use crate::iana::NotifyType;
 use crate::identity::Identity;
 use crate::proposal::OfferedIke;
+use crate::sa::Sent;
 use crate::table::Initiation;
 use crate::vendor::Vendors;
 
@@ -83,7 +84,7 @@ impl Endpoint {
         let id = self.ctx.message_id();
         let reply = plain_notification(cookies, id, kind);
         if reply.len() <= message.bytes.len() {
-            self.ctx.transmit(path, marked, reply);
+            self.ctx.transmit(Sent { peer: None, path, marked, bytes: reply });
         }
         let (stage, facts) = (Stage::Proposal, facts(message, marked));
         self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false, facts });

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::endpoint::Endpoint;
 use crate::error::Rejected;
 use crate::iana::{ExchangeType, NotifyType, PayloadType, ProtocolId};
-use crate::sa::IkeSa;
+use crate::sa::{IkeSa, Sent};
 
 /// Proof that an informational message is the peer's.
 struct AcceptedInformational {
@@ -158,9 +158,9 @@ impl Endpoint {
             let chain = keys.hashed(provider, id, &[], chain)?;
             keys.seal(provider, &iv, (sa.cookies, ExchangeType::INFORMATIONAL, id), &chain)
         });
-        let (path, marked) = (sa.path, sa.marked);
+        let (peer, path, marked) = (sa.peer, sa.path, sa.marked);
         if let Ok((bytes, _)) = sealed {
-            self.ctx.transmit(path, marked, bytes);
+            self.ctx.transmit(Sent { peer, path, marked, bytes });
         }
     }
 

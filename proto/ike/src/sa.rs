@@ -226,7 +226,7 @@ impl IkeSa {
     /// Sends a main mode message and keeps it to send again. Before authentication a responder
     /// never sends more than it received.
     pub(crate) fn send(&mut self, ctx: &mut Context, bytes: Vec<u8>) -> Result<(), Rejected> {
-        let sent = Sent { path: self.path, marked: self.marked, bytes };
+        let sent = Sent { peer: self.peer, path: self.path, marked: self.marked, bytes };
         let len = self.wire_len(ctx, &sent);
         let limited = self.role == Role::Responder && self.established().is_none();
         self.window.tries = 0;
@@ -234,7 +234,7 @@ impl IkeSa {
         if limited && !self.budget.spend(len) {
             return Err(Rejected::AmplificationLimit);
         }
-        ctx.transmit(sent.path, sent.marked, sent.bytes);
+        ctx.transmit(sent);
         Ok(())
     }
 
@@ -246,7 +246,7 @@ impl IkeSa {
         if limited && !self.budget.spend(len) {
             return false;
         }
-        ctx.transmit(sent.path, sent.marked, sent.bytes);
+        ctx.transmit(sent);
         true
     }
 
@@ -274,6 +274,8 @@ pub(crate) struct Window {
 /// A message that may have to be sent again.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
+    /// Whose IKE SA it is of, once that is known.
+    pub(crate) peer: Option<PeerId>,
     pub(crate) path: Path,
     pub(crate) marked: bool,
     pub(crate) bytes: Vec<u8>,

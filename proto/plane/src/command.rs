@@ -101,6 +101,8 @@ pub enum Command {
     },
     /// Sends an IKE message.
     SendIke {
+        /// Whose it is, once that is known: it leaves after what was commanded about this peer before.
+        peer: Option<Key>,
         /// Where to.
         path: Path,
         /// Whether it leaves port 4500 behind the non-ESP marker, which is added here.
@@ -150,7 +152,8 @@ impl Command {
             Self::OpenLac { lac, .. } | Self::CloseLac { lac } | Self::SendPlain { lac, .. } => {
                 Audience::Owner(lac.0)
             }
-            Self::SendIke { .. } | Self::SendKeepalive { .. } => Audience::First,
+            Self::SendIke { peer: Some(peer), .. } => Audience::Owner(*peer),
+            Self::SendIke { peer: None, .. } | Self::SendKeepalive { .. } => Audience::First,
         }
     }
 }

@@ -125,7 +125,7 @@ impl Plane {
             Command::SendL2tp { peer, local_port, remote_port, bytes } => {
                 self.send_l2tp(peer, Message { local_port, remote_port, bytes }, out);
             }
-            Command::SendIke { path, marked, bytes } => send_ike(path, marked, &bytes, out),
+            Command::SendIke { path, marked, bytes, .. } => send_ike(path, marked, &bytes, out),
             Command::SendKeepalive { path } => {
                 let buf = out.copy(&[NAT_KEEPALIVE]);
                 out.net.push(Tx { path, port: Port::NatT, buf });

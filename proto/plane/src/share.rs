@@ -41,7 +41,12 @@ impl Share {
         self.owner(key) == self.index
     }
 
-    /// A lane of this pipeline's.
+    /// How many pipelines there are.
+    pub const fn of(self) -> usize {
+        self.of
+    }
+
+    /// A lane of this pipeline's, and its number.
     pub const fn lane(self) -> usize {
         self.index
     }

@@ -6,6 +6,8 @@ use isthmus_tun::{TunOffload, TunStats};
 /// How packets cross into the kernel and out of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IoReport {
+    /// Workers that this is of.
+    pub workers: usize,
     /// What the operating system refused.
     pub stats: IoStats,
     /// Datagrams that one message to the kernel may carry (`UDP_SEGMENT`); 1 where it does not cut them.
@@ -40,11 +42,29 @@ pub struct IoStats {
     pub tun_full: u64,
     /// Reports dropped because control was busy; only IKE datagrams are.
     pub reports_dropped: u64,
+    /// Packets for another worker dropped because it was busy.
+    pub inbox_full: u64,
+}
+
+impl IoReport {
+    /// Adds what another worker says.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.workers += other.workers;
+        let least = |a: usize, b| if a == 0 { b } else { a.min(b) };
+        self.udp_segments_max = least(self.udp_segments_max, other.udp_segments_max);
+        self.stats.add(&other.stats);
+        for tun in other.tuns {
+            match self.tuns.iter_mut().find(|known| known.id == tun.id) {
+                Some(known) => known.stats.add(&tun.stats),
+                None => self.tuns.push(tun),
+            }
+        }
+    }
 }
 
 impl IoStats {
     /// Every counter with its name, for showing.
-    pub fn counts(&self) -> [(&'static str, u64); 6] {
+    pub fn counts(&self) -> [(&'static str, u64); 7] {
         [
             ("recv_errors", self.recv_errors),
             ("send_full", self.send_full),
@@ -52,6 +72,17 @@ impl IoStats {
             ("send_no_socket", self.send_no_socket),
             ("tun_full", self.tun_full),
             ("reports_dropped", self.reports_dropped),
+            ("inbox_full", self.inbox_full),
         ]
+    }
+
+    fn add(&mut self, more: &Self) {
+        self.recv_errors += more.recv_errors;
+        self.send_full += more.send_full;
+        self.send_errors += more.send_errors;
+        self.send_no_socket += more.send_no_socket;
+        self.tun_full += more.tun_full;
+        self.reports_dropped += more.reports_dropped;
+        self.inbox_full += more.inbox_full;
     }
 }

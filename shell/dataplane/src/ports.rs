@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use isthmus_core::{Buf, Path};
-use isthmus_net::{EspFamily, EspSocket, SocketError, SocketOptions, UdpPort};
-use isthmus_plane::Port;
+use isthmus_net::{EspFamily, EspSocket, LaneShare, Sharing, SocketError, SocketOptions, UdpPort};
+use isthmus_plane::{Port, Share};
 
 use crate::io::IoStats;
 
@@ -22,12 +22,12 @@ pub struct PortsConfig {
     pub l2tp: Vec<SocketAddr>,
     /// Whether to open raw ESP sockets as well.
     pub esp: bool,
-    /// Namespace, buffers and sharing.
+    /// Namespace and buffers; the workers decide on sharing.
     pub options: SocketOptions,
 }
 
-/// All sockets, opened.
-pub struct Ports {
+/// All sockets of a worker, opened.
+pub(crate) struct Ports {
     sockets: Vec<Socket>,
 }
 
@@ -44,28 +44,42 @@ enum Kind {
 }
 
 impl Ports {
-    /// Opens every socket.
+    /// Opens every socket of one worker; those of the first worker first, which alone hears IKE.
     ///
     /// # Errors
     /// The first that cannot be opened, with what to do about it.
-    pub fn open(config: &PortsConfig) -> Result<Self, SocketError> {
+    pub(crate) fn open(config: &PortsConfig, share: Share) -> Result<Self, SocketError> {
+        let lanes = LaneShare { index: narrow(share.lane()), of: narrow(share.of()) };
+        let [to_first, by_lane, by_flow] = if share == Share::SOLE {
+            [Sharing::Alone; 3]
+        } else {
+            [Sharing::First(lanes), Sharing::ByLane(lanes), Sharing::ByFlow]
+        };
+        let options = |sharing| SocketOptions { sharing, ..config.options.clone() };
         let mut sockets = Vec::new();
+        let mut open = |port, address: SocketAddr, sharing| {
+            let udp = UdpPort::bind(address, &options(sharing))?;
+            sockets.push(Socket { port, bound: address.ip(), kind: Kind::Udp(udp) });
+            Ok::<(), SocketError>(())
+        };
         for &bound in &config.addresses {
-            for (port, number) in [(Port::Ike, config.ike), (Port::NatT, config.nat_t)] {
-                let udp = UdpPort::bind(SocketAddr::new(bound, number), &config.options)?;
-                sockets.push(Socket { port, bound, kind: Kind::Udp(udp) });
+            let ike = SocketAddr::new(bound, config.ike);
+            if share.lane() == 0 {
+                // A port that is shared opens even where another gateway has it.
+                drop(UdpPort::bind(ike, &options(Sharing::Alone))?);
             }
+            open(Port::Ike, ike, to_first)?;
+            open(Port::NatT, SocketAddr::new(bound, config.nat_t), by_lane)?;
         }
-        for address in &config.l2tp {
-            let udp = UdpPort::bind(*address, &config.options)?;
-            sockets.push(Socket { port: Port::L2tp, bound: address.ip(), kind: Kind::Udp(udp) });
+        for &address in &config.l2tp {
+            open(Port::L2tp, address, by_flow)?;
         }
         if config.esp {
             for (family, bound) in
                 [(EspFamily::V4, IpAddr::from([0; 4])), (EspFamily::V6, IpAddr::from([0; 16]))]
             {
                 if config.addresses.iter().any(|a| a.is_ipv4() == bound.is_ipv4()) {
-                    let esp = EspSocket::open(family, &config.options)?;
+                    let esp = EspSocket::open(family, &options(by_lane))?;
                     sockets.push(Socket { port: Port::Esp, bound, kind: Kind::Esp(esp) });
                 }
             }
@@ -73,10 +87,10 @@ impl Ports {
         Ok(Self { sockets })
     }
 
-    /// The local address of the first socket of a port; tells what the system chose for port 0.
-    pub fn local(&self, port: Port) -> Option<SocketAddr> {
-        self.sockets.iter().filter(|s| s.port == port).find_map(|s| match &s.kind {
-            Kind::Udp(udp) => Some(udp.local()),
+    /// Every UDP port with the address it is bound to.
+    pub(crate) fn locals(&self) -> impl Iterator<Item = (Port, SocketAddr)> {
+        self.sockets.iter().filter_map(|socket| match &socket.kind {
+            Kind::Udp(udp) => Some((socket.port, udp.local())),
             Kind::Esp(_) => None,
         })
     }
@@ -88,10 +102,6 @@ impl Ports {
             Kind::Esp(_) => None,
         });
         each.min().unwrap_or(1)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.sockets.len()
     }
 
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
@@ -155,4 +165,9 @@ impl Ports {
             .or_else(|| self.sockets.iter().position(fits))?;
         self.sockets.get_mut(index)
     }
+}
+
+/// The number of a worker, which is small.
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

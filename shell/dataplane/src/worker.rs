@@ -3,157 +3,205 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use isthmus_core::{Buf, Path, Seed};
+use isthmus_core::{Buf, Instant, Path, Seed};
 use isthmus_crypto::Provider;
-use isthmus_plane::{Command, Outputs, Plane, Port, Report, Rx, TunId, Tx};
+use isthmus_plane::{Astray, Command, Outputs, Plane, Port, Report, Rx, Share, TunId, Tx};
 use isthmus_tun::TunDevice;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::Timespec;
 
+use crate::buffers::Buffers;
 use crate::clock::Clock;
+use crate::inbox::Inbox;
 use crate::io::{IoReport, IoStats, TunReport};
+use crate::poller::{Poller, Ready, Source};
 use crate::ports::Ports;
 
 /// What control says to the worker.
-pub enum Message {
+pub(crate) enum Message {
     /// For the pipeline.
     Command(Command),
     /// A device to read from and write to.
     AddTun(TunId, TunDevice),
-    /// A device to close; it vanishes from the system.
-    RemoveTun(TunId),
     /// Answers how the worker's sockets and devices do.
     ReadIo(Sender<IoReport>),
     /// The end.
     Stop,
 }
 
-/// What the worker is made of.
-pub struct Worker {
+/// What makes a worker, beside what all have in common.
+pub(crate) struct Place {
+    /// Its share of the clients.
+    pub(crate) share: Share,
+    /// Its sockets.
+    pub(crate) ports: Ports,
+    /// The inboxes of all workers, its own among them.
+    pub(crate) inboxes: Arc<[Inbox]>,
+    /// Buffers.
+    pub(crate) buffers: Buffers,
+    /// Randomness.
+    pub(crate) seed: Seed,
+    /// The processor to stay on.
+    pub(crate) processor: Option<usize>,
+    /// How long to go on looking, without sleeping, after the last packet.
+    pub(crate) busy_poll: Duration,
+}
+
+/// One thread's sockets, devices and pipeline.
+pub(crate) struct Worker {
+    index: usize,
     ports: Ports,
     tuns: BTreeMap<TunId, TunDevice>,
     plane: Plane,
     clock: Clock,
+    poller: Poller,
     messages: Receiver<Message>,
-    wake: Arc<OwnedFd>,
+    inboxes: Arc<[Inbox]>,
     /// Takes a report; false when control is too busy for it.
     report: Box<dyn FnMut(Report) -> bool + Send>,
     out: Outputs,
-    /// Buffers ready for use.
-    pool: Vec<Buf>,
+    buffers: Buffers,
     received: Vec<(Path, Buf)>,
     rx: Vec<Rx>,
     inner: Vec<Buf>,
+    astray: Vec<Astray>,
+    busy_poll: Duration,
+    /// Until when not to sleep.
+    awake_until: Instant,
     stats: IoStats,
 }
 
 /// Control's end of a running worker. Dropping it stops the thread.
-pub struct WorkerHandle {
+pub(crate) struct WorkerHandle {
     messages: Sender<Message>,
-    wake: Arc<OwnedFd>,
+    inboxes: Arc<[Inbox]>,
+    index: usize,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Why a worker cannot run.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot start the packet worker: {0}")]
-pub struct WorkerError(#[from] io::Error);
-
 impl Worker {
-    /// Starts a thread that owns `ports`. `report` is called on that thread and must not block.
+    /// Starts a thread. `report` is called on it and must not block.
     ///
     /// # Errors
     /// When the system has no descriptor or thread left.
-    pub fn spawn(
-        ports: Ports,
+    pub(crate) fn spawn(
+        place: Place,
         provider: Arc<dyn Provider>,
-        seed: Seed,
         clock: Clock,
         report: Box<dyn FnMut(Report) -> bool + Send>,
-    ) -> Result<WorkerHandle, WorkerError> {
-        let wake =
-            eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(io::Error::from)?;
-        let wake = Arc::new(wake);
+    ) -> io::Result<WorkerHandle> {
+        let Place { share, ports, inboxes, buffers, seed, processor, busy_poll } = place;
         let (sender, messages) = channel();
+        let index = share.lane();
         let worker = Self {
-            ports,
+            index,
             tuns: BTreeMap::new(),
-            plane: Plane::new(provider, seed),
+            plane: Plane::sharing(share, provider, seed),
             clock,
+            poller: Poller::new()?,
             messages,
-            wake: Arc::clone(&wake),
+            inboxes: Arc::clone(&inboxes),
             report,
             out: Outputs::new(),
-            pool: Vec::new(),
+            buffers,
             received: Vec::new(),
             rx: Vec::new(),
             inner: Vec::new(),
+            astray: Vec::new(),
+            busy_poll,
+            awake_until: clock.now(),
             stats: IoStats::default(),
+            ports,
         };
+        worker.watch()?;
         let thread =
-            std::thread::Builder::new().name("isthmus-worker".into()).spawn(|| worker.run())?;
-        Ok(WorkerHandle { messages: sender, wake, thread: Some(thread) })
+            std::thread::Builder::new().name(format!("isthmus-{index}")).spawn(move || {
+                if let Some(processor) = processor {
+                    stay_on(processor);
+                }
+                worker.run();
+            })?;
+        Ok(WorkerHandle { messages: sender, inboxes, index, thread: Some(thread) })
+    }
+
+    fn watch(&self) -> io::Result<()> {
+        if let Some(inbox) = self.inboxes.get(self.index) {
+            self.poller.watch(inbox, Source::Wake)?;
+        }
+        for (index, descriptor) in (0..).zip(self.ports.fds()) {
+            self.poller.watch(&descriptor, Source::Socket(index))?;
+        }
+        Ok(())
     }
 
     fn run(mut self) {
-        let mut ready = Vec::new();
-        loop {
-            if self.wait(&mut ready).is_err() {
-                // Only EFAULT, EINVAL and ENOMEM are left, and none of them passes by itself.
-                return;
+        let mut ready = Ready::new();
+        // Only EFAULT, EINVAL and ENOMEM end the waiting, and none of them passes by itself.
+        while self.wait(&mut ready).is_ok() {
+            for source in ready.sources() {
+                let goes_on = match *source {
+                    Source::Wake => self.take_messages(),
+                    Source::Socket(index) => self.read_socket(index),
+                    Source::Tun(id) => self.read_tun(id),
+                };
+                if !goes_on {
+                    self.flush();
+                    return;
+                }
             }
-            if !self.take_messages() {
-                self.flush();
-                return;
-            }
-            self.read_sockets(&ready);
-            self.read_tuns(&ready);
+            self.take_astray();
             self.plane.handle_timeout(&mut self.out, self.clock.now());
             self.flush();
         }
     }
 
-    /// Sleeps until a descriptor is readable or the pipeline is due; `ready` says which, in the order
-    /// wake-up, sockets, TUNs.
-    fn wait(&self, ready: &mut Vec<bool>) -> io::Result<()> {
-        let mut fds = vec![PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN)];
-        fds.extend(self.ports.fds().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        let tuns = self.tuns.values();
-        fds.extend(tuns.map(|tun| PollFd::from_borrowed_fd(tun.as_fd(), PollFlags::IN)));
-        let until = self.plane.poll_timeout();
-        loop {
-            let wait = until.map(|at| self.clock.until(at));
-            match poll(&mut fds, wait.as_ref()) {
-                Ok(_) => break,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
+    /// Sleeps until a descriptor is readable, another worker has left something or the pipeline is due.
+    fn wait(&mut self, ready: &mut Ready) -> io::Result<()> {
+        let inbox = self.inboxes.get(self.index);
+        let is_busy = !self.busy_poll.is_zero() && self.clock.now() < self.awake_until;
+        let time = if is_busy || inbox.is_some_and(|inbox| !inbox.may_sleep()) {
+            Some(Timespec { tv_sec: 0, tv_nsec: 0 })
+        } else {
+            self.plane.poll_timeout().map(|at| self.clock.until(at))
+        };
+        let waited = self.poller.wait(time.as_ref(), ready);
+        if let Some(inbox) = inbox {
+            inbox.awake();
         }
-        ready.clear();
-        ready.extend(fds.iter().map(|fd| !fd.revents().is_empty()));
-        Ok(())
+        if !self.busy_poll.is_zero() && !ready.sources().is_empty() {
+            self.awake_until = self.clock.now() + self.busy_poll;
+        }
+        waited
     }
 
     /// Carries out what control said so far; false when it said stop or is gone.
     fn take_messages(&mut self) -> bool {
-        // Reset before reading the queue: a message that comes later wakes us again.
-        let _nothing_to_reset = rustix::io::read(&self.wake, &mut [0; 8]);
+        // Silenced before reading the queue: a message that comes later wakes us again.
+        if let Some(inbox) = self.inboxes.get(self.index) {
+            inbox.silence();
+        }
         loop {
             match self.messages.try_recv() {
                 Ok(Message::Command(command)) => {
                     self.plane.apply(command, &mut self.out, self.clock.now());
                 }
-                Ok(Message::AddTun(id, device)) => drop(self.tuns.insert(id, device)),
-                Ok(Message::RemoveTun(id)) => drop(self.tuns.remove(&id)),
+                Ok(Message::AddTun(id, device)) => self.add_tun(id, device),
                 Ok(Message::ReadIo(answer)) => drop(answer.send(self.io_report())),
                 Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
             }
         }
+    }
+
+    fn add_tun(&mut self, id: TunId, device: TunDevice) {
+        if self.poller.watch(&device, Source::Tun(id)).is_err() {
+            self.stats.recv_errors += 1;
+        }
+        self.tuns.insert(id, device);
     }
 
     fn io_report(&self) -> IoReport {
@@ -163,48 +211,45 @@ impl Worker {
             stats: device.stats(),
         };
         IoReport {
+            workers: 1,
             stats: self.stats,
             udp_segments_max: self.ports.segments_max(),
             tuns: self.tuns.iter().map(tun).collect(),
         }
     }
 
-    fn read_sockets(&mut self, ready: &[bool]) {
-        for index in 0..self.ports.len() {
-            // Descriptor 0 is the wake-up.
-            if !ready.get(index + 1).copied().unwrap_or(false) {
-                continue;
-            }
-            let pool = &mut self.pool;
-            let mut alloc = || pool.pop().unwrap_or_else(|| Buf::with_capacity(BUF_BYTES));
-            let port = self.ports.recv(index, &mut alloc, &mut self.received, &mut self.stats);
-            if let Some(port) = port {
-                let packets = self.received.drain(..);
-                self.rx.extend(packets.map(|(path, buf)| Rx { path, port, buf }));
-            }
-            let now = self.clock.now();
-            self.plane.handle_net(&mut self.rx, &mut self.out, now);
+    fn read_socket(&mut self, index: u32) -> bool {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        let mut alloc = || self.buffers.take();
+        let port = self.ports.recv(index, &mut alloc, &mut self.received, &mut self.stats);
+        if let Some(port) = port {
+            let packets = self.received.drain(..);
+            self.rx.extend(packets.map(|(path, buf)| Rx { path, port, buf }));
         }
+        let now = self.clock.now();
+        self.plane.handle_net(&mut self.rx, &mut self.out, now);
+        true
     }
 
-    fn read_tuns(&mut self, ready: &[bool]) {
-        let first = self.ports.len() + 1;
-        let mut gone = Vec::new();
-        for (index, (id, device)) in self.tuns.iter_mut().enumerate() {
-            if !ready.get(first + index).copied().unwrap_or(false) {
-                continue;
-            }
-            let pool = &mut self.pool;
-            let mut alloc = || pool.pop().unwrap_or_else(|| Buf::with_capacity(BUF_BYTES));
-            if device.recv_batch(&mut alloc, &mut self.inner).is_err() {
-                // Somebody deleted the interface; polling it on would spin.
-                gone.push(*id);
-            }
-            let now = self.clock.now();
-            self.plane.handle_tun(*id, &mut self.inner, &mut self.out, now);
-        }
-        for id in gone {
+    fn read_tun(&mut self, id: TunId) -> bool {
+        let Some(device) = self.tuns.get_mut(&id) else { return true };
+        let mut alloc = || self.buffers.take();
+        if device.recv_batch(&mut alloc, &mut self.inner).is_err() {
+            // Somebody deleted the interface; polling it on would spin.
             self.tuns.remove(&id);
+        }
+        let now = self.clock.now();
+        self.plane.handle_tun(id, &mut self.inner, &mut self.out, now);
+        true
+    }
+
+    /// Takes what other workers have left.
+    fn take_astray(&mut self) {
+        if self.inboxes.len() > 1
+            && let Some(inbox) = self.inboxes.get(self.index)
+        {
+            inbox.take(&mut self.astray);
+            self.plane.handle_astray(&mut self.astray, &mut self.out, self.clock.now());
         }
     }
 
@@ -212,13 +257,29 @@ impl Worker {
     fn flush(&mut self) {
         self.flush_net();
         self.flush_tun();
+        self.flush_astray();
         for report in self.out.reports.drain(..) {
             if !(self.report)(report) {
                 self.stats.reports_dropped += 1;
             }
         }
-        let room = POOL_MAX.saturating_sub(self.pool.len());
-        self.pool.extend(self.out.free.drain(..).take(room));
+        self.buffers.give(&mut self.out.free);
+    }
+
+    /// Leaves packets with the workers they belong to.
+    fn flush_astray(&mut self) {
+        let mut rung = None;
+        for (owner, packet) in self.out.astray.drain(..) {
+            let Some(inbox) = self.inboxes.get(owner) else { continue };
+            if let Err(Astray::Net(Rx { buf, .. }) | Astray::Tun(_, buf)) = inbox.leave(packet) {
+                self.stats.inbox_full += 1;
+                self.out.free.push(buf);
+            }
+            if let Some(before) = rung.replace(owner).filter(|before| *before != owner) {
+                self.inboxes.get(before).into_iter().for_each(Inbox::ring);
+            }
+        }
+        rung.and_then(|last| self.inboxes.get(last)).into_iter().for_each(Inbox::ring);
     }
 
     fn flush_net(&mut self) {
@@ -253,14 +314,8 @@ impl Worker {
 
 impl WorkerHandle {
     /// Says something to the worker; false when it is gone.
-    pub fn send(&self, message: Message) -> bool {
-        self.messages.send(message).is_ok()
-            && rustix::io::write(&self.wake, &1_u64.to_ne_bytes()).is_ok()
-    }
-
-    /// Lets the worker finish what it was told, and waits for its end.
-    pub fn stop(mut self) {
-        self.join();
+    pub(crate) fn send(&self, message: Message) -> bool {
+        self.messages.send(message).is_ok() && self.inboxes.get(self.index).is_some_and(Inbox::wake)
     }
 
     fn join(&mut self) {
@@ -283,7 +338,10 @@ fn route(tx: &Tx) -> (Port, IpAddr) {
     (tx.port, tx.path.local.ip())
 }
 
-/// Room for a packet of a 2 KiB path; more than any cloud's default MTU of 1500 asks for.
-const BUF_BYTES: usize = 2048;
-/// Buffers kept for use again.
-const POOL_MAX: usize = 4096;
+/// Keeps the calling thread on one processor, where it may.
+fn stay_on(processor: usize) {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(processor);
+    // Without it the scheduler chooses, as it does by default.
+    let _unpinned = rustix::thread::sched_setaffinity(None, &set);
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use isthmus_client::{Action, Client, Config, Event};
 use isthmus_crypto::Provider;
-use isthmus_dataplane::{Clock, Message, Ports, PortsConfig, Worker, WorkerHandle};
+use isthmus_dataplane::{Clock, Crew, CrewConfig, PortsConfig};
 use isthmus_plane::{Port, Report};
 use tokio::sync::mpsc;
 use tokio::time::{Instant as TokioInstant, sleep_until};
@@ -39,7 +39,7 @@ pub enum ClientRequest {
 /// A running client.
 pub struct ClientDriver {
     machine: Client,
-    worker: WorkerHandle,
+    crew: Crew,
     clock: Clock,
     jobs: JobPool,
     results: mpsc::UnboundedReceiver<JobDone>,
@@ -56,23 +56,23 @@ impl ClientDriver {
         provider: Arc<dyn Provider>,
     ) -> Result<Self, NetworkError> {
         let clock = Clock::start();
-        let ports = Ports::open(&settings.ports)?;
+        let (mailbox, deliver) = mailbox();
+        let crew = CrewConfig::one(settings.ports);
+        let crew = Crew::start(&crew, &provider, seed, clock, &deliver)?;
         let mut machine = settings.machine;
         for (port, path) in
             [(Port::Ike, &mut machine.ike_path), (Port::NatT, &mut machine.nat_t_path)]
         {
-            if let Some(bound) = ports.local(port) {
+            if let Some(bound) = crew.local(port) {
                 path.local.set_port(bound.port());
             }
         }
-        if let (Some(path), Some(bound)) = (&mut machine.plain, ports.local(Port::L2tp)) {
+        if let (Some(path), Some(bound)) = (&mut machine.plain, crew.local(Port::L2tp)) {
             path.local.set_port(bound.port());
         }
-        let (mailbox, deliver) = mailbox();
-        let worker = Worker::spawn(ports, Arc::clone(&provider), seed()?, clock, deliver)?;
         let (jobs, results) = JobPool::new(Arc::clone(&provider));
         let machine = Client::new(machine, provider, seed()?, clock.now());
-        Ok(Self { machine, worker, clock, jobs, results, mailbox })
+        Ok(Self { machine, crew, clock, jobs, results, mailbox })
     }
 
     /// Runs until something happened that the caller should know; after [`Event::Down`] nothing follows.
@@ -106,12 +106,12 @@ impl ClientDriver {
 
     /// Gives the worker the tunnel device named in the machine's configuration.
     pub fn add_tun(&self, id: isthmus_plane::TunId, device: isthmus_tun::TunDevice) {
-        self.worker.send(Message::AddTun(id, device));
+        self.crew.add_tun(id, vec![device]);
     }
 
     /// Lets the worker send what is queued, and ends it.
     pub fn finish(self) {
-        self.worker.stop();
+        drop(self.crew);
     }
 
     fn handle_report(&mut self, report: Report) {
@@ -133,9 +133,7 @@ impl ClientDriver {
             match action {
                 Action::Event(event) => return Some(event),
                 Action::Offload { id, job } => self.jobs.run(id, job),
-                Action::Plane(command) => {
-                    self.worker.send(Message::Command(command));
-                }
+                Action::Plane(command) => self.crew.command(command),
             }
         }
         None

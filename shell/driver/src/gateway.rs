@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use isthmus_core::Key;
 use isthmus_crypto::Provider;
-use isthmus_dataplane::{Clock, IoReport, Message, Ports, PortsConfig, Worker, WorkerHandle};
+use isthmus_dataplane::{Clock, Crew, CrewConfig, IoReport};
 use isthmus_gateway::{Action, Config, Event, Gateway, SessionInfo, Status, Tenant};
 use isthmus_plane::{Command, Counters, Report};
 use tokio::sync::{mpsc, oneshot};
@@ -24,8 +24,8 @@ use crate::network::{Inside, Network, NetworkError, TenantNetwork};
 pub struct GatewaySettings {
     /// The machine's configuration.
     pub machine: Arc<Config>,
-    /// Where to listen.
-    pub ports: PortsConfig,
+    /// Where to listen, and with how many workers.
+    pub crew: CrewConfig,
     /// The gateway's name; tags what it makes in the kernel.
     pub name: String,
     /// One per tenant, same order.
@@ -53,7 +53,7 @@ pub struct Snapshot {
     pub sessions: Vec<SessionInfo>,
     /// The pipeline's counters.
     pub counters: Option<Counters>,
-    /// The worker's sockets and devices.
+    /// The workers' sockets and devices.
     pub io: IoReport,
     /// What encrypts.
     pub engine: String,
@@ -61,10 +61,19 @@ pub struct Snapshot {
     pub uptime: Duration,
 }
 
+/// A snapshot that waits for the pipelines' counters.
+struct Asking {
+    answer: oneshot::Sender<Snapshot>,
+    /// How many pipelines have told theirs.
+    told: usize,
+    /// Their sum.
+    counters: Option<Counters>,
+}
+
 /// A running gateway.
 pub struct GatewayDriver {
     machine: Gateway,
-    worker: WorkerHandle,
+    crew: Crew,
     network: Network,
     clock: Clock,
     jobs: JobPool,
@@ -73,7 +82,7 @@ pub struct GatewayDriver {
     requests: mpsc::Receiver<Request>,
     on_event: Box<dyn FnMut(&Event) + Send>,
     /// Snapshots that wait for the pipeline's counters.
-    asking: BTreeMap<u64, oneshot::Sender<Snapshot>>,
+    asking: BTreeMap<u64, Asking>,
     next_token: u64,
     engine: String,
 }
@@ -90,21 +99,20 @@ impl GatewayDriver {
         on_event: Box<dyn FnMut(&Event) + Send>,
     ) -> Result<Self, NetworkError> {
         let clock = Clock::start();
-        let ports = Ports::open(&settings.ports)?;
         let (mailbox, deliver) = mailbox();
-        let fresh = || seed().map_err(NetworkError::Entropy);
-        let worker = Worker::spawn(ports, Arc::clone(&provider), fresh()?, clock, deliver)?;
+        let crew = Crew::start(&settings.crew, &provider, seed, clock, &deliver)?;
+        let behind = networks(&settings.machine);
         let (network, devices) =
-            Network::up(&settings.name, &settings.tenants, networks(&settings.machine)).await?;
-        for (id, device) in devices {
-            worker.send(Message::AddTun(id, device));
+            Network::up(&settings.name, &settings.tenants, behind, crew.len()).await?;
+        for (id, queues) in devices {
+            crew.add_tun(id, queues);
         }
         let (jobs, results) = JobPool::new(Arc::clone(&provider));
         let engine = provider.engine().to_owned();
-        let machine = Gateway::new(settings.machine, provider, fresh()?, clock.now());
+        let machine = Gateway::new(settings.machine, provider, seed()?, clock.now());
         Ok(Self {
             machine,
-            worker,
+            crew,
             network,
             clock,
             jobs,
@@ -149,8 +157,8 @@ impl GatewayDriver {
     async fn shut_down(mut self) -> Result<(), NetworkError> {
         self.machine.shutdown(self.clock.now());
         self.carry_out();
-        // Stopping the worker lets it send what is queued: the farewells.
-        self.worker.stop();
+        // Stopping the workers lets them send what is queued: the farewells.
+        drop(self.crew);
         self.network.down().await
     }
 
@@ -189,25 +197,32 @@ impl GatewayDriver {
             Request::Snapshot(answer) => {
                 let token = self.next_token;
                 self.next_token += 1;
-                self.asking.insert(token, answer);
-                self.worker.send(Message::Command(Command::ReadCounters { token }));
+                self.asking.insert(token, Asking { answer, told: 0, counters: None });
+                self.crew.command(Command::ReadCounters { token });
             }
             Request::Shutdown => return false,
         }
         true
     }
 
-    /// The pipeline answered: the snapshot is complete.
+    /// A pipeline answered; with the last, the snapshot is complete.
     fn answer(&mut self, counters: Counters) {
-        let Some(answer) = self.asking.remove(&counters.token) else { return };
-        let (ask, io) = std::sync::mpsc::channel();
-        self.worker.send(Message::ReadIo(ask));
-        // The worker answers between two batches.
-        let io = io.recv_timeout(Duration::from_millis(200)).unwrap_or_default();
+        let token = counters.token;
+        let Some(asking) = self.asking.get_mut(&token) else { return };
+        asking.told += 1;
+        match &mut asking.counters {
+            Some(sum) => sum.merge(counters),
+            None => asking.counters = Some(counters),
+        }
+        if asking.told < self.crew.len() {
+            return;
+        }
+        let Some(Asking { answer, counters, .. }) = self.asking.remove(&token) else { return };
+        let io = self.crew.io();
         let snapshot = Snapshot {
             status: self.machine.status(),
             sessions: self.machine.sessions(),
-            counters: Some(counters),
+            counters,
             io,
             engine: self.engine.clone(),
             uptime: Duration::from_nanos(self.clock.now().as_nanos()),
@@ -221,9 +236,7 @@ impl GatewayDriver {
             match action {
                 Action::Event(event) => (self.on_event)(&event),
                 Action::Offload { id, job } => self.jobs.run(id, job),
-                Action::Plane(command) => {
-                    self.worker.send(Message::Command(command));
-                }
+                Action::Plane(command) => self.crew.command(command),
             }
         }
     }

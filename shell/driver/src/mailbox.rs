@@ -16,20 +16,22 @@ pub(crate) struct Mailbox {
     strangers: Receiver<Report>,
 }
 
-/// The worker's end.
+/// The workers' end.
+#[derive(Clone)]
 struct Inlets {
     peers: Sender<Report>,
     ike: Sender<Report>,
     strangers: Sender<Report>,
 }
 
-/// A mailbox and the function that fills it, which answers whether there was room.
-pub(crate) fn mailbox() -> (Mailbox, Box<dyn FnMut(Report) -> bool + Send>) {
+/// A mailbox and the function that fills it, which answers whether there was room; each worker has a
+/// copy.
+pub(crate) fn mailbox() -> (Mailbox, impl Fn(Report) -> bool + Clone + Send + 'static) {
     let (peers_in, peers) = channel(PEER_REPORTS_MAX);
     let (ike_in, ike) = channel(IKE_REPORTS_MAX);
     let (strangers_in, strangers) = channel(STRANGER_REPORTS_MAX);
     let inlets = Inlets { peers: peers_in, ike: ike_in, strangers: strangers_in };
-    (Mailbox { peers, ike, strangers }, Box::new(move |report| inlets.deliver(report)))
+    (Mailbox { peers, ike, strangers }, move |report| inlets.deliver(report))
 }
 
 impl Inlets {
@@ -89,7 +91,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_of_first_messages_leaves_room_for_answers_and_for_peers() {
-        let (mut mailbox, mut deliver) = mailbox();
+        let (mut mailbox, deliver) = mailbox();
         let taken = (0..STRANGER_REPORTS_MAX + 10).filter(|_| deliver(ike(0))).count();
         assert_eq!(taken, STRANGER_REPORTS_MAX);
         let taken = (0..IKE_REPORTS_MAX + 10).filter(|_| deliver(ike(1))).count();
@@ -101,7 +103,7 @@ mod tests {
 
     #[tokio::test]
     async fn strangers_are_heard_when_nobody_else_waits() {
-        let (mut mailbox, mut deliver) = mailbox();
+        let (mut mailbox, deliver) = mailbox();
         assert!(deliver(ike(0)));
         assert!(deliver(ike(1)));
         assert_eq!(mailbox.next().await, Some(ike(1)));

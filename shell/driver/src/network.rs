@@ -122,23 +122,25 @@ impl Placed {
 }
 
 impl Network {
-    /// Makes every device and puts routes, rules and NAT in place. `networks` has for each tenant those
-    /// behind its users.
+    /// Makes every device, with so many queues, and puts routes, rules and NAT in place. `networks` has
+    /// for each tenant those behind its users.
     pub(crate) async fn up(
         name: &str,
         tenants: &[TenantNetwork],
         networks: Vec<Vec<Ipv4Net>>,
-    ) -> Result<(Self, Vec<(TunId, TunDevice)>), NetworkError> {
+        queues: usize,
+    ) -> Result<(Self, Vec<(TunId, Vec<TunDevice>)>), NetworkError> {
         let mut devices = Vec::new();
         let mut network = Self { tenants: Vec::new(), reconcilers: BTreeMap::new() };
         for (tenant, networks) in tenants.iter().zip(networks) {
-            let device = TunDevice::create(&tenant.device)?;
+            let device = TunDevice::create_queues(&tenant.device, queues)?;
             let namespace = tenant.device.namespace.clone();
             let options = Options { namespace: namespace.clone(), ..Options::named(name) };
             if let Entry::Vacant(vacant) = network.reconcilers.entry(namespace) {
                 vacant.insert(Reconciler::new(options)?);
             }
-            let (tenant, name) = (tenant.clone(), device.name().to_owned());
+            let name = device.first().map(|queue| queue.name().to_owned()).unwrap_or_default();
+            let tenant = tenant.clone();
             devices.push((tenant.tun, device));
             network.tenants.push(Placed { tenant, device: name, networks });
         }

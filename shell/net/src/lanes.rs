@@ -29,6 +29,12 @@ pub(crate) fn deal_out(socket: &Socket, of: u32) -> io::Result<()> {
     attach(socket, libc::SO_ATTACH_REUSEPORT_CBPF, &program)
 }
 
+/// Has the kernel give everything to the first socket of the `SO_REUSEPORT` group of `socket`.
+pub(crate) fn deal_to_first(socket: &Socket) -> io::Result<()> {
+    let [_, zero] = verdicts();
+    attach(socket, libc::SO_ATTACH_REUSEPORT_CBPF, &[zero])
+}
+
 /// Has the kernel give a raw IPv6 socket only packets whose first word, an SPI, is of the share.
 pub(crate) fn keep_own_v6(socket: &Socket, share: LaneShare) -> io::Result<()> {
     let [accept, drop] = verdicts();

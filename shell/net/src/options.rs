@@ -31,6 +31,9 @@ pub enum Sharing {
     /// By the lane of the SPI. What is no ESP goes to the socket that was opened first, which must be
     /// that of share 0.
     ByLane(LaneShare),
+    /// Everything goes to the socket that was opened first, which must be that of share 0; the others
+    /// only send.
+    First(LaneShare),
 }
 
 impl Default for SocketOptions {

@@ -49,8 +49,10 @@ impl UdpPort {
         socket.set_reuse_port(options.sharing != Sharing::Alone)?;
         size_buffers(&socket, options.buffer_bytes)?;
         socket.bind(&address.into())?;
-        if let Sharing::ByLane(LaneShare { index: 0, of }) = options.sharing {
-            lanes::deal_out(&socket, of)?;
+        match options.sharing {
+            Sharing::ByLane(LaneShare { index: 0, of }) => lanes::deal_out(&socket, of)?,
+            Sharing::First(LaneShare { index: 0, .. }) => lanes::deal_to_first(&socket)?,
+            Sharing::Alone | Sharing::ByFlow | Sharing::ByLane(_) | Sharing::First(_) => {}
         }
         let bound = socket.local_addr()?.as_socket().unwrap_or(address);
         let receiver = Receiver::new(&socket, bound, |datagram| Some(datagram))?;

@@ -78,6 +78,32 @@ fn what_is_no_esp_goes_to_the_first_socket() {
     assert!(ports[1..].iter().all(|port| !readable(port, 0)));
 }
 
+#[test]
+fn a_port_can_be_for_sending_from_by_all_and_for_hearing_by_the_first() {
+    let space = Space::new("first");
+    let bind = "127.0.0.1:500".parse().unwrap();
+    let open = |index| {
+        let sharing = Sharing::First(LaneShare { index, of: OF });
+        UdpPort::bind(bind, &SocketOptions { sharing, ..options(&space, index) }).unwrap()
+    };
+    let mut ports: Vec<UdpPort> = (0..OF).map(open).collect();
+    let peer = in_namespace(&space.namespace(), || UdpSocket::bind("127.0.0.1:0").unwrap());
+    let peer = peer.unwrap();
+    for cookie in 1..=90_u32 {
+        peer.send_to(&[&cookie.to_be_bytes()[..], b"IKE"].concat(), bind).unwrap();
+    }
+    let mut packets = Vec::new();
+    while packets.len() < 90 && readable(&ports[0], 2) {
+        ports[0].recv_batch(&mut || Buf::with_capacity(2048), &mut packets).unwrap();
+    }
+    assert_eq!(packets.len(), 90);
+    assert!(ports[1..].iter().all(|port| !readable(port, 0)));
+    let path = Path::new(bind, peer.local_addr().unwrap());
+    ports[2].send_batch([(path, &b"answer"[..])]).unwrap();
+    let mut answer = [0; 20];
+    assert_eq!(peer.recv_from(&mut answer).unwrap(), (6, bind));
+}
+
 fn raw_esp_goes_to_its_socket(family: EspFamily, local: &str, remote: &str) {
     let (left, right) = Space::pair();
     let alone = SocketOptions { namespace: Some(left.namespace()), ..SocketOptions::default() };

@@ -56,6 +56,21 @@ pub struct TunStats {
     pub blocked: u64,
 }
 
+impl TunStats {
+    /// Adds those of another queue.
+    pub fn add(&mut self, more: &Self) {
+        self.received += more.received;
+        self.uncut += more.uncut;
+        self.sent += more.sent;
+        self.joined += more.joined;
+        self.long += more.long;
+        self.refused += more.refused;
+        self.down += more.down;
+        self.send_failed += more.send_failed;
+        self.blocked += more.blocked;
+    }
+}
+
 /// A queue of a TUN interface of this process; as a rule its only one. Dropping the last removes the
 /// interface with its addresses and routes.
 pub struct TunDevice {

@@ -63,6 +63,10 @@ pub struct Status {
 pub struct DataPath {
     /// What encrypts, like `libipsec-mb 1.3.0 (AVX2), aws-lc`.
     pub engine: String,
+    /// Threads that work on packets.
+    pub workers: u64,
+    /// Packets that came to one of them and were for another.
+    pub led: u64,
     /// Datagrams that one message may carry; 1 where the kernel does not cut them.
     pub udp_segments_max: u64,
     /// The tenants' devices.

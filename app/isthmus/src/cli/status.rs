@@ -250,7 +250,11 @@ fn data_path(path: &DataPath) -> String {
         format!("; {} {runs}", device.interface)
     });
     let devices: String = devices.collect();
-    format!("packets cross the kernel: {udp}{devices}\nencryption by {}", path.engine)
+    let workers = match path.workers {
+        1 => String::from("1 worker"),
+        several => format!("{several} workers, {} packets led from one to another", path.led),
+    };
+    format!("packets cross the kernel: {udp}{devices}\n{workers}; encryption by {}", path.engine)
 }
 
 fn show_reload(outcome: &ReloadOutcome, out: &mut Output) -> Result<(), CliError> {

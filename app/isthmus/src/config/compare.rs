@@ -44,6 +44,7 @@ pub fn compare(running: &Config, new: &Config) -> Changes {
     note(a.ike_port != b.ike_port, false, String::from("gateway.ike_port"));
     note(a.nat_t_port != b.nat_t_port, false, String::from("gateway.nat_t_port"));
     note(a.control_socket != b.control_socket, false, String::from("gateway.control_socket"));
+    note(running.data_path != new.data_path, false, String::from("data_path"));
     note(running.ipsec != new.ipsec, true, String::from("ipsec"));
     note(running.l2tp != new.l2tp, true, String::from("l2tp"));
     let sockets = lac_sockets(running) != lac_sockets(new);
@@ -84,6 +85,7 @@ pub fn effective(running: &Config, new: &Config) -> Result<Config, String> {
     config.gateway.nat_t_port = kept.nat_t_port;
     config.gateway.control_socket.clone_from(&kept.control_socket);
     config.gateway.log.format = kept.log.format;
+    config.data_path = running.data_path.clone();
     let merged = running.tenants.iter().map(|old| {
         let new = new.tenants.iter().find(|new| new.name == old.name);
         new.map_or_else(|| old.clone(), |new| with_device_of(new, old))

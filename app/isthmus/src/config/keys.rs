@@ -3,8 +3,10 @@
 //! It is the one list: unknown keys are those not in it, suggestions come from it, and
 //! `docs/operate/configuration.md` is printed from it.
 
+mod data_path;
 mod group;
 
+pub(crate) use data_path::DATA_PATH;
 pub(crate) use group::GROUP;
 
 /// One key.
@@ -68,8 +70,9 @@ pub(crate) fn home_of(key: &str) -> Option<&'static str> {
 }
 
 /// Every section in the order of the reference.
-pub(crate) const SECTIONS: [&SectionKeys; 13] = [
-    &ROOT, &GATEWAY, &LOG, &IPSEC, &L2TP, &LAC, &PPP, &TENANT, &GROUP, &EGRESS, &MATCH, &VIA, &USER,
+pub(crate) const SECTIONS: [&SectionKeys; 14] = [
+    &ROOT, &GATEWAY, &LOG, &DATA_PATH, &IPSEC, &L2TP, &LAC, &PPP, &TENANT, &GROUP, &EGRESS, &MATCH,
+    &VIA, &USER,
 ];
 
 const RADIUS_LATER: &str =
@@ -92,6 +95,13 @@ pub(crate) const ROOT: SectionKeys = SectionKeys {
             default: "all defaults",
             example: "",
             about: "This gateway.",
+        },
+        Key {
+            name: "data_path",
+            kind: "table",
+            default: "all defaults",
+            example: "",
+            about: "How packets are worked on.",
         },
         Key {
             name: "ipsec",

@@ -11,6 +11,7 @@
 mod certificate;
 mod check;
 mod compare;
+mod data_path;
 pub(crate) mod document;
 pub(crate) mod file;
 pub(crate) mod keys;
@@ -32,8 +33,8 @@ pub use reference::reference;
 pub use secret::Environment;
 pub(crate) use tenant::{advised_routes, bounded_search, by_version};
 pub use types::{
-    AuthProtocol, Certificates, Config, Egress, Gateway, Group, Ipsec, L2tp, Lac, Log, Nat,
-    OwnCertificate, Ppp, Tenant,
+    AuthProtocol, Certificates, Config, DataPath, Egress, Engine, Gateway, Group, Ipsec, L2tp, Lac,
+    Log, Nat, OwnCertificate, Ppp, Tenant,
 };
 
 use std::path::{Path, PathBuf};
@@ -158,6 +159,7 @@ fn read_root(root: Table, environment: &Environment, report: &mut Report) -> Opt
         root.take_node(key).and_then(|node| Section::from_node(known, node, report))
     };
     let gateway = read::gateway(part("gateway", &keys::GATEWAY, report), report);
+    let data_path = data_path::data_path(part("data_path", &keys::DATA_PATH, report), report);
     let (ipsec, psk) = read::ipsec(part("ipsec", &keys::IPSEC, report), report);
     let l2tp = read::l2tp(part("l2tp", &keys::L2TP, report), &gateway.name, report);
     let ppp = read::ppp(part("ppp", &keys::PPP, report), report);
@@ -177,7 +179,7 @@ fn read_root(root: Table, environment: &Environment, report: &mut Report) -> Opt
     );
     let around = lac::Around { gateway: &gateway, tenants: &tenants };
     let lacs = lac::lacs(lacs, around, report);
-    (!tenants.is_empty()).then_some(Config { gateway, ipsec, l2tp, lacs, ppp, tenants })
+    (!tenants.is_empty()).then_some(Config { gateway, data_path, ipsec, l2tp, lacs, ppp, tenants })
 }
 
 /// The main file and the files of `conf.d`, laid over each other.

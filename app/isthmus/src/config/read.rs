@@ -256,7 +256,7 @@ pub(crate) fn require_some<T>(
     }
 }
 
-fn set<T>(slot: &mut T, taken: Option<At<T>>) {
+pub(super) fn set<T>(slot: &mut T, taken: Option<At<T>>) {
     if let Some(at) = taken {
         *slot = at.value;
     }

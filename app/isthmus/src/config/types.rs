@@ -19,6 +19,8 @@ use crate::users::Users;
 pub struct Config {
     /// This gateway.
     pub gateway: Gateway,
+    /// How packets are worked on.
+    pub data_path: DataPath,
     /// IKE and ESP.
     pub ipsec: Ipsec,
     /// Tunnels.
@@ -59,6 +61,34 @@ pub struct Log {
     pub format: LogFormat,
     /// A level or filter, valid for [`isthmus_telemetry::init`].
     pub level: String,
+}
+
+/// `[data_path]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataPath {
+    /// Threads that work on packets.
+    pub workers: usize,
+    /// Whether each stays on a processor of its own.
+    pub pin: bool,
+    /// How long a worker looks for packets before it sleeps.
+    pub busy_poll: Duration,
+    /// What encrypts.
+    pub engine: Engine,
+}
+
+/// What encrypts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The fastest there is.
+    Fastest,
+    /// The one that is always there.
+    Portable,
+}
+
+impl Engine {
+    /// Each with its name.
+    pub(crate) const NAMES: [(&str, Self); 2] =
+        [("fastest", Self::Fastest), ("portable", Self::Portable)];
 }
 
 /// `[ipsec]`; the pre-shared keys are with the tenants.

@@ -22,7 +22,7 @@ use crate::nat::{self, NatStatus};
 use crate::offer::{self, offer, vendors};
 use crate::peer::Authenticated;
 use crate::proposal::{Authentication, ChosenIke, IkeProposal, choose_ike};
-use crate::sa::{IkeSa, SaTimer, State as SaState};
+use crate::sa::{IkeSa, SaTimer, Sent, State as SaState};
 
 /// A key pair is being made; message 1 is not sent yet.
 pub(crate) struct Generating {
@@ -246,7 +246,7 @@ impl Endpoint {
         sa.window.received = None;
         if sa.hint.is_none() {
             let bytes = plain_notification(cookies, id, NotifyType::AUTHENTICATION_FAILED);
-            self.ctx.transmit(sa.path, sa.marked, bytes);
+            self.ctx.transmit(Sent { peer: None, path: sa.path, marked: sa.marked, bytes });
         }
         self.hint(key, cause, now);
     }

@@ -11,7 +11,7 @@ use crate::codec::{Fragment, Header, Message};
 use crate::error::Rejected;
 use crate::fragmentation;
 use crate::iana::{ExchangeType, PayloadType};
-use crate::sa::{Role, State};
+use crate::sa::{Role, Sent, State};
 
 impl Endpoint {
     /// A datagram: a message, or a piece of one.
@@ -203,16 +203,17 @@ impl Endpoint {
     }
 
     /// A message that its peer takes in pieces and that is longer than a packet becomes pieces.
-    pub(super) fn cut(&mut self, path: Path, marked: bool, bytes: Vec<u8>) -> Action {
+    pub(super) fn cut(&mut self, sent: Sent) -> Action {
+        let Sent { peer, path, marked, bytes } = sent;
         let room = fragmentation::room(path, marked, self.ctx.config.fragment_size);
         let Some(pieces) = fragmentation::cut(&bytes, room).filter(|_| self.takes_pieces(&bytes))
         else {
-            return Action::Transmit { path, marked, bytes };
+            return Action::Transmit { peer, path, marked, bytes };
         };
         self.ctx.stats.messages_cut += 1;
-        let transmit = |bytes| Action::Transmit { path, marked, bytes };
+        let transmit = |bytes| Action::Transmit { peer, path, marked, bytes };
         self.pieces.extend(pieces.into_iter().map(transmit));
-        self.pieces.pop_front().unwrap_or(Action::Transmit { path, marked, bytes })
+        self.pieces.pop_front().unwrap_or(Action::Transmit { peer, path, marked, bytes })
     }
 
     /// Whether the peer of the SA that a message belongs to announced fragmentation.

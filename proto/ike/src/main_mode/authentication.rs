@@ -195,7 +195,7 @@ impl Endpoint {
         let kind = NotifyType::AUTHENTICATION_FAILED;
         let bytes = plain_notification(sa.cookies, id, kind);
         if sa.budget.spend(bytes.len()) {
-            self.ctx.transmit(path, marked, bytes);
+            self.ctx.transmit(Sent { peer: None, path, marked, bytes });
         }
         let (stage, facts) = (Stage::Authentication, Facts { marked, ..sa.facts() });
         self.ctx.fail(Failure { peer: None, path, stage, cause, initiator: false, facts });

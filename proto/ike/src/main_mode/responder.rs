@@ -20,7 +20,7 @@ use crate::iana::{ExchangeType, PayloadType};
 use crate::keys::Exchange;
 use crate::nat::{self, Disguise, NatStatus};
 use crate::proposal::{Authentication, ChosenIke, IkeProposal, OfferedIke, choose_ike};
-use crate::sa::{Budget, IkeSa, State};
+use crate::sa::{Budget, IkeSa, Sent, State};
 use crate::table::Initiation;
 use crate::vendor::{VendorId, Vendors};
 
@@ -142,7 +142,7 @@ impl Endpoint {
             });
             self.touch(Owner::Embryos);
         }
-        self.ctx.transmit(path, marked, bytes);
+        self.ctx.transmit(Sent { peer: None, path, marked, bytes });
         Ok(())
     }
 

@@ -324,7 +324,7 @@ impl Endpoint {
         let chain = Out::new().with(PayloadType::HASH, hash.expose());
         let about = (sa.cookies, ExchangeType::QUICK_MODE, id);
         let (bytes, _) = keys.seal(provider, &iv, about, &chain)?;
-        let sent = Sent { path: sa.path, marked: sa.marked, bytes };
+        let sent = Sent { peer: sa.peer, path: sa.path, marked: sa.marked, bytes };
         self.install_child(peer_id, child, now);
         if self.ctx.config.habits.life.replaced == Replaced::DeleteBefore {
             self.announce_replacement(peer_id, spi);
@@ -336,7 +336,7 @@ impl Endpoint {
             quick.window.received = Some(digest);
             quick.window.sent = Some(sent.clone());
         }
-        self.ctx.transmit(sent.path, sent.marked, sent.bytes);
+        self.ctx.transmit(sent);
         Ok(())
     }
 }

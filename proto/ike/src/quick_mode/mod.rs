@@ -184,7 +184,7 @@ impl Endpoint {
             return Err(Rejected::Duplicate);
         };
         self.ctx.stats.replies_repeated += 1;
-        self.ctx.transmit(sent.path, sent.marked, sent.bytes);
+        self.ctx.transmit(sent);
         Ok(())
     }
 
@@ -198,7 +198,7 @@ impl Endpoint {
         now: Instant,
     ) -> Result<(), Rejected> {
         let Some(sa) = self.sas.get_mut(key) else { return Err(Rejected::UnknownCookies) };
-        let sent = Sent { path: sa.path, marked: sa.marked, bytes };
+        let sent = Sent { peer: sa.peer, path: sa.path, marked: sa.marked, bytes };
         quick.window.sent = Some(sent.clone());
         if let Some(wait) = quick.window.backoff() {
             sa.timers.set(SaTimer::Quick(id), now + wait);
@@ -206,7 +206,7 @@ impl Endpoint {
         if let Some(established) = sa.established_mut() {
             established.quick.insert(id, quick);
         }
-        self.ctx.transmit(sent.path, sent.marked, sent.bytes);
+        self.ctx.transmit(sent);
         self.touch(Owner::Sa(key));
         Ok(())
     }
@@ -255,7 +255,7 @@ impl Endpoint {
         };
         sa.timers.set(SaTimer::Quick(id), now + wait);
         self.ctx.stats.requests_repeated += 1;
-        self.ctx.transmit(sent.path, sent.marked, sent.bytes);
+        self.ctx.transmit(sent);
     }
 
     /// Gives a quick mode up, with what it reserved or half installed.

@@ -250,7 +250,7 @@ impl Net {
     /// Takes a node's actions and puts its datagrams into flight.
     pub(super) fn drain(&mut self, index: usize) {
         while let Some(action) = self.nodes[index].endpoint.poll_action() {
-            if let Action::Transmit { path, marked, bytes } = action {
+            if let Action::Transmit { path, marked, bytes, .. } = action {
                 self.nodes[index].log.push("transmit".to_string());
                 if let Some((to, path)) = self.route(index, path) {
                     self.launch(Packet { from: index, to, path, marked, bytes });

@@ -131,7 +131,7 @@ fn keepalives_and_ike_messages_go_out_and_come_in() {
     client.apply(Command::SendKeepalive { path: link.at_client });
     for marked in [true, false] {
         let bytes = b"cookie and more".to_vec();
-        client.apply(Command::SendIke { path: link.at_client, marked, bytes });
+        client.apply(Command::SendIke { peer: None, path: link.at_client, marked, bytes });
     }
     let sent = client.sent();
     let ports: Vec<_> = sent.iter().map(|tx| tx.port).collect();

@@ -1,0 +1,152 @@
+//! All workers of a gateway, as control sees them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use isthmus_core::{LANES, Seed};
+use isthmus_crypto::Provider;
+use isthmus_net::SocketError;
+use isthmus_plane::{Audience, Command, Port, Report, Share, TunId};
+use isthmus_tun::TunDevice;
+
+use crate::buffers::Buffers;
+use crate::clock::Clock;
+use crate::inbox::Inbox;
+use crate::io::IoReport;
+use crate::ports::{Ports, PortsConfig};
+use crate::worker::{Message, Place, Worker, WorkerHandle};
+
+/// How many workers there are and how they run.
+#[derive(Clone, Debug)]
+pub struct CrewConfig {
+    /// Where to listen.
+    pub ports: PortsConfig,
+    /// Threads, 1 to [`LANES`].
+    pub workers: usize,
+    /// Keeps each on a processor of its own, the first on the first.
+    pub pin: bool,
+    /// How long a worker goes on looking, without sleeping, after the last packet: less latency for a
+    /// processor that is never idle. Zero sleeps at once.
+    pub busy_poll: Duration,
+}
+
+impl CrewConfig {
+    /// One worker that sleeps when there is nothing to do.
+    pub fn one(ports: PortsConfig) -> Self {
+        Self { ports, workers: 1, pin: false, busy_poll: Duration::ZERO }
+    }
+}
+
+/// Running workers. Dropping them lets them send what they were told to, and ends them.
+pub struct Crew {
+    workers: Vec<WorkerHandle>,
+    locals: Vec<(Port, SocketAddr)>,
+}
+
+/// Why workers cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// A socket cannot be opened.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// No descriptor, thread or randomness left.
+    #[error("cannot start the packet workers: {0}")]
+    System(#[from] io::Error),
+}
+
+impl Crew {
+    /// Opens sockets and starts threads. Reports are told on them, one at a time for each thread;
+    /// telling must not block, and answers whether there was room.
+    ///
+    /// # Errors
+    /// What cannot be had, with what to do about it.
+    pub fn start<R>(
+        config: &CrewConfig,
+        provider: &Arc<dyn Provider>,
+        mut seed: impl FnMut() -> io::Result<Seed>,
+        clock: Clock,
+        report: &R,
+    ) -> Result<Self, WorkerError>
+    where
+        R: FnMut(Report) -> bool + Clone + Send + 'static,
+    {
+        let of = config.workers.clamp(1, LANES);
+        let inboxes: Arc<[Inbox]> = (0..of).map(|_| Inbox::new()).collect::<io::Result<_>>()?;
+        let (mut workers, mut locals) = (Vec::new(), Vec::new());
+        for (index, buffers) in Buffers::of(of).into_iter().enumerate() {
+            let share = Share::new(index, of).unwrap_or(Share::SOLE);
+            let ports = Ports::open(&config.ports, share)?;
+            locals.extend(ports.locals());
+            let place = Place {
+                share,
+                ports,
+                inboxes: Arc::clone(&inboxes),
+                buffers,
+                seed: seed()?,
+                processor: config.pin.then_some(index),
+                busy_poll: config.busy_poll,
+            };
+            let report = Box::new(report.clone());
+            workers.push(Worker::spawn(place, Arc::clone(provider), clock, report)?);
+        }
+        Ok(Self { workers, locals })
+    }
+
+    /// The local address of the first socket of a port; tells what the system chose for port 0.
+    pub fn local(&self, port: Port) -> Option<SocketAddr> {
+        self.locals.iter().find(|(of, _)| *of == port).map(|(_, address)| *address)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Whether there are none, which does not happen.
+    pub fn is_empty(&self) -> bool {
+        self.workers.is_empty()
+    }
+
+    /// Has a command carried out by whom it concerns; each carries out commands in order.
+    pub fn command(&self, command: Command) {
+        let owner = match command.audience() {
+            Audience::Everybody => {
+                for worker in &self.workers {
+                    worker.send(Message::Command(command.clone()));
+                }
+                return;
+            }
+            Audience::Owner(key) => key.lane() % self.workers.len().max(1),
+            Audience::First => 0,
+        };
+        if let Some(worker) = self.workers.get(owner) {
+            worker.send(Message::Command(command));
+        }
+    }
+
+    /// Gives each worker a queue of a device.
+    pub fn add_tun(&self, id: TunId, queues: Vec<TunDevice>) {
+        for (worker, queue) in self.workers.iter().zip(queues) {
+            worker.send(Message::AddTun(id, queue));
+        }
+    }
+
+    /// How the workers' sockets and devices do, all taken together.
+    pub fn io(&self) -> IoReport {
+        let (answer, answers) = channel();
+        let asked = self.workers.iter().filter(|w| w.send(Message::ReadIo(answer.clone()))).count();
+        let mut sum = IoReport::default();
+        for _ in 0..asked {
+            // A worker answers between two batches.
+            let Ok(report) = answers.recv_timeout(ANSWER_TIME_MAX) else { break };
+            sum.merge(report);
+        }
+        sum
+    }
+}
+
+/// How long control waits for a worker's answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_millis(200);

@@ -1,0 +1,140 @@
+//! Waiting for what is ready, however many descriptors there are.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use isthmus_plane::TunId;
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+
+/// What became ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// Control or another worker has something.
+    Wake,
+    /// The socket of this index.
+    Socket(u32),
+    /// The TUN device.
+    Tun(TunId),
+}
+
+/// An epoll instance, level-triggered. Closing a descriptor takes it out.
+pub(crate) struct Poller {
+    epoll: OwnedFd,
+}
+
+/// What was ready the last time, and room for the kernel to tell it in.
+pub(crate) struct Ready {
+    events: Vec<Event>,
+    sources: Vec<Source>,
+}
+
+impl Ready {
+    pub(crate) fn new() -> Self {
+        Self { events: Vec::with_capacity(EVENTS_MAX), sources: Vec::with_capacity(EVENTS_MAX) }
+    }
+
+    /// What is ready, in the order of [`Source`].
+    pub(crate) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+}
+
+impl Poller {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)? })
+    }
+
+    /// Watches a descriptor for input.
+    pub(crate) fn watch(&self, descriptor: &impl AsFd, source: Source) -> io::Result<()> {
+        let data = EventData::new_u64(source.to_number());
+        Ok(epoll::add(&self.epoll, descriptor, data, EventFlags::IN)?)
+    }
+
+    /// Sleeps until something is ready or the time is over.
+    pub(crate) fn wait(&self, time: Option<&Timespec>, ready: &mut Ready) -> io::Result<()> {
+        let Ready { events, sources } = ready;
+        events.clear();
+        loop {
+            match epoll::wait(&self.epoll, spare_capacity(events), time) {
+                Ok(_) => break,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        sources.clear();
+        let number = |event: &Event| {
+            let Event { data, .. } = *event;
+            data.u64()
+        };
+        sources.extend(events.iter().map(number).map(Source::of_number));
+        sources.sort_unstable();
+        Ok(())
+    }
+}
+
+impl Source {
+    fn to_number(self) -> u64 {
+        match self {
+            Self::Wake => 0,
+            Self::Socket(index) => 1 << 32 | u64::from(index),
+            Self::Tun(TunId(id)) => 2 << 32 | u64::from(id),
+        }
+    }
+
+    fn of_number(number: u64) -> Self {
+        let low = u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default();
+        match number >> 32 {
+            0 => Self::Wake,
+            1 => Self::Socket(low),
+            _ => Self::Tun(TunId(u16::try_from(low).unwrap_or(u16::MAX))),
+        }
+    }
+}
+
+/// Descriptors told of at a time; the others are told of the next time.
+const EVENTS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::event::{EventfdFlags, eventfd};
+
+    #[test]
+    fn sources_come_back_as_they_went_in_and_in_order() {
+        let poller = Poller::new().unwrap();
+        let sources = [Source::Tun(TunId(7)), Source::Socket(3), Source::Wake, Source::Socket(1)];
+        let open = || eventfd(1, EventfdFlags::NONBLOCK).unwrap();
+        let descriptors: Vec<_> = sources.iter().map(|source| (open(), *source)).collect();
+        for (descriptor, source) in &descriptors {
+            poller.watch(descriptor, *source).unwrap();
+        }
+        let mut ready = Ready::new();
+        poller.wait(None, &mut ready).unwrap();
+        let expected = [Source::Wake, Source::Socket(1), Source::Socket(3), Source::Tun(TunId(7))];
+        assert_eq!(ready.sources(), expected);
+        drop(descriptors);
+        poller.wait(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }), &mut ready).unwrap();
+        assert_eq!(ready.sources(), []);
+    }
+
+    #[test]
+    fn more_than_fit_are_all_told_of_in_turn() {
+        let poller = Poller::new().unwrap();
+        let count = u16::try_from(EVENTS_MAX).unwrap() * 2;
+        let open = |id| (eventfd(1, EventfdFlags::NONBLOCK).unwrap(), TunId(id));
+        let descriptors: Vec<_> = (0..count).map(open).collect();
+        for (descriptor, id) in &descriptors {
+            poller.watch(descriptor, Source::Tun(*id)).unwrap();
+        }
+        let (mut ready, mut seen) = (Ready::new(), std::collections::BTreeSet::new());
+        for _ in 0..4 {
+            poller.wait(None, &mut ready).unwrap();
+            assert!(ready.sources().len() <= EVENTS_MAX);
+            seen.extend(ready.sources().iter().copied());
+        }
+        assert_eq!(seen.len(), usize::from(count));
+    }
+}

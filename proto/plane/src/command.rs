@@ -147,12 +147,12 @@ impl Command {
             | Self::RemovePeer { peer }
             | Self::MovePath { peer, .. }
             | Self::Reserve { peer, .. }
-            | Self::SendL2tp { peer, .. } => Audience::Owner(*peer),
+            | Self::SendL2tp { peer, .. }
+            | Self::SendIke { peer: Some(peer), .. } => Audience::Owner(*peer),
             Self::RemoveInbound { spi } => Audience::Owner(Key::from_raw(*spi)),
             Self::OpenLac { lac, .. } | Self::CloseLac { lac } | Self::SendPlain { lac, .. } => {
                 Audience::Owner(lac.0)
             }
-            Self::SendIke { peer: Some(peer), .. } => Audience::Owner(*peer),
             Self::SendIke { peer: None, .. } | Self::SendKeepalive { .. } => Audience::First,
         }
     }

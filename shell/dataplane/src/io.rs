@@ -50,8 +50,9 @@ impl IoReport {
     /// Adds what another worker says.
     pub(crate) fn merge(&mut self, other: Self) {
         self.workers += other.workers;
-        let least = |a: usize, b| if a == 0 { b } else { a.min(b) };
-        self.udp_segments_max = least(self.udp_segments_max, other.udp_segments_max);
+        let known = Some(self.udp_segments_max).filter(|most| *most > 0);
+        let least = known.map_or(other.udp_segments_max, |most| most.min(other.udp_segments_max));
+        self.udp_segments_max = least;
         self.stats.add(&other.stats);
         for tun in other.tuns {
             match self.tuns.iter_mut().find(|known| known.id == tun.id) {

@@ -24,3 +24,4 @@ mod shutdown;
 mod spoofing;
 mod suites;
 mod users;
+mod workers;

@@ -1,0 +1,301 @@
+//! `[[tenant]]`, its egresses and its users.
+
+use super::{BGP_LATER, Key, OVERLAY_LATER, RADIUS_LATER, SectionKeys};
+
+/// `[[tenant]]`.
+pub(crate) const TENANT: SectionKeys = SectionKeys {
+    header: "[[tenant]]",
+    about: "One customer, department or site: its users, its addresses, its way out. Tenants in \
+            different network namespaces may use the same addresses. Each tenant is recognised by its \
+            pre-shared key.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: "name",
+            default: "required",
+            example: "\"acme\"",
+            about: "Unique; letters, digits, `-`, `_` and `.`.",
+        },
+        Key {
+            name: "netns",
+            kind: "network namespace",
+            default: "the gateway's own",
+            example: "\"acme\"",
+            about: "Name (as in `ip netns`) of the namespace the tenant's packets come out in.",
+        },
+        Key {
+            name: "psk",
+            kind: "secret",
+            default: "`[ipsec] psk`",
+            example: "\"correct horse battery staple\"",
+            about: "Pre-shared key that leads to this tenant.",
+        },
+        Key {
+            name: "psk_file",
+            kind: "path",
+            default: "`[ipsec] psk`",
+            example: "\"acme.psk\"",
+            about: "A file whose only line is `psk`.",
+        },
+        Key {
+            name: "ca_file",
+            kind: "path",
+            default: "`[ipsec] ca_file`, with one tenant",
+            example: "\"acme-ca.crt\"",
+            about: "Authorities whose certificates lead to this tenant, PEM; needs `certificate_file` in [ipsec].",
+        },
+        Key {
+            name: "group",
+            kind: "list of tables",
+            default: "none",
+            example: "",
+            about: "Groups of users with a key of their own; see `[[tenant.group]]`.",
+        },
+        Key {
+            name: "pool",
+            kind: "list of IPv4 networks",
+            default: "required",
+            example: "[\"10.64.0.0/20\"]",
+            about: "Addresses given to clients.",
+        },
+        Key {
+            name: "gateway_address",
+            kind: "IPv4 address",
+            default: "the first address of `pool`",
+            example: "\"10.64.0.1\"",
+            about: "Our own address on every link of the tenant; never given to a client.",
+        },
+        Key {
+            name: "pool6",
+            kind: "list of IPv6 networks, /32 to /64",
+            default: "`[]`: no IPv6",
+            example: "[\"2001:db8:64::/48\"]",
+            about: "Networks that each session gets a /64 of, by router advertisement. They must be routed to this machine. IPv6 leaves as the namespace routes; `egress` is for IPv4.",
+        },
+        Key {
+            name: "gateway_address6",
+            kind: "IPv6 address",
+            default: "the first address of `pool6`",
+            example: "\"2001:db8:64::1\"",
+            about: "Our own IPv6 address on the device of the tenant; its /64 is given to nobody.",
+        },
+        Key {
+            name: "dns",
+            kind: "list of IP addresses",
+            default: "`[]`",
+            example: "[\"10.64.0.1\"]",
+            about: "Name servers told to clients; IPv6 ones over IPv6.",
+        },
+        Key {
+            name: "routes",
+            kind: "list of IPv4 networks",
+            default: "`[]`",
+            example: "[\"10.0.0.0/8\", \"172.20.0.0/14\"]",
+            about: "Routes told to clients that do not send everything through the tunnel; the first 50 are told.",
+        },
+        Key {
+            name: "domain",
+            kind: "domain name",
+            default: "none",
+            example: "\"corp.example\"",
+            about: "The domain clients are in; told to those that ask (DHCP option 15).",
+        },
+        Key {
+            name: "search",
+            kind: "list of domain names, at most 8",
+            default: "`[]`",
+            example: "[\"corp.example\", \"lab.example\"]",
+            about: "Domains that clients look short names up in; told to those that ask (DHCP option 119).",
+        },
+        Key {
+            name: "users_file",
+            kind: "path",
+            default: "none",
+            example: "\"users.toml\"",
+            about: "Who may log in, as `isthmus user` writes it. Read again whenever it changes.",
+        },
+        Key {
+            name: "users",
+            kind: "table of users",
+            default: "none",
+            example: "",
+            about: "Users written here instead of in a file: `[tenant.users.alice]`.",
+        },
+        Key {
+            name: "interface",
+            kind: "interface name",
+            default: "`ist-` and the tenant's name, cut to 15 characters",
+            example: "\"ist-acme\"",
+            about: "The TUN device of the tenant.",
+        },
+        Key {
+            name: "egress",
+            kind: "list of tables",
+            default: "as the namespace routes",
+            example: "",
+            about: "Ways out; see `[[tenant.egress]]`.",
+        },
+    ],
+    reserved: &[("radius", RADIUS_LATER), ("bgp", BGP_LATER)],
+};
+
+/// `[[tenant.egress]]`.
+pub(crate) const EGRESS: SectionKeys = SectionKeys {
+    header: "[[tenant.egress]]",
+    about: "A way out for packets of the tenant's clients. The longest matching prefix decides.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: "name",
+            default: "required",
+            example: "\"internet\"",
+            about: "Unique within the tenant.",
+        },
+        Key {
+            name: "match",
+            kind: "table",
+            default: "everything",
+            example: "{ to = [\"172.20.0.0/14\"] }",
+            about: "Which packets.",
+        },
+        Key {
+            name: "via",
+            kind: "table",
+            default: "required",
+            example: "{ interface = \"eth1\", gateway = \"192.0.2.1\" }",
+            about: "Where they go.",
+        },
+        Key {
+            name: "nat",
+            kind: "`\"masquerade\"` or `\"none\"`",
+            default: "`\"none\"`",
+            example: "\"masquerade\"",
+            about: "Whether they leave with the address of the interface.",
+        },
+    ],
+    reserved: &[],
+};
+
+/// `match` of an egress.
+pub(crate) const MATCH: SectionKeys = SectionKeys {
+    header: "[tenant.egress.match]",
+    about: "Which packets take this way.",
+    keys: &[Key {
+        name: "to",
+        kind: "list of IPv4 networks",
+        default: "`[\"0.0.0.0/0\"]`",
+        example: "[\"172.20.0.0/14\"]",
+        about: "Destinations.",
+    }],
+    reserved: &[],
+};
+
+/// `via` of an egress.
+pub(crate) const VIA: SectionKeys = SectionKeys {
+    header: "[tenant.egress.via]",
+    about: "Where packets go; at least one of the keys.",
+    keys: &[
+        Key {
+            name: "interface",
+            kind: "interface name",
+            default: "where `gateway` is",
+            example: "\"eth1\"",
+            about: "The device they leave by; required with `nat = \"masquerade\"`.",
+        },
+        Key {
+            name: "gateway",
+            kind: "IPv4 address",
+            default: "none: the network is directly on the interface",
+            example: "\"192.0.2.1\"",
+            about: "The next hop.",
+        },
+    ],
+    reserved: &[("overlay", OVERLAY_LATER)],
+};
+
+/// `[users.NAME]` in a users file, `[tenant.users.NAME]` in the configuration.
+pub(crate) const USER: SectionKeys = SectionKeys {
+    header: "[users.NAME]",
+    about: "A user, in a users file; in the configuration itself the table is `[tenant.users.NAME]`. \
+            Exactly one of `password` and `nt_hash` must be there.",
+    keys: &[
+        Key {
+            name: "password",
+            kind: "secret",
+            default: "none",
+            example: "\"open sesame\"",
+            about: "The password; serves every authentication protocol.",
+        },
+        Key {
+            name: "nt_hash",
+            kind: "32 hexadecimal digits",
+            default: "none",
+            example: "\"0123456789abcdef0123456789abcdef\"",
+            about: "MD4 of the password in UTF-16LE, as `isthmus user add --nt-hash` writes it: the password cannot be read back, but the hash is enough to log in with MS-CHAPv2, so it is as secret as a password. Does not serve CHAP.",
+        },
+        Key {
+            name: "address",
+            kind: "IPv4 address",
+            default: "any of the pool",
+            example: "\"10.64.0.9\"",
+            about: "The address this user always gets.",
+        },
+        Key {
+            name: "address6",
+            kind: "IPv6 /64 network",
+            default: "any of `pool6`",
+            example: "\"2001:db8:64:9::/64\"",
+            about: "The /64 this user always gets; where another session has it, this one is without IPv6.",
+        },
+        Key {
+            name: "routes",
+            kind: "list of IPv4 networks",
+            default: "those of the tenant",
+            example: "[\"10.1.0.0/16\"]",
+            about: "Routes told to this user instead of the tenant's.",
+        },
+        Key {
+            name: "networks",
+            kind: "list of IPv4 networks",
+            default: "`[]`",
+            example: "[\"192.168.40.0/24\"]",
+            about: "Networks behind the user (a branch office): packets from them are accepted, packets to them are sent there.",
+        },
+        Key {
+            name: "dns",
+            kind: "list of IP addresses",
+            default: "those of the tenant",
+            example: "[\"10.1.0.53\"]",
+            about: "Name servers told to this user instead of the tenant's.",
+        },
+        Key {
+            name: "domain",
+            kind: "domain name",
+            default: "that of the tenant",
+            example: "\"branch.corp.example\"",
+            about: "The domain told to this user instead of the tenant's.",
+        },
+        Key {
+            name: "search",
+            kind: "list of domain names, at most 8",
+            default: "those of the tenant",
+            example: "[\"branch.corp.example\"]",
+            about: "The search list told to this user instead of the tenant's.",
+        },
+        Key {
+            name: "group",
+            kind: "name",
+            default: "none",
+            example: "\"staff\"",
+            about: "For the operator's own order; shown in `isthmus user list`.",
+        },
+        Key {
+            name: "disabled",
+            kind: "boolean",
+            default: "`false`",
+            example: "false",
+            about: "Refuses the user without forgetting it.",
+        },
+    ],
+    reserved: &[],
+};

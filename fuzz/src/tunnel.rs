@@ -6,10 +6,12 @@ use ipnet::IpNet;
 use isthmus_core::{Buf, Encap, Instant, Key, Path};
 use isthmus_crypto::{EspKeys, EspSuite};
 use isthmus_esp::{Lifetime, SaParams};
+use isthmus_l2tp::data::Header;
 use isthmus_plane::{
     Command, InstallInbound, InstallOutbound, LacKey, Outputs, PeerRef, Plane, Port, Rx,
     SessionParams, TunId, Tx,
 };
+use isthmus_wire::ip::Ip;
 
 /// The TUN device of both.
 pub const TUN: TunId = TunId(7);
@@ -141,16 +143,25 @@ impl Tunnel {
         self.gateway.net(batch);
     }
 
-    /// Carries what the gateway sent to the client; every datagram must be ESP to it.
+    /// Carries what the gateway sent to the client and answers how many datagrams there were; every one
+    /// must be ESP to the client, or plain L2TP to the LAC with a packet for the user behind it.
     pub fn carry(&mut self) -> usize {
         let sent = std::mem::take(&mut self.gateway.out.net);
+        let (to_lac, to_client): (Vec<Tx>, Vec<Tx>) =
+            sent.into_iter().partition(|tx| tx.port == Port::L2tp);
+        for tx in &to_lac {
+            assert_eq!(tx.path, lac_path());
+            let (_, frame) = Header::read(&tx.buf).unwrap();
+            let inner = tx.buf.get(frame).and_then(|frame| frame.strip_prefix(&[0xff, 3, 0, 0x21]));
+            assert_eq!(Ip::new(inner.unwrap()).unwrap().destination(), LAC_INNER);
+        }
         let carry = |tx: &Tx| {
             assert_eq!((tx.path, tx.port), (self.at_gateway, Port::NatT));
             assert!(tx.buf.starts_with(&spi().to_be_bytes()), "not ESP");
             Rx { path: self.at_client, port: tx.port, buf: Buf::copy_of(&tx.buf) }
         };
-        let batch: Vec<Rx> = sent.iter().map(carry).collect();
-        let count = batch.len();
+        let batch: Vec<Rx> = to_client.iter().map(carry).collect();
+        let count = batch.len() + to_lac.len();
         self.client.net(batch);
         count
     }

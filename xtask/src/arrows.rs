@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Each crate that has rules, and the workspace crates it may depend on (dev-dependencies aside).
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("proto/core", &[]),
     ("proto/wire", &["core"]),
     ("proto/crypto", &["core"]),
@@ -21,6 +21,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("shell/tun", &["core", "wire", "net"]),
     ("shell/dataplane", &["core", "crypto", "plane", "net", "tun"]),
     ("shell/kernel", &["net"]),
+    ("shell/load", &["core", "wire", "crypto", "ike", "plane", "client", "dataplane", "net"]),
     ("shell/telemetry", &["core", "plane", "gateway"]),
     (
         "shell/driver",

@@ -172,3 +172,6 @@ pub struct ClientSide {
 pub async fn connect(settings: ClientSettings, side: ClientSide) -> Result<(), ClientFailure> {
     crate::connection::run(settings, side).await
 }
+
+/// The address this machine would send from.
+pub(crate) use crate::connection::local_address;

@@ -389,7 +389,7 @@ fn ephemeral_port() -> u16 {
 }
 
 /// The address this machine would send from.
-fn local_address(server: IpAddr) -> std::io::Result<IpAddr> {
+pub(crate) fn local_address(server: IpAddr) -> std::io::Result<IpAddr> {
     let any: SocketAddr = if server.is_ipv4() {
         SocketAddr::from(([0; 4], 0))
     } else {

@@ -84,7 +84,7 @@ impl Fresh {
 
 #[test]
 fn help_is_as_committed() {
-    let pages: [&[&str]; 16] = [
+    let pages: [&[&str]; 22] = [
         &[],
         &["quickstart"],
         &["profile"],
@@ -100,6 +100,12 @@ fn help_is_as_committed() {
         &["user", "remove"],
         &["user", "test"],
         &["client", "connect"],
+        &["bench"],
+        &["bench", "connect"],
+        &["bench", "hold"],
+        &["bench", "traffic"],
+        &["bench", "storm"],
+        &["bench", "reflect"],
         &["version"],
     ];
     let mut text = String::new();
@@ -112,6 +118,34 @@ fn help_is_as_committed() {
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/help.txt");
     common::expect_file(&path, &text);
+}
+
+#[test]
+fn a_load_that_makes_no_sense_or_is_an_attack_is_refused() {
+    let who = ["--psk", "key", "--user", "load", "--password-file", "-"];
+    let near = [&["--server", "127.0.0.1"], &who[..]].concat();
+    let cases: [(&[&str], &[&str], &str); 6] = [
+        (&["connect", "--server", "203.0.113.10"], &who, "--public-target"),
+        (&["traffic", "--reflector", "203.0.113.10:7007"], &near, "--public-target"),
+        (&["traffic", "--between", "--clients", "1"], &near, "two --clients"),
+        (&["traffic"], &near, "--reflector"),
+        (&["hold", "--source", "::1"], &near, "family"),
+        (&["storm", "--rate", "0"], &near, "0.01"),
+    ];
+    for (words, rest, said) in cases {
+        let answer = isthmus(&[&["bench"], words, rest].concat(), "pw\n");
+        assert_eq!(answer.code, 2, "{words:?}: {}{}", answer.out, answer.err);
+        assert!(answer.err.contains(said), "{words:?}: {}", answer.err);
+    }
+}
+
+#[test]
+fn a_picture_that_cannot_be_written_is_known_before_the_load() {
+    let words = ["bench", "connect", "--server", "127.0.0.1", "--psk", "key", "--user", "load"];
+    let plot = ["--password-file", "-", "--plot", "/nowhere/at/all.svg"];
+    let answer = isthmus(&[&words[..], &plot].concat(), "pw\n");
+    assert_eq!(answer.code, 1, "{}{}", answer.out, answer.err);
+    assert!(answer.err.contains("/nowhere/at/all.svg") && answer.out.is_empty(), "{}", answer.err);
 }
 
 #[test]

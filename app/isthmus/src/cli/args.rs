@@ -11,6 +11,7 @@ use ipnet::{IpNet, Ipv4Net};
 use isthmus_client::Profile;
 use isthmus_crypto::EspSuite;
 
+use super::bench_args::BenchArgs;
 use crate::config::value::{parse_duration, show_duration};
 use crate::config::{AuthProtocol, DEFAULT_PATH, IkeProposal};
 use crate::profile::System;
@@ -51,6 +52,7 @@ pub(crate) enum Command {
     Reload(AskArgs),
     User(UserArgs),
     Client(ClientArgs),
+    Bench(BenchArgs),
     Version(VersionArgs),
 }
 
@@ -441,25 +443,25 @@ pub(crate) struct VersionArgs {
 }
 
 /// The names of the clients that we can speak as.
-fn profiles() -> impl TypedValueParser<Value = Profile> {
+pub(crate) fn profiles() -> impl TypedValueParser<Value = Profile> {
     let values = Profile::ALL.map(|profile| PossibleValue::new(profile.name()));
     PossibleValuesParser::new(values)
         .try_map(|name| Profile::from_name(&name).ok_or("no client that we can speak as"))
 }
 
-fn esp_suite(written: &str) -> Result<EspSuite, String> {
+pub(crate) fn esp_suite(written: &str) -> Result<EspSuite, String> {
     EspSuite::from_name(written).ok_or_else(|| {
         let known: Vec<_> = EspSuite::ALL.iter().map(|suite| suite.name()).collect();
         format!("not an ESP suite; known: {}", known.join(", "))
     })
 }
 
-fn auth_protocol(written: &str) -> Result<AuthProtocol, String> {
+pub(crate) fn auth_protocol(written: &str) -> Result<AuthProtocol, String> {
     let found = AuthProtocol::NAMES.iter().find(|(name, _)| *name == written);
     found.map(|(_, protocol)| *protocol).ok_or_else(|| String::from("known: mschapv2, chap, pap"))
 }
 
-fn any_duration(written: &str) -> Result<Duration, String> {
+pub(crate) fn any_duration(written: &str) -> Result<Duration, String> {
     parse_duration(written)
         .ok_or_else(|| String::from("write a number and a unit, like 10m or 24h"))
 }
@@ -481,7 +483,7 @@ fn lifetime(written: &str, range: RangeInclusive<Duration>) -> Result<Duration, 
     Err(format!("write {least} to {most}"))
 }
 
-fn ports(written: &str) -> Result<(u16, u16), String> {
+pub(crate) fn ports(written: &str) -> Result<(u16, u16), String> {
     let parse = |text: &str| text.trim().parse::<u16>().map_err(|error| error.to_string());
     let (ike, nat_t) = written.split_once(',').ok_or("write two ports, like 500,4500")?;
     Ok((parse(ike)?, parse(nat_t)?))

@@ -1,7 +1,7 @@
 //! `isthmus client connect`.
 
 use std::net::{IpAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use isthmus_client::Profile;
@@ -165,7 +165,11 @@ fn settings(args: ConnectArgs) -> Result<ClientSettings, CliError> {
     let plain = plain(&args)?;
     let certificate = certificate(&args)?;
     let keyless = plain.is_some() || certificate.is_some();
-    let psk = if keyless { SecretBytes::default() } else { psk(&args)? };
+    let psk = if keyless {
+        SecretBytes::default()
+    } else {
+        read_psk(args.psk.as_deref(), args.psk_file.as_deref())?
+    };
     let password = password(&args)?;
     let ike = if args.ike.is_empty() { default_ike(false) } else { args.ike };
     let esp = if args.esp.is_empty() { default_esp(false) } else { args.esp };
@@ -203,7 +207,7 @@ fn settings(args: ConnectArgs) -> Result<ClientSettings, CliError> {
 }
 
 /// The first address of the server; IPv4 before IPv6, because that is what such servers have.
-fn resolve(server: &str, port: u16) -> Result<IpAddr, CliError> {
+pub(super) fn resolve(server: &str, port: u16) -> Result<IpAddr, CliError> {
     if let Ok(address) = server.parse() {
         return Ok(address);
     }
@@ -220,11 +224,12 @@ fn resolve(server: &str, port: u16) -> Result<IpAddr, CliError> {
     best.copied().ok_or_else(|| CliError::Failed(format!("`{server}` has no address")))
 }
 
-fn psk(args: &ConnectArgs) -> Result<SecretBytes, CliError> {
-    if let Some(psk) = &args.psk {
+/// The pre-shared key, from wherever it is given.
+pub(super) fn read_psk(given: Option<&str>, file: Option<&Path>) -> Result<SecretBytes, CliError> {
+    if let Some(psk) = given {
         return Ok(SecretBytes::copy_of(psk.as_bytes()));
     }
-    if let Some(path) = &args.psk_file {
+    if let Some(path) = file {
         return Ok(users::read_file(path, "Pre-shared key")?);
     }
     from_environment("ISTHMUS_PSK").ok_or_else(|| {
@@ -287,12 +292,12 @@ fn password(args: &ConnectArgs) -> Result<SecretBytes, CliError> {
     }
 }
 
-fn from_environment(name: &str) -> Option<SecretBytes> {
+pub(super) fn from_environment(name: &str) -> Option<SecretBytes> {
     let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
     Some(SecretBytes::new(value.into_bytes()))
 }
 
-fn enter_netns(name: &str) -> Result<(), CliError> {
+pub(super) fn enter_netns(name: &str) -> Result<(), CliError> {
     use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
     use std::os::fd::AsFd;
 

@@ -12,6 +12,8 @@
 //! `--json`, and print one document then.
 
 mod args;
+mod bench;
+mod bench_args;
 mod check;
 mod client;
 mod explain;
@@ -70,6 +72,7 @@ fn asks_for_profiles(error: &clap::Error) -> bool {
 
 fn execute(command: Command, out: &mut Output) -> Result<(), CliError> {
     match command {
+        Command::Bench(args) => bench::bench(args, out),
         Command::Check(args) => check::check(&args, out),
         Command::Client(args) => client::client(args, out),
         Command::Explain(args) => explain::explain(&args, out),

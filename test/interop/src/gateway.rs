@@ -57,6 +57,11 @@ impl Gateway {
         &self.binary
     }
 
+    /// The daemon's process.
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
     /// The folder of the daemon's configuration, which is also its working directory.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -4,6 +4,7 @@
 //! made of; `ISTHMUS_LAB_KEEP=1` keeps the evidence of tests that pass, too.
 
 mod aggressive;
+mod bench;
 mod certificates;
 mod crowd;
 mod egress;

@@ -10,7 +10,7 @@ from . import report
 PACKAGES = {"iperf3": "iperf3", "ip": "iproute2", "ss": "iproute2", "ping": "iputils-ping"}
 WIREGUARD = {"wg": "wireguard-tools"}
 # Crate, version and the program in it; pinned, so that figures can be compared.
-CRATES = {"gotatun": ("gotatun-cli", None, "gotatun"), "boringtun": ("boringtun-cli", None, "boringtun-cli")}
+CRATES = {"gotatun": ("gotatun-cli", "0.10.2", "gotatun"), "boringtun": ("boringtun-cli", "0.7.1", "boringtun-cli")}
 CACHE = os.environ.get("ISTHMUS_BENCH_CACHE", "/var/cache/isthmus-bench")
 
 
@@ -44,8 +44,7 @@ def crate_program(crate, version, program):
     path = os.path.join(CACHE, "bin", program)
     if not os.path.exists(path):
         report.progress(f"building {crate} (once; some minutes)")
-        pinned = ["--version", version] if version else []
-        quiet(["cargo", "install", "-q", "--locked", "--root", CACHE, crate, *pinned])
+        quiet(["cargo", "install", "-q", "--locked", "--root", CACHE, crate, "--version", version])
     return path
 
 

@@ -70,7 +70,7 @@ impl ClientDriver {
         if let (Some(path), Some(bound)) = (&mut machine.plain, crew.local(Port::L2tp)) {
             path.local.set_port(bound.port());
         }
-        let (jobs, results) = JobPool::new(Arc::clone(&provider));
+        let (jobs, results) = JobPool::new(Arc::clone(&provider), 0);
         let machine = Client::new(machine, provider, seed()?, clock.now());
         Ok(Self { machine, crew, clock, jobs, results, mailbox })
     }

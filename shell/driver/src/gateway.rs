@@ -107,7 +107,7 @@ impl GatewayDriver {
         for (id, queues) in devices {
             crew.add_tun(id, queues);
         }
-        let (jobs, results) = JobPool::new(Arc::clone(&provider));
+        let (jobs, results) = JobPool::new(Arc::clone(&provider), KEY_PAIRS_AHEAD);
         let engine = provider.engine().to_owned();
         let machine = Gateway::new(settings.machine, provider, seed()?, clock.now());
         Ok(Self {
@@ -254,6 +254,8 @@ fn networks(config: &Config) -> Vec<Vec<Ipv4Net>> {
     config.tenants.iter().map(|tenant| tenant.users.networks()).collect()
 }
 
+/// Diffie-Hellman key pairs of each group made ahead: a burst of logins is that much shorter.
+const KEY_PAIRS_AHEAD: usize = 256;
 /// The loop wakes up at least this often.
 pub(crate) const IDLE_WAKE_UP: Duration = Duration::from_mins(1);
 

@@ -11,6 +11,7 @@ mod gateway;
 mod jobs;
 mod mailbox;
 mod network;
+mod stock;
 
 pub use client::{ClientDriver, ClientRequest, ClientSettings};
 pub use entropy::seed;

@@ -8,6 +8,7 @@ use core::ops::{Deref, DerefMut};
 ///
 /// Headers are added by growing the window into the headroom. Every method that cannot do what it
 /// was asked says so and changes nothing.
+#[derive(Default)]
 pub struct Buf {
     block: Box<[u8]>,
     start: usize,

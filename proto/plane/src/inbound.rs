@@ -2,14 +2,14 @@
 
 use alloc::vec::Vec;
 
-use isthmus_core::{Buf, Instant, Key};
+use isthmus_core::{Buf, Instant, Key, Path};
 use isthmus_esp::{Datagram, NON_ESP_MARKER};
 use isthmus_wire::ip::{Udp, protocol};
 
 use crate::l2tp::{self, Packet, keep};
 use crate::packet::{Outputs, Port, Rx};
 use crate::report::Report;
-use crate::scratch::{Origin, Received};
+use crate::scratch::Arrival;
 use crate::share::Astray;
 use crate::{DropReason, Plane, REPORTS_MAX};
 
@@ -17,28 +17,34 @@ impl Plane {
     /// Takes a batch of datagrams and leaves it empty.
     pub fn handle_net(&mut self, batch: &mut Vec<Rx>, out: &mut Outputs, now: Instant) {
         debug_assert!(self.scratch.is_empty(), "a batch was left half done");
-        for rx in batch.drain(..) {
+        for (index, rx) in (0..).zip(batch.iter_mut()) {
             match rx.port {
-                Port::Esp => self.sort_in(rx, out),
-                Port::Ike => self.ike(rx, false, out),
-                Port::L2tp => self.plain(rx, out, now),
-                Port::NatT => self.nat_t(rx, out),
+                Port::Esp => self.sort_in(index, rx, out),
+                Port::Ike => self.ike(take(rx), false, out),
+                Port::L2tp => self.plain(take(rx), out, now),
+                Port::NatT => self.nat_t(index, rx, out),
             }
         }
-        self.scratch.received.sort();
-        while self.open_group(out, now) {}
+        let mut arrivals = core::mem::take(&mut self.scratch.arrivals);
+        arrivals.sort_unstable();
+        for group in arrivals.chunk_by(|a, b| a.spi == b.spi) {
+            self.open_group(group, batch, out, now);
+        }
+        arrivals.clear();
+        self.scratch.arrivals = arrivals;
+        batch.clear();
     }
 
     /// Tells apart what arrives on port 4500.
-    fn nat_t(&mut self, rx: Rx, out: &mut Outputs) {
+    fn nat_t(&mut self, index: u32, rx: &mut Rx, out: &mut Outputs) {
         match isthmus_esp::classify(&rx.buf) {
-            Ok(Datagram::Esp { .. }) => self.sort_in(rx, out),
-            Ok(Datagram::Ike) => self.ike(rx, true, out),
+            Ok(Datagram::Esp { .. }) => self.sort_in(index, rx, out),
+            Ok(Datagram::Ike) => self.ike(take(rx), true, out),
             Ok(Datagram::Keepalive) => {
                 self.stats.keepalives = self.stats.keepalives.saturating_add(1);
-                out.free.push(rx.buf);
+                out.free.push(take(rx).buf);
             }
-            Err(_) => self.drop(DropReason::Runt, rx.buf, out),
+            Err(_) => self.drop(DropReason::Runt, take(rx).buf, out),
         }
     }
 
@@ -54,52 +60,46 @@ impl Plane {
         out.free.push(rx.buf);
     }
 
-    /// Puts an ESP packet with those of its SA; one without an SA costs no more than this.
-    fn sort_in(&mut self, rx: Rx, out: &mut Outputs) {
+    /// Notes an ESP packet, to be opened with those of its SA; one without an SA costs no more than
+    /// this.
+    fn sort_in(&mut self, index: u32, rx: &mut Rx, out: &mut Outputs) {
         let Some([spi, sequence]) = esp_header(&rx.buf) else {
-            return self.drop(DropReason::EspLength, rx.buf, out);
+            return self.drop(DropReason::EspLength, take(rx).buf, out);
         };
         let key = Key::from_raw(spi);
         if !self.share.owns(key) {
-            return self.lead(key, Astray::Net(rx), out);
+            return self.lead(key, Astray::Net(take(rx)), out);
         }
         if self.tables.inbound.get(key).is_none() {
-            return self.drop(DropReason::UnknownSpi, rx.buf, out);
+            return self.drop(DropReason::UnknownSpi, take(rx).buf, out);
         }
-        let origin = Origin { path: rx.path, port: rx.port, sequence };
-        self.scratch.received.push(spi, Received { origin, buf: rx.buf });
+        self.scratch.arrivals.push(Arrival { spi, index, sequence });
     }
 
-    /// Opens the packets of one SA; false when there are no more.
-    fn open_group(&mut self, out: &mut Outputs, now: Instant) -> bool {
+    /// Opens the packets of one SA.
+    fn open_group(&mut self, group: &[Arrival], batch: &mut [Rx], out: &mut Outputs, now: Instant) {
         let mut run = core::mem::take(&mut self.scratch.run);
-        let mut origins = core::mem::take(&mut self.scratch.origins);
-        let group = self.scratch.received.take(|received| {
-            run.push(received.buf);
-            origins.push(received.origin);
-        });
-        if let Some(spi) = group {
-            self.open_run(spi, &mut run, &origins, out, now);
-        }
+        run.extend(group.iter().filter_map(|arrival| {
+            batch.get_mut(position(arrival)).map(|rx| core::mem::take(&mut rx.buf))
+        }));
+        let spi = group.first().map(|arrival| arrival.spi).unwrap_or_default();
+        self.open_run(spi, &mut run, (group, batch), out, now);
         // Empty anyway, unless the SA has gone, which it cannot within a batch.
         out.free.append(&mut run);
-        origins.clear();
         self.scratch.run = run;
-        self.scratch.origins = origins;
-        group.is_some()
     }
 
     fn open_run(
         &mut self,
         spi: u32,
         run: &mut Vec<Buf>,
-        origins: &[Origin],
+        (group, batch): (&[Arrival], &[Rx]),
         out: &mut Outputs,
         now: Instant,
     ) {
         let Some(sa) = self.tables.inbound.get_mut(Key::from_raw(spi)) else { return };
         let mut results = core::mem::take(&mut self.scratch.opened);
-        let opened = sa.open(run, origins, &mut results);
+        let opened = sa.open(run, group, &mut results);
         let (peer, local_port) = (sa.peer, sa.local_port);
         if opened.first_use {
             out.reports.push(Report::SaUsed { peer, spi });
@@ -107,8 +107,10 @@ impl Plane {
         if opened.soft_limit {
             out.reports.push(Report::SoftLimit { peer, spi });
         }
-        if let Some((age, origin)) = opened.newest {
-            self.seen(peer, age, origin, out, now);
+        if let Some((age, newest)) = opened.newest
+            && let Some(rx) = batch.get(position(&newest))
+        {
+            self.seen(peer, age, (rx.path, rx.port), out, now);
         }
         for (buf, result) in run.drain(..).zip(results.drain(..)) {
             match result {
@@ -120,12 +122,19 @@ impl Plane {
     }
 
     /// Notes life and whereabouts of a peer after an authentic packet that is newer than any before.
-    fn seen(&mut self, key: Key, age: u64, origin: Origin, out: &mut Outputs, now: Instant) {
+    fn seen(
+        &mut self,
+        key: Key,
+        age: u64,
+        (path, port): (Path, Port),
+        out: &mut Outputs,
+        now: Instant,
+    ) {
         let Some(peer) = self.tables.peers.get_mut(key) else { return };
         if peer.alive(now) {
             out.reports.push(Report::Alive { peer: key });
         }
-        if let Some(place) = peer.follow(age, origin.path, origin.port) {
+        if let Some(place) = peer.follow(age, path, port) {
             self.stats.paths_moved = self.stats.paths_moved.saturating_add(1);
             let (path, encap) = (place.path, place.encap);
             out.reports.push(Report::PathMoved { peer: key, path, encap });
@@ -151,6 +160,16 @@ impl Plane {
             Err(reason) => self.drop(reason, buf, out),
         }
     }
+}
+
+/// Takes a datagram out of a batch, where an empty one stays.
+fn take(rx: &mut Rx) -> Rx {
+    Rx { path: rx.path, port: rx.port, buf: core::mem::take(&mut rx.buf) }
+}
+
+/// Where in its batch a packet is.
+fn position(arrival: &Arrival) -> usize {
+    usize::try_from(arrival.index).unwrap_or(usize::MAX)
 }
 
 /// Takes the UDP header off; its ports, ours first.

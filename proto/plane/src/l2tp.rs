@@ -1,5 +1,6 @@
 //! L2TP packets, wherever they came from: to control, or through their session to the TUN device.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use isthmus_core::{Buf, Instant, Key, Path};
@@ -27,15 +28,15 @@ pub(crate) struct Packet {
 pub(crate) enum Origin {
     /// Out of ESP.
     Ipsec { peer: Key, local_port: u16, remote_port: u16 },
-    /// In the clear, from an address that is trusted.
-    Plain { lac: Option<LacKey>, path: Path },
+    /// In the clear, from a LAC that is open.
+    Plain(LacKey),
 }
 
 impl Origin {
-    fn peer(self) -> Option<PeerRef> {
+    const fn peer(self) -> PeerRef {
         match self {
-            Self::Ipsec { peer, .. } => Some(PeerRef::Ipsec(peer)),
-            Self::Plain { lac, .. } => lac.map(PeerRef::Lac),
+            Self::Ipsec { peer, .. } => PeerRef::Ipsec(peer),
+            Self::Plain(lac) => PeerRef::Lac(lac),
         }
     }
 }
@@ -47,14 +48,23 @@ impl Plane {
             return self.drop(DropReason::NotTrusted, rx.buf, out);
         }
         self.stats.plain_received.count(rx.buf.len());
-        let lac = self.tables.lacs.find(&rx.path);
-        if let Some(key) = lac
-            && self.tables.lacs.get_mut(key).is_some_and(|lac| lac.pulse.beat(now))
-        {
-            out.reports.push(Report::LacAlive { lac: key, session: None });
+        let Some(lac) = self.tables.lacs.find(&rx.path) else {
+            return self.stranger(&rx.path, rx.buf, out);
+        };
+        if self.tables.lacs.get_mut(lac).is_some_and(|lac| lac.pulse.beat(now)) {
+            out.reports.push(Report::LacAlive { lac, session: None });
         }
-        let origin = Origin::Plain { lac, path: rx.path };
-        self.l2tp(Packet { origin, buf: rx.buf, frame: 0..0 }, out, now);
+        self.l2tp(Packet { origin: Origin::Plain(lac), buf: rx.buf, frame: 0..0 }, out, now);
+    }
+
+    /// Hands control what came from a trusted address where no LAC is open.
+    fn stranger(&mut self, path: &Path, buf: Buf, out: &mut Outputs) {
+        let is_control = buf.first().is_some_and(|flags| flags & CONTROL != 0);
+        if !is_control && Header::read(&buf).is_err() {
+            return self.drop(DropReason::BadL2tp, buf, out);
+        }
+        let (path, lane) = (*path, self.share.lane());
+        self.report(buf, out, |bytes| Report::PlainL2tp { path, lane, bytes });
     }
 
     /// Sends an L2TP packet on its way: control, or a session.
@@ -68,13 +78,13 @@ impl Plane {
         packet.frame = frame;
         let ids = (header.tunnel, header.session);
         let peer = packet.origin.peer();
-        let key = peer.and_then(|peer| self.tables.session_of(peer, ids));
+        let key = self.tables.session_of(peer, ids);
         let Some((key, session)) =
             key.and_then(|key| Some((key, self.tables.sessions.get_mut(key)?)))
         else {
             return self.report_l2tp(packet, out);
         };
-        if let Some(PeerRef::Lac(lac)) = peer
+        if let PeerRef::Lac(lac) = peer
             && session.pulse.beat(now)
         {
             out.reports.push(Report::LacAlive { lac, session: Some(key) });
@@ -131,20 +141,32 @@ impl Plane {
     }
 
     fn report_l2tp(&mut self, packet: Packet, out: &mut Outputs) {
+        match packet.origin {
+            Origin::Ipsec { peer, local_port, remote_port } => {
+                self.report(packet.buf, out, |bytes| Report::L2tp {
+                    peer,
+                    local_port,
+                    remote_port,
+                    bytes,
+                });
+            }
+            Origin::Plain(lac) => {
+                let Some(path) = self.tables.lacs.get(lac).map(|lac| lac.path) else {
+                    return self.drop(DropReason::SessionEnded, packet.buf, out);
+                };
+                let lane = self.share.lane();
+                self.report(packet.buf, out, |bytes| Report::PlainL2tp { path, lane, bytes });
+            }
+        }
+    }
+
+    fn report(&mut self, buf: Buf, out: &mut Outputs, report: impl FnOnce(Vec<u8>) -> Report) {
         if out.reports.len() >= REPORTS_MAX {
-            return self.drop(DropReason::ReportsFull, packet.buf, out);
+            return self.drop(DropReason::ReportsFull, buf, out);
         }
         self.stats.l2tp_reported = self.stats.l2tp_reported.saturating_add(1);
-        let bytes = packet.buf.to_vec();
-        out.reports.push(match packet.origin {
-            Origin::Ipsec { peer, local_port, remote_port } => {
-                Report::L2tp { peer, local_port, remote_port, bytes }
-            }
-            Origin::Plain { path, .. } => {
-                Report::PlainL2tp { path, lane: self.share.lane(), bytes }
-            }
-        });
-        out.free.push(packet.buf);
+        out.reports.push(report(buf.to_vec()));
+        out.free.push(buf);
     }
 }
 

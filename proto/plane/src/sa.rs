@@ -8,7 +8,7 @@ use isthmus_esp::{DropReason as EspDrop, InboundSa, OutboundSa, SaParams};
 use isthmus_wire::ip::protocol;
 
 use crate::command::{InstallInbound, InstallOutbound};
-use crate::scratch::Origin;
+use crate::scratch::Arrival;
 use crate::stats::{Direction, SaCounters, Traffic};
 
 /// An inbound SA.
@@ -30,8 +30,8 @@ pub(crate) struct Opened {
     pub(crate) first_use: bool,
     /// The SA should be replaced.
     pub(crate) soft_limit: bool,
-    /// The origin of a packet newer than all before, if the run had one, and the age of the SA.
-    pub(crate) newest: Option<(u64, Origin)>,
+    /// A packet newer than all before, if the run had one, and the age of the SA.
+    pub(crate) newest: Option<(u64, Arrival)>,
 }
 
 impl Inbound {
@@ -55,19 +55,19 @@ impl Inbound {
     pub(crate) fn open(
         &mut self,
         run: &mut [Buf],
-        origins: &[Origin],
+        arrivals: &[Arrival],
         results: &mut Vec<Result<u8, EspDrop>>,
     ) -> Opened {
         self.sa.open_batch(run, results);
         let top = self.sa.window().top();
         let authentic =
-            origins.iter().zip(results.iter()).filter(|(_, result)| is_authentic(**result));
+            arrivals.iter().zip(results.iter()).filter(|(_, result)| is_authentic(**result));
         // A number is taken once, so a packet with the highest number has just raised it.
         let (mut newest, mut any) = (None, false);
-        for (origin, _) in authentic {
+        for (arrival, _) in authentic {
             any = true;
-            if u64::from(origin.sequence) == top & u64::from(u32::MAX) {
-                newest = Some((self.age, *origin));
+            if u64::from(arrival.sequence) == top & u64::from(u32::MAX) {
+                newest = Some((self.age, *arrival));
             }
         }
         let first_use = any && !self.used;

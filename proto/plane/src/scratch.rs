@@ -2,23 +2,21 @@
 
 use alloc::vec::Vec;
 
-use isthmus_core::{Buf, Key, Path};
+use isthmus_core::{Buf, Key};
 
 use isthmus_esp::DropReason as EspDrop;
 
-use crate::packet::{Port, Rx};
+use crate::packet::Rx;
 
 /// Work in progress; empty between calls.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// ESP packets of a batch, grouped by SPI.
-    pub(crate) received: Groups<Received>,
+    /// ESP packets of a batch.
+    pub(crate) arrivals: Vec<Arrival>,
     /// Packets to seal, grouped by peer.
     pub(crate) sealing: Groups<Buf>,
     /// One group.
     pub(crate) run: Vec<Buf>,
-    /// What is known about each packet of the group.
-    pub(crate) origins: Vec<Origin>,
     /// What came of each packet of the group.
     pub(crate) opened: Vec<Result<u8, EspDrop>>,
     /// The same for packets that were sealed.
@@ -29,18 +27,13 @@ pub(crate) struct Scratch {
     pub(crate) astray_tun: Vec<Buf>,
 }
 
-/// An ESP packet.
-#[derive(Debug)]
-pub(crate) struct Received {
-    pub(crate) origin: Origin,
-    pub(crate) buf: Buf,
-}
-
-/// Where a packet came from, and its sequence number before anything was checked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Origin {
-    pub(crate) path: Path,
-    pub(crate) port: Port,
+/// An ESP packet, which stays where it is until its group's turn; sorted they are groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Arrival {
+    pub(crate) spi: u32,
+    /// Where in the batch it is.
+    pub(crate) index: u32,
+    /// Its sequence number before anything was checked.
     pub(crate) sequence: u32,
 }
 
@@ -51,8 +44,7 @@ impl Scratch {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        let groups = self.received.is_empty() && self.sealing.is_empty();
-        groups && self.run.is_empty() && self.origins.is_empty()
+        self.arrivals.is_empty() && self.sealing.is_empty() && self.run.is_empty()
     }
 }
 

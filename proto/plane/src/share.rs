@@ -32,13 +32,15 @@ impl Share {
     }
 
     /// The pipeline that works for a key's lane.
+    #[inline]
     pub const fn owner(self, key: Key) -> usize {
         key.lane() % self.of
     }
 
     /// Whether this pipeline does.
+    #[inline]
     pub const fn owns(self, key: Key) -> bool {
-        self.owner(key) == self.index
+        self.of == 1 || self.owner(key) == self.index
     }
 
     /// How many pipelines there are.

@@ -4,7 +4,7 @@ import json
 import re
 
 from . import report
-from .namespaces import Pair
+from .crowd import Crowd
 
 
 def iperf(system, seconds, *options):
@@ -59,6 +59,23 @@ def latency(system, count=200):
     return times[len(times) // 2] * 1e3
 
 
+def crowd(work):
+    """A measure of systems that can have more clients, with 64 of them."""
+
+    def take(system, seconds):
+        with Crowd(system, CROWD) as many:
+            return work(many, seconds)
+
+    return take
+
+
+# Measures that only some systems have.
+OURS = {
+    "tcp64_up": crowd(lambda many, seconds: many.tcp(seconds)),
+    "tcp64_down": crowd(lambda many, seconds: many.tcp(seconds, "--reverse")),
+    "loaded_ping_p99_us": crowd(lambda many, seconds: many.ping_beside_load(seconds)),
+}
+CROWD = 64
 MEASURES = {
     "tcp_up": tcp,
     "tcp_down": lambda system, seconds: tcp(system, seconds, "--reverse"),
@@ -67,15 +84,17 @@ MEASURES = {
 }
 
 
-def rounds(systems, count, seconds):
+def rounds(systems, count, seconds, quick):
     """{measure: {system: [sample of each round]}}; systems take turns within a round."""
-    samples = {measure: {system.name: [] for system in systems} for measure in MEASURES}
+    measures = MEASURES if quick else {**MEASURES, **OURS}
+    takes_part = lambda measure, system: measure not in OURS or hasattr(system, "dial")
+    samples = {measure: {system.name: [] for system in systems if takes_part(measure, system)} for measure in measures}
     for number in range(count):
         # Another order each round, so that none always follows the same neighbour.
         shift = number % len(systems)
         turn = systems[shift:] + systems[:shift]
-        for measure, take in MEASURES.items():
-            for system in turn:
+        for measure, take in measures.items():
+            for system in (one for one in turn if takes_part(measure, one)):
                 sample = take(system, seconds)
                 samples[measure][system.name].append(sample)
                 report.progress(f"round {number + 1}/{count} {measure} {system.name}: {sample:.2f}")

@@ -50,12 +50,22 @@ class Pair:
         process = subprocess.Popen(
             ["ip", "netns", "exec", space, *command],
             stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            env={**os.environ, **(env or {})}, start_new_session=True,
+            env={**os.environ, **(env or {})}, process_group=0,
         )
         process.log_path = log.name
         log.close()
         self.processes.append(process)
         return process
+
+    def end(self, process):
+        """Ends a program."""
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def run(self, space, *command, **options):
         return run("ip", "netns", "exec", space, *command, **options)
@@ -72,13 +82,7 @@ class Pair:
 
     def close(self):
         for process in reversed(self.processes):
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            self.end(process)
         for space in (self.client, self.server):
             run("ip", "netns", "delete", space, check=False)
         run("rm", "-rf", self.folder)

@@ -10,12 +10,18 @@ import time
 from . import systems
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-UNITS = {"tcp_up": "Gbit/s", "tcp_down": "Gbit/s", "pps64": "thousand packets/s", "ping_us": "us"}
+UNITS = {
+    "tcp_up": "Gbit/s", "tcp_down": "Gbit/s", "pps64": "thousand packets/s", "ping_us": "us",
+    "tcp64_up": "Gbit/s", "tcp64_down": "Gbit/s", "loaded_ping_p99_us": "us",
+}
 NAMES = {
     "tcp_up": "TCP, client to gateway",
     "tcp_down": "TCP, gateway to client",
     "pps64": "UDP, 64-byte payloads, client to gateway",
-    "ping_us": "round trip on an idle path",
+    "ping_us": "round trip on an idle path, median",
+    "tcp64_up": "TCP of 64 sessions at once, clients to gateway",
+    "tcp64_down": "TCP of 64 sessions at once, gateway to clients",
+    "loaded_ping_p99_us": "round trip beside a full session, 99th percentile",
 }
 
 
@@ -28,6 +34,7 @@ def result(samples, rounds, seconds):
     medians = {
         measure: {name: statistics.median(values) for name, values in per_system.items()}
         for measure, per_system in samples.items()
+        if per_system
     }
     return {
         "rounds": rounds,
@@ -61,6 +68,12 @@ def ratios(samples):
                 found[f"tcp_{suite}_vs_{key}"] = min(both)
         add(f"pps64_vs_{key}", "pps64", "cbc", peer)
         add(f"pps64_gcm_vs_{key}", "pps64", "gcm", peer)
+    for suite, ours in (("cbc_sha1", "cbc"), ("gcm", "gcm")):
+        for way in ("up", "down"):
+            pairs = zip(samples.get(f"tcp64_{way}", {}).get(ours, []), samples[f"tcp_{way}"].get(ours, []))
+            values = [many / one for many, one in pairs if one > 0]
+            if values:
+                found[f"tcp64_{suite}_{way}_vs_one"] = round(statistics.median(values), 2)
     return found
 
 
@@ -77,7 +90,7 @@ def table(found):
     rows = [head, ["---"] * len(head)]
     for measure, per_system in found["medians"].items():
         label = f"{NAMES[measure]} ({UNITS[measure]})"
-        rows.append([label, *(f"{per_system[name]:.3g}" for name in names)])
+        rows.append([label, *(f"{per_system[name]:.4g}" if name in per_system else "" for name in names)])
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines += ["", "| ratio | |", "|---|---|"]
     lines += [f"| `{name}` | {value} |" for name, value in found["ratios"].items()]

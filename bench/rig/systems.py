@@ -1,5 +1,6 @@
 """The systems that are compared, each between two namespaces of its own."""
 
+import json
 import os
 
 from .namespaces import Pair, run, wait_for
@@ -62,12 +63,21 @@ users_file = "users"
         gateway = pair.spawn(pair.server, binary, "run", "--config", config)
         status = [binary, "status", "--socket", pair.path("control.sock")]
         wait_for("the gateway", 20, lambda: gateway.poll() is None and run(*status, check=False) != "")
-        pair.spawn(
-            pair.client, binary, "client", "connect", "--server", Pair.SERVER, "--force-encap",
+        self.dial(pair.client, Pair.SERVER)
+        self.reachable()
+
+    def dial(self, space, server):
+        """A client in a namespace."""
+        return self.pair.spawn(
+            space, self.tools["isthmus"], "client", "connect", "--server", server, "--force-encap",
             "--esp", self.suite, "--user", "bench", "--routes", "10.64.0.0/16", "--json",
             env={"ISTHMUS_PSK": "bench pre-shared key", "ISTHMUS_PASSWORD": "bench password"},
         )
-        self.reachable()
+
+    def sessions(self):
+        """How many sessions the gateway has."""
+        status = run(self.tools["isthmus"], "status", "--json", "--socket", self.pair.path("control.sock"))
+        return json.loads(status)["sessions"]
 
 
 class IsthmusCbc(Isthmus):

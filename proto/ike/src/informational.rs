@@ -76,9 +76,11 @@ impl Endpoint {
         }
         let Some(peer) = sa.peer else { return Err(Rejected::IncorrectState) };
         self.heard(key, path, marked, now);
+        let deleted = self.sas.get(key).is_some_and(|sa| sa.deleted);
         for item in accepted.items {
             match item {
                 Item::Delete(delete) => self.handle_delete(peer, &delete, now),
+                Item::Notification(_) if deleted => {}
                 Item::Notification(n) => self.handle_notification(key, &n, now),
             }
         }
@@ -104,7 +106,7 @@ impl Endpoint {
                 };
                 let gone: Vec<Key> = peer.sas.iter().filter(named).copied().collect();
                 for key in gone {
-                    self.drop_sa(key);
+                    self.sa_deleted(key, now);
                 }
             }
             _ => {}

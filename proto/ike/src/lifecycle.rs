@@ -11,6 +11,7 @@ use crate::child::ChildState;
 use crate::config::Connect;
 use crate::endpoint::{Endpoint, Owner};
 use crate::peer::{KEEPALIVE_INTERVAL, PeerTimer};
+use crate::quick_mode::Quick;
 use crate::sa::{Role, SaTimer, State};
 
 impl Endpoint {
@@ -27,6 +28,7 @@ impl Endpoint {
                 }
                 SaTimer::Retire => self.delete_sa(key),
                 SaTimer::Hard => self.expire_sa(key),
+                SaTimer::Deleted => self.drop_sa(key),
                 SaTimer::Quick(id) => self.quick_mode_timer(key, id, now),
             }
         }
@@ -127,15 +129,43 @@ impl Endpoint {
         if let Some(peer) = self.peers.get_mut(peer_id.0) {
             peer.sas.retain(|other| *other != key);
         }
-        let Some(established) = sa.established() else { return };
-        for quick in established.quick.values() {
+        if let Some(established) = sa.established() {
+            self.drop_quick_modes(peer_id, established.quick.values());
+        }
+    }
+
+    fn drop_quick_modes<'a>(&mut self, peer: PeerId, modes: impl Iterator<Item = &'a Quick>) {
+        for quick in modes {
             if let Some(spi) = quick.offered_spi() {
                 self.release_spi(spi);
             }
             if let Some(spi) = quick.half_child() {
-                self.remove_child(peer_id, spi);
+                self.remove_child(peer, spi);
             }
         }
+    }
+
+    /// The peer has deleted an IKE SA. When it was the last one, DELETEs of children that were sent
+    /// before and overtaken on the way are still heard, or the children would stay until the clock
+    /// ends them.
+    pub(crate) fn sa_deleted(&mut self, key: Key, now: Instant) {
+        let peer_id = self.sas.get(key).and_then(|sa| sa.peer);
+        let peer = peer_id.and_then(|id| self.peers.get_mut(id.0));
+        let (Some(peer_id), Some(peer)) = (peer_id, peer) else { return self.drop_sa(key) };
+        if peer.children.is_empty() || peer.sas.len() > 1 {
+            return self.drop_sa(key);
+        }
+        peer.sas.clear();
+        if let Some(before) = peer.deleted_sa.replace(key) {
+            self.drop_sa(before);
+        }
+        let Some(sa) = self.sas.get_mut(key) else { return };
+        sa.deleted = true;
+        sa.timers.clear_all();
+        sa.timers.set(SaTimer::Deleted, now + OVERTAKEN_MAX);
+        let modes = sa.established_mut().map(|sa| core::mem::take(&mut sa.quick));
+        self.drop_quick_modes(peer_id, modes.unwrap_or_default().values());
+        self.touch(Owner::Sa(key));
     }
 
     fn keep_mapping(&mut self, id: PeerId, now: Instant) {
@@ -212,5 +242,7 @@ impl Endpoint {
     }
 }
 
+/// How long a message may be under way after one that was sent later.
+pub(crate) const OVERTAKEN_MAX: Duration = Duration::from_secs(2);
 /// Wait before a failed rekey is tried again.
 pub const REKEY_RETRY: Duration = Duration::from_secs(30);

@@ -43,6 +43,8 @@ pub(crate) struct Peer {
     pub(crate) sas: Vec<Key>,
     /// A main mode of our own under way.
     pub(crate) attempt: Option<Key>,
+    /// The last IKE SA, which the peer has deleted and which hears what was overtaken.
+    pub(crate) deleted_sa: Option<Key>,
     /// Oldest first.
     pub(crate) children: Vec<Child>,
     pub(crate) dpd: Dpd,
@@ -65,6 +67,7 @@ impl Peer {
             connect: Some(connect),
             sas: Vec::new(),
             attempt: None,
+            deleted_sa: None,
             children: Vec::new(),
             dpd: Dpd::default(),
             timers: Timers::new(),
@@ -85,6 +88,7 @@ impl Peer {
             connect: None,
             sas: Vec::new(),
             attempt: None,
+            deleted_sa: None,
             children: Vec::new(),
             dpd: Dpd::default(),
             timers: Timers::new(),
@@ -318,7 +322,7 @@ impl Endpoint {
     /// Every SA of a peer, attempts to rekey included.
     fn sas_of(&self, peer: PeerId) -> Vec<Key> {
         let Some(peer) = self.peers.get(peer.0) else { return Vec::new() };
-        peer.sas.iter().copied().chain(peer.attempt).collect()
+        peer.sas.iter().copied().chain(peer.attempt).chain(peer.deleted_sa).collect()
     }
 
     /// The youngest established SA of a peer.

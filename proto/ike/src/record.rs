@@ -185,6 +185,7 @@ impl Endpoint {
             budget: Budget::default(),
             timers,
             hint: None,
+            deleted: false,
         };
         let Ok(key) = self.sas.insert(Box::new(restored)) else { return };
         self.table.add_established(sa.cookies, key);
@@ -287,6 +288,7 @@ fn restored_peer(record: &PeerRecord, now: Instant) -> Box<Peer> {
         connect: record.connect.clone().map(Arc::new),
         sas: Vec::new(),
         attempt: None,
+        deleted_sa: None,
         children: record.children.iter().map(|saved| saved.child.clone()).collect(),
         dpd,
         timers,

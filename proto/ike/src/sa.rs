@@ -94,6 +94,8 @@ pub(crate) enum SaTimer {
     Retire,
     /// The lifetime is over.
     Hard,
+    /// Nothing sent before the peer's DELETE can be under way any more.
+    Deleted,
     /// The message of a quick mode was not answered, or its memory may go.
     Quick(u32),
 }
@@ -116,6 +118,8 @@ pub(crate) struct IkeSa {
     pub(crate) timers: Timers<SaTimer>,
     /// What an unauthenticated message suggested went wrong.
     pub(crate) hint: Option<FailureCause>,
+    /// The peer has deleted it: only what it sent before that is still heard.
+    pub(crate) deleted: bool,
 }
 
 impl IkeSa {
@@ -142,6 +146,7 @@ impl IkeSa {
             budget: Budget::default(),
             timers,
             hint: None,
+            deleted: false,
         }
     }
 

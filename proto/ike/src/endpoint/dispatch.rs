@@ -94,6 +94,10 @@ impl Endpoint {
             None => return Err(Rejected::UnknownCookies),
         };
         self.touch(Owner::Sa(key));
+        if exchange != ExchangeType::INFORMATIONAL && self.sas.get(key).is_some_and(|sa| sa.deleted)
+        {
+            return Err(Rejected::UnknownCookies);
+        }
         match exchange {
             ExchangeType::IDENTITY_PROTECTION => self.main_mode(key, (path, marked), message, now),
             ExchangeType::AGGRESSIVE => self.aggressive_mode(key, (path, marked), message, now),

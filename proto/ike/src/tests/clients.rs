@@ -11,6 +11,7 @@ use super::fake::{self, Fake, esp_offer, original, udp};
 use super::net::{Net, server_config};
 use crate::codec::{Message, Out};
 use crate::iana::{NotifyType, PayloadType};
+use crate::lifecycle::OVERTAKEN_MAX;
 use crate::*;
 
 /// A server as installed: no legacy algorithms.
@@ -185,6 +186,35 @@ fn packets_that_a_delete_overtook_are_taken_and_nothing_waits_for_them_alone() {
     fake.tell(&mut net, &fake.delete_esp(78, &[0xb100_0002])).unwrap();
     assert!(net.nodes[0].inbound.is_empty(), "the last one takes the other with it");
     assert_eq!(net.nodes[0].endpoint.inbound_spis(), 0);
+}
+
+#[test]
+fn a_delete_of_a_child_that_the_ike_sas_own_overtook_is_heard() {
+    let mut net = Net::server(modern());
+    let fake = Fake::connect(fake::windows10(), 0, &mut net);
+    fake.quick_mode(&mut net, 1, windows_payloads(&fake, 0xb100_0001)).unwrap();
+    let child = fake.delete_esp(77, &[0xb100_0001]);
+    fake.tell(&mut net, &fake.delete_ike(78)).unwrap();
+    assert!(net.nodes[0].down.is_empty(), "the child may go on without (RFC 2408 §5.15)");
+    let (qm1, _) = fake.qm1(2, &fake.nonce_i, windows_payloads(&fake, 0xb100_0002));
+    assert_eq!(fake.tell(&mut net, &qm1), Err(Rejected::UnknownCookies), "nothing new");
+    fake.tell(&mut net, &child).unwrap();
+    assert_eq!(net.nodes[0].down[0].1, DownReason::Deleted);
+    let endpoint = &net.nodes[0].endpoint;
+    assert_eq!((endpoint.ike_sas(), endpoint.inbound_spis(), endpoint.peers()), (0, 0, 0));
+}
+
+#[test]
+fn what_comes_long_after_the_delete_of_the_ike_sa_is_not_heard_and_the_child_goes_on() {
+    let mut net = Net::server(modern());
+    let fake = Fake::connect(fake::windows10(), 0, &mut net);
+    fake.quick_mode(&mut net, 1, windows_payloads(&fake, 0xb100_0001)).unwrap();
+    fake.tell(&mut net, &fake.delete_ike(78)).unwrap();
+    net.run(OVERTAKEN_MAX);
+    assert_eq!(net.nodes[0].endpoint.ike_sas(), 0);
+    let child = fake.delete_esp(77, &[0xb100_0001]);
+    assert_eq!(fake.tell(&mut net, &child), Err(Rejected::UnknownCookies));
+    assert_eq!((net.nodes[0].inbound.len(), net.nodes[0].down.len()), (1, 0));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use isthmus_crypto::DhGroup;
 use super::fake::{self, Fake, esp_offer, udp};
 use super::net::{Fate, Nat, Net, Packet, client_config, exchange_of, server_config};
 use crate::iana::{ExchangeType, NotifyType};
+use crate::lifecycle::OVERTAKEN_MAX;
 use crate::*;
 
 fn psk(id: u32, secret: &[u8], remote: Option<RemoteMatch>) -> Psk {
@@ -540,6 +541,7 @@ fn many_peers_share_one_endpoint() {
     assert_eq!((net.nodes[0].up.len(), net.nodes[0].inbound.len()), (100, 100));
     // The same SPI of a hundred peers: a delete takes its sender's child only.
     fakes[41].tell(&mut net, &fakes[41].delete_ike(9)).unwrap();
+    net.run(OVERTAKEN_MAX);
     assert_eq!(net.nodes[0].endpoint.ike_sas(), 99);
     assert_eq!(net.nodes[0].inbound.len(), 100, "children outlive their IKE SA");
 }

@@ -192,7 +192,7 @@ impl Gateway {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         state.had_session = true;
         state.attempt.reach(Milestone::CallUp, now);
-        state.sessions.insert(at, session);
+        state.sessions.insert(at, Box::new(session));
         self.number(peer, at);
     }
 
@@ -248,7 +248,7 @@ impl Gateway {
     }
 
     pub(crate) fn session_mut(&mut self, peer: PeerRef, at: SessionRef) -> Option<&mut Session> {
-        self.peers.get_mut(&peer)?.sessions.get_mut(&at)
+        Some(self.peers.get_mut(&peer)?.sessions.get_mut(&at)?)
     }
 
     /// Frees what a session held and says that it ended, or, when it never was up, why it failed.

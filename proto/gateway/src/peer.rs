@@ -1,5 +1,6 @@
 //! One peer, an IPsec peer or a trusted LAC: its L2TP endpoint, its sessions and its timers.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -27,7 +28,8 @@ pub(crate) struct Peer {
     /// The ESP suite in use, once there is one.
     pub(crate) suite: Option<&'static str>,
     pub(crate) l2tp: l2tp::Endpoint,
-    pub(crate) sessions: BTreeMap<SessionRef, Session>,
+    /// Boxed, since a node of the map has room for eleven and most peers have one.
+    pub(crate) sessions: BTreeMap<SessionRef, Box<Session>>,
     pub(crate) timers: Timers<PeerTimer>,
     /// Whether any L2TP control message came.
     pub(crate) spoke_l2tp: bool,
@@ -113,7 +115,7 @@ impl Peer {
     /// When the peer, its L2TP endpoint or one of its links needs attention.
     pub(crate) fn deadline(&self) -> Option<Deadline> {
         let own = self.timers.next().map(|(at, timer)| Deadline { at, why: timer.why() });
-        let links = self.sessions.values().filter_map(Session::deadline);
+        let links = self.sessions.values().filter_map(|session| session.deadline());
         let routers = self.sessions.values().filter_map(|s| s.ipv6?.router.due());
         let routers = routers.map(|at| Deadline { at, why: "router advertisement" });
         links.chain(routers).fold(Deadline::earlier(own, self.l2tp.poll_timeout()), |a, b| {

@@ -205,7 +205,8 @@ impl Gateway {
         let mut sessions = BTreeMap::new();
         for saved in &record.sessions {
             if let Some(call) = call(record, saved) {
-                sessions.insert(saved.at, self.restored_session(saved, call, tenant, now));
+                let session = self.restored_session(saved, call, tenant, now);
+                sessions.insert(saved.at, Box::new(session));
             }
         }
         let mut peer = Peer::of_ipsec(up, tenant, endpoint);

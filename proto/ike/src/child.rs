@@ -118,6 +118,8 @@ impl Endpoint {
             peer.timers.set(PeerTimer::ChildHard(spi), now + time);
         }
         peer.timers.clear(PeerTimer::Childless);
+        // One is all that most peers ever have at a time.
+        peer.children.reserve_exact(1);
         peer.children.push(child);
         self.touch(Owner::Peer(peer_id.0));
     }

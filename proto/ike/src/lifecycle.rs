@@ -130,7 +130,7 @@ impl Endpoint {
             peer.sas.retain(|other| *other != key);
         }
         if let Some(established) = sa.established() {
-            self.drop_quick_modes(peer_id, established.quick.values());
+            self.drop_quick_modes(peer_id, established.quick.values().map(AsRef::as_ref));
         }
     }
 
@@ -164,7 +164,8 @@ impl Endpoint {
         sa.timers.clear_all();
         sa.timers.set(SaTimer::Deleted, now + OVERTAKEN_MAX);
         let modes = sa.established_mut().map(|sa| core::mem::take(&mut sa.quick));
-        self.drop_quick_modes(peer_id, modes.unwrap_or_default().values());
+        let modes = modes.unwrap_or_default();
+        self.drop_quick_modes(peer_id, modes.values().map(AsRef::as_ref));
         self.touch(Owner::Sa(key));
     }
 

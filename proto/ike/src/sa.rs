@@ -72,8 +72,9 @@ pub(crate) struct Established {
     pub(crate) keys: IkeKeys,
     /// Last ciphertext block of main mode; phase 2 IVs start from it.
     pub(crate) last_block: Vec<u8>,
-    /// Quick modes under way or just over, by message id.
-    pub(crate) quick: BTreeMap<u32, Quick>,
+    /// Quick modes under way or just over, by message id; boxed, since a node of the map has room for
+    /// eleven and most SAs have one.
+    pub(crate) quick: BTreeMap<u32, Box<Quick>>,
     pub(crate) seen: SeenIds,
     /// Highest sequence number the peer asked with whether we are there.
     pub(crate) dpd_asked: Option<u32>,

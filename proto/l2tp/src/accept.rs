@@ -1,6 +1,7 @@
 //! The peer asks for a tunnel: copies, replacements, collisions, limits, and refusals that keep no
 //! state.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use isthmus_core::{Duration, Instant};
@@ -54,8 +55,9 @@ impl Endpoint {
             Err(error) => return self.refuse(from_port, error, bytes.len()),
         };
         let Body::Sccrq(greeting) = body else { return Err(Rejected::UnknownTunnel(0)) };
-        let same = |t: &&Tunnel| t.channel.remote() == greeting.tunnel && t.to_port == from_port;
-        let rivals: Vec<_> = self.tunnels.values().filter(same).map(|t| t.local).collect();
+        let same = |t: &Tunnel| t.channel.remote() == greeting.tunnel && t.to_port == from_port;
+        let rivals: Vec<_> =
+            self.tunnels.values().filter(|tunnel| same(tunnel)).map(|t| t.local).collect();
         if let Some(&copy) = rivals.iter().find(|&&id| self.is_copy(id, request, now)) {
             if let Some((tunnel, mut ctx)) = self.lend(copy, now) {
                 tunnel.request_repeated(bytes.len(), &mut ctx);
@@ -149,7 +151,7 @@ impl Endpoint {
             self.move_calls(loser, &mut tunnel);
             self.discard(loser, &DownReason::TieBreakerLost, now);
         }
-        self.tunnels.insert(local, tunnel);
+        self.tunnels.insert(local, Box::new(tunnel));
     }
 
     /// Starts our tunnel anew, under another id and tie breaker, with the calls that wait in it.
@@ -159,7 +161,7 @@ impl Endpoint {
         let mut tunnel = Tunnel::request(local, to_port, &mut self.shared.context(now));
         self.move_calls(old, &mut tunnel);
         self.discard(old, &DownReason::TieBreakerLost, now);
-        self.tunnels.insert(local, tunnel);
+        self.tunnels.insert(local, Box::new(tunnel));
     }
 
     /// Calls that wait for one tunnel wait for another.

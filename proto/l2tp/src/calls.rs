@@ -95,7 +95,7 @@ impl Tunnel {
         *ctx.calls = ctx.calls.wrapping_add(1);
         let mut call = Session::new(0, serial, CallState::WaitTunnel);
         call.commanded = true;
-        self.sessions.insert(id, call);
+        self.sessions.insert(id, Box::new(call));
         if self.is_up() {
             self.start_calls(ctx);
             self.watch_idle(ctx);
@@ -170,7 +170,7 @@ impl Tunnel {
         let mut call = Session::new(request.session, request.serial, state);
         call.calling = request.calling;
         call.called = request.called;
-        self.sessions.insert(id, call);
+        self.sessions.insert(id, Box::new(call));
         let reply = [Avp::AssignedSessionId(id.0).into()];
         self.say(request.session, MessageType::ICRP, &reply, ctx);
         self.watch_calls();

@@ -1,5 +1,6 @@
 //! All tunnels with one IPsec peer: finds the tunnel of a message, and makes and ends tunnels.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use core::fmt;
@@ -21,7 +22,8 @@ use crate::tunnel::Tunnel;
 
 /// The L2TP of one IPsec peer. Ids are scoped to it.
 pub struct Endpoint {
-    pub(crate) tunnels: BTreeMap<TunnelId, Tunnel>,
+    /// Boxed, since a node of the map has room for eleven and most peers have one.
+    pub(crate) tunnels: BTreeMap<TunnelId, Box<Tunnel>>,
     pub(crate) shared: Shared,
 }
 
@@ -182,8 +184,8 @@ impl Endpoint {
         let payload = message.payload.as_ref().filter(|p| p.kind == MessageType::STOP_CCN)?;
         let (Body::StopCcn(stop), _) = Body::read(payload, None).ok()? else { return None };
         let of_peer =
-            |t: &&Tunnel| t.to_port == from_port && stop.tunnel == Some(t.channel.remote());
-        self.tunnels.values().find(of_peer).map(|tunnel| tunnel.local)
+            |t: &Tunnel| t.to_port == from_port && stop.tunnel == Some(t.channel.remote());
+        self.tunnels.values().find(|tunnel| of_peer(tunnel)).map(|tunnel| tunnel.local)
     }
 
     /// Runs timers that are due; calling it early is harmless.
@@ -222,7 +224,7 @@ impl Endpoint {
         let mut ctx = self.shared.context(now);
         let mut tunnel = Tunnel::request(local, to_port, &mut ctx);
         let session = tunnel.open_call(&mut ctx).ok_or(OpenError::TooManySessions)?;
-        self.tunnels.insert(local, tunnel);
+        self.tunnels.insert(local, Box::new(tunnel));
         Ok(SessionRef { tunnel: local, session })
     }
 
@@ -296,7 +298,7 @@ impl Endpoint {
 
     /// When to call [`Endpoint::handle_timeout`] next.
     pub fn poll_timeout(&self) -> Option<Deadline> {
-        self.tunnels.values().map(Tunnel::deadline).fold(None, Deadline::earlier)
+        self.tunnels.values().map(|tunnel| tunnel.deadline()).fold(None, Deadline::earlier)
     }
 
     /// Whether no tunnel is left, closing ones included.

@@ -7,6 +7,7 @@
 //!
 //! Tunnels that are coming up or closing are not recorded; their clients try again.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -90,7 +91,10 @@ impl Endpoint {
     /// Everything needed to go on with the established tunnels.
     pub fn record(&self) -> EndpointRecord {
         let up = self.tunnels.values().filter(|tunnel| tunnel.is_up());
-        EndpointRecord { tunnels: up.map(record_tunnel).collect(), calls: self.shared.calls }
+        EndpointRecord {
+            tunnels: up.map(|tunnel| record_tunnel(tunnel)).collect(),
+            calls: self.shared.calls,
+        }
     }
 
     /// An endpoint that goes on where a record stopped. Nothing is reported as up: whoever kept the
@@ -113,7 +117,7 @@ impl Endpoint {
                 continue;
             }
             let tunnel = endpoint.restore_tunnel(tunnel, now);
-            endpoint.tunnels.insert(local, tunnel);
+            endpoint.tunnels.insert(local, Box::new(tunnel));
         }
         endpoint
     }
@@ -146,7 +150,7 @@ impl Endpoint {
             let mut session = Session::new(call.remote, call.serial, CallState::Up);
             session.sequencing = call.send_sequence;
             ctx.taken.insert(call.local);
-            tunnel.sessions.insert(call.local, session);
+            tunnel.sessions.insert(call.local, Box::new(session));
         }
         tunnel.watch_idle(&ctx);
         tunnel

@@ -9,6 +9,7 @@
 //!
 //! Calls inside the tunnel are in [`calls`](crate::calls).
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -32,7 +33,8 @@ pub(crate) struct Tunnel {
     pub(crate) to_port: u16,
     pub(crate) state: State,
     pub(crate) channel: Channel,
-    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    /// Boxed, since a node of the map has room for eleven and most tunnels have one.
+    pub(crate) sessions: BTreeMap<SessionId, Box<Session>>,
     pub(crate) host: Bounded<HOST_NAME_MAX>,
     pub(crate) timers: Timers<Timer>,
     pub(crate) initiator: bool,

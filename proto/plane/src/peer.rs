@@ -64,6 +64,8 @@ impl Peer {
         if self.outbound.len() >= SAS_MAX {
             self.outbound.remove(0);
         }
+        // One is all that most peers ever have at a time.
+        self.outbound.reserve_exact(1);
         self.outbound.push(outbound);
     }
 
@@ -81,6 +83,7 @@ impl Peer {
 
     /// Notes an inbound SA; gives back the oldest when there are more than [`SAS_MAX`].
     pub(crate) fn install_inbound(&mut self, spi: u32) -> Option<u32> {
+        self.inbound.reserve_exact(1);
         self.inbound.push(spi);
         (self.inbound.len() > SAS_MAX).then(|| self.inbound.remove(0))
     }

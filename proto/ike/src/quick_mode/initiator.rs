@@ -164,7 +164,7 @@ impl Endpoint {
         let state = QuickState::Generating(Box::new(Generating { spi, selectors, group }));
         let quick = Quick { state, ours: true, iv: Vec::new(), window: Window::default() };
         if let Some(established) = self.sas.get_mut(key).and_then(|sa| sa.established_mut()) {
-            established.quick.insert(id, quick);
+            established.quick.insert(id, Box::new(quick));
         }
         let job = DhJob::Generate { group, seed: self.ctx.rng.seed() };
         self.ctx.offload(Job::QuickMode(key, id), job);

@@ -204,7 +204,7 @@ impl Endpoint {
             sa.timers.set(SaTimer::Quick(id), now + wait);
         }
         if let Some(established) = sa.established_mut() {
-            established.quick.insert(id, quick);
+            established.quick.insert(id, Box::new(quick));
         }
         self.ctx.transmit(sent);
         self.touch(Owner::Sa(key));
@@ -310,8 +310,9 @@ impl Endpoint {
         if established.quick.len() < QUICK_MODES_MAX {
             return Ok(());
         }
-        let done = |(_, quick): &(&u32, &Quick)| matches!(quick.state, QuickState::Done);
-        let Some(id) = established.quick.iter().find(done).map(|(id, _)| *id) else {
+        let done = |quick: &Quick| matches!(quick.state, QuickState::Done);
+        let Some(id) = established.quick.iter().find(|(_, quick)| done(quick)).map(|(id, _)| *id)
+        else {
             return Err(Rejected::QuickModeLimit);
         };
         established.quick.remove(&id);

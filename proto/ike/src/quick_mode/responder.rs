@@ -210,7 +210,8 @@ impl Endpoint {
         let window = Window { received: Some(accepted.digest), ..Window::default() };
         let iv = accepted.iv.clone();
         let state = QuickState::AgreeingAsResponder(Box::new(accepted));
-        established.quick.insert(id, Quick { state, ours: false, iv, window });
+        let quick = Quick { state, ours: false, iv, window };
+        established.quick.insert(id, Box::new(quick));
         self.ctx.offload(Job::QuickMode(key, id), job);
         Ok(())
     }

@@ -228,7 +228,7 @@ fn equal_tie_breakers_start_anew() {
     pair.run();
     assert!(lost(&pair.lac.done) && lost(&pair.lns.done));
     assert_eq!((pair.lac.endpoint.tunnel_count(), pair.lns.endpoint.tunnel_count()), (1, 1));
-    assert!(pair.lac.endpoint.tunnels.values().all(crate::tunnel::Tunnel::is_up));
+    assert!(pair.lac.endpoint.tunnels.values().all(|tunnel| tunnel.is_up()));
 }
 
 #[test]

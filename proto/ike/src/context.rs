@@ -16,6 +16,7 @@ use crate::error::Rejected;
 use crate::iana::{ExchangeType, NotifyType, PayloadType, ProtocolId};
 use crate::sa::Sent;
 use crate::table::source;
+use crate::turns::{Turns, Waiting};
 
 /// Counters of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,8 +65,8 @@ pub(crate) struct Context {
     pub(crate) stats: Stats,
     jobs: BTreeMap<JobId, Job>,
     next_job: u64,
-    /// Sources of the computations of half-open exchanges.
-    sources: BTreeMap<JobId, IpAddr>,
+    /// Computations of half-open exchanges.
+    turns: Turns,
     /// Makes responder cookies.
     pub(crate) cookie_secret: SecretBytes,
     /// Time of the input that is being worked on.
@@ -100,7 +101,7 @@ impl Context {
             stats: Stats::default(),
             jobs: BTreeMap::new(),
             next_job: 0,
-            sources: BTreeMap::new(),
+            turns: Turns::default(),
             cookie_secret,
             now: Instant::ZERO,
             reports: [Allowance::full(), Allowance::full()],
@@ -112,44 +113,56 @@ impl Context {
         self.ask(purpose, crypto::Job::Dh(job));
     }
 
-    /// Asks for the computation of a half-open exchange of a source.
+    /// Asks for the computation of a half-open main mode, when the turn of its source comes.
     ///
     /// # Errors
-    /// [`Rejected::JobLimit`] when the source, or all sources together, have as many under way as they
-    /// may. The peer asks again.
+    /// [`Rejected::JobLimit`] when the source, or all sources together, have as many as they may. The
+    /// peer asks again.
     pub(crate) fn offload_for(
         &mut self,
         remote: IpAddr,
-        purpose: Job,
+        sa: Key,
         job: DhJob,
     ) -> Result<(), Rejected> {
         self.admit_job(remote)?;
-        self.sources.insert(JobId(self.next_job), source(remote));
-        self.offload(purpose, job);
+        let id = self.name_job(Job::MainMode(sa));
+        let waiting = Waiting { id, sa, work: crypto::Job::Dh(job) };
+        self.turns.add(source(remote), waiting);
         Ok(())
     }
 
-    /// Whether a source may have another computation under way.
+    /// Whether a source may have another computation waiting or under way.
     pub(crate) fn admit_job(&self, remote: IpAddr) -> Result<(), Rejected> {
-        let from = source(remote);
-        let own = self.sources.values().filter(|other| **other == from).count();
-        if own >= JOBS_PER_SOURCE_MAX || self.sources.len() >= JOBS_MAX {
-            return Err(Rejected::JobLimit);
+        if self.turns.admits(source(remote)) { Ok(()) } else { Err(Rejected::JobLimit) }
+    }
+
+    /// Starts the computations whose turn it is, but those of exchanges that are gone.
+    pub(crate) fn start_jobs(&mut self, is_wanted: impl Fn(Key) -> bool) {
+        while let Some(Waiting { id, sa, work }) = self.turns.next() {
+            if is_wanted(sa) {
+                self.out.push(Action::Offload { id, job: work });
+            } else {
+                self.finished(id);
+            }
         }
-        Ok(())
     }
 
     /// Asks for slow arithmetic of any kind.
     pub(crate) fn ask(&mut self, purpose: Job, job: crypto::Job) {
+        let id = self.name_job(purpose);
+        self.out.push(Action::Offload { id, job });
+    }
+
+    fn name_job(&mut self, purpose: Job) -> JobId {
         let id = JobId(self.next_job);
         self.next_job += 1;
         self.jobs.insert(id, purpose);
-        self.out.push(Action::Offload { id, job });
+        id
     }
 
     /// What a finished job was for. The SA may be gone meanwhile; its key finds nobody then.
     pub(crate) fn finished(&mut self, id: JobId) -> Option<Job> {
-        self.sources.remove(&id);
+        self.turns.done(id);
         self.jobs.remove(&id)
     }
 
@@ -230,10 +243,6 @@ impl Allowance {
     }
 }
 
-/// Most computations under way for half-open exchanges.
-pub const JOBS_MAX: usize = 256;
-/// Most of them for one source.
-pub const JOBS_PER_SOURCE_MAX: usize = 16;
 /// Most failures of strangers that are reported at once; those beyond are counted.
 pub const REPORTS_MAX: u32 = 64;
 /// How soon another one may be reported.

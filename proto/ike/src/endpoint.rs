@@ -338,5 +338,7 @@ impl Endpoint {
             };
             self.agenda.set(owner, next);
         }
+        let sas = &self.sas;
+        self.ctx.start_jobs(|sa| sas.get(sa).is_some());
     }
 }

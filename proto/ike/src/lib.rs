@@ -45,6 +45,7 @@ mod record;
 mod sa;
 mod suite;
 mod table;
+mod turns;
 mod vendor;
 
 pub use action::{
@@ -76,7 +77,7 @@ pub mod bounds {
     };
     pub use crate::codec::fragment::FRAGMENTS_MAX;
     pub use crate::config::PSK_CANDIDATES_MAX;
-    pub use crate::context::{JOBS_MAX, JOBS_PER_SOURCE_MAX, REPORT_INTERVAL, REPORTS_MAX};
+    pub use crate::context::{REPORT_INTERVAL, REPORTS_MAX};
     pub use crate::dpd::{DPD_RETRY, DPD_TRIES_MAX};
     pub use crate::embryo::{EMBRYO_OCTETS_MAX, EMBRYOS_MAX, EMBRYOS_PER_SOURCE_MAX};
     pub use crate::fragmentation::{
@@ -100,6 +101,7 @@ pub mod bounds {
     pub use crate::table::{
         HALF_OPEN_LIFETIME, HALF_OPEN_MAX, HALF_OPEN_PER_SOURCE_MAX, SPENT_MAX,
     };
+    pub use crate::turns::{JOBS_AT_ONCE_MAX, JOBS_MAX, JOBS_PER_SOURCE_MAX};
 }
 
 #[cfg(test)]

@@ -203,8 +203,9 @@ pub(crate) fn source(address: IpAddr) -> IpAddr {
 
 /// Most half-open exchanges.
 pub const HALF_OPEN_MAX: usize = 4096;
-/// Most half-open exchanges from one address; a NAT may hide dozens of clients.
-pub const HALF_OPEN_PER_SOURCE_MAX: usize = 64;
+/// Most half-open exchanges from one address; a NAT may hide a company, and after an outage all of
+/// it dials at once. The greediest address gives way when all are too many.
+pub const HALF_OPEN_PER_SOURCE_MAX: usize = 1024;
 /// Life of an attempt, and of the memory of a refused one.
 pub const HALF_OPEN_LIFETIME: Duration = Duration::from_secs(30);
 /// Most refused attempts remembered.

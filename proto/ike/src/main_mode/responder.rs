@@ -12,7 +12,7 @@ use super::authentication::AwaitMm5;
 use super::signature::request_certificates;
 use crate::action::{Facts, Failure, FailureCause, Stage};
 use crate::codec::{Chain, Cookies, Header, Message, Out, SaBody};
-use crate::context::{Context, Job, plain};
+use crate::context::{Context, plain};
 use crate::embryo::{self, Embryo};
 use crate::endpoint::{Endpoint, Owner};
 use crate::error::Rejected;
@@ -209,7 +209,7 @@ impl Endpoint {
         let received = KeyExchange::read(message, start.proposal)?;
         let (group, peer) = (start.proposal.group, received.ke.clone());
         let job = DhJob::GenerateAndAgree { group, seed: self.ctx.rng.seed(), peer };
-        self.ctx.offload_for(path.remote.ip(), Job::MainMode(key), job)?;
+        self.ctx.offload_for(path.remote.ip(), key, job)?;
         let State::AwaitMm3(start) = sa.take_state() else { return Err(Rejected::IncorrectState) };
         sa.budget.earn(message.bytes.len());
         sa.window.received = Some(digest);

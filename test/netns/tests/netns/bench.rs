@@ -185,6 +185,6 @@ fn counts(logins: &Value) -> (u64, u64, u64) {
 }
 
 /// How many clients dial at once, all from one address.
-const MANY: u64 = 50;
+const MANY: u64 = 200;
 /// How long the gateway may take to see that everybody has gone, on a busy machine.
 const SOON: Duration = Duration::from_secs(20);

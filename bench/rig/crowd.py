@@ -26,6 +26,9 @@ class Crowd:
             self.build(home, number)
             self.clients.append(self.system.dial(home, f"{self.STREET}.1"))
         wait_for(f"{self.count} more clients of {self.system.name}", 60, lambda: self.system.sessions() == self.count + 1)
+        # The gateway knows a session a little before its client has the routes.
+        for home in self.homes:
+            wait_for(f"routes in {home}", 20, lambda: "10.64.0.0/16" in run("ip", "-n", home, "route"))
         return self
 
     def build(self, home, number):
@@ -69,20 +72,20 @@ class Crowd:
         return sum(one["end"]["sum_received"]["bits_per_second"] for one in done) / 1e9
 
     def ping_beside_load(self, seconds):
-        """The 99th percentile of round trips in microseconds while the first session is full."""
+        """The 99th percentile of round trips in microseconds while the first session is full; one that
+        is lost counts as a second."""
         pair = self.pair
         load = subprocess.Popen(
             ["ip", "netns", "exec", pair.client, "iperf3", "--client", self.system.target, "--time", str(seconds + 2)],
             stdout=subprocess.DEVNULL,
         )
         try:
-            count = str(int(seconds / 0.005))
-            output = pair.run(self.homes[0], "ping", "-n", "-i", "0.005", "-c", count, self.system.target, check=False)
+            count = int(seconds / 0.005)
+            output = pair.run(self.homes[0], "ping", "-n", "-i", "0.005", "-c", str(count), self.system.target, check=False)
         finally:
             load.wait(seconds + 60)
         times = sorted(float(ms) for ms in re.findall(r"time=([\d.]+) ms", output))
-        if len(times) < int(count) * 0.99:
-            raise RuntimeError(f"{self.system.name}: {int(count) - len(times)} of {count} pings lost")
+        times += [1000.0] * (count - len(times))
         return times[len(times) * 99 // 100] * 1e3
 
 

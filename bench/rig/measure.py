@@ -59,11 +59,11 @@ def latency(system, count=200):
     return times[len(times) // 2] * 1e3
 
 
-def crowd(work):
-    """A measure of systems that can have more clients, with 64 of them."""
+def crowd(count, work):
+    """A measure of systems that can have more clients, with so many of them."""
 
     def take(system, seconds):
-        with Crowd(system, CROWD) as many:
+        with Crowd(system, count) as many:
             return work(many, seconds)
 
     return take
@@ -71,11 +71,10 @@ def crowd(work):
 
 # Measures that only some systems have.
 OURS = {
-    "tcp64_up": crowd(lambda many, seconds: many.tcp(seconds)),
-    "tcp64_down": crowd(lambda many, seconds: many.tcp(seconds, "--reverse")),
-    "loaded_ping_p99_us": crowd(lambda many, seconds: many.ping_beside_load(seconds)),
+    "tcp64_up": crowd(64, lambda many, seconds: many.tcp(seconds)),
+    "tcp64_down": crowd(64, lambda many, seconds: many.tcp(seconds, "--reverse")),
+    "loaded_ping_p99_us": crowd(1, lambda many, seconds: many.ping_beside_load(seconds)),
 }
-CROWD = 64
 MEASURES = {
     "tcp_up": tcp,
     "tcp_down": lambda system, seconds: tcp(system, seconds, "--reverse"),

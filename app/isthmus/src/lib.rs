@@ -8,7 +8,7 @@
 //! - [`api`]: what a running gateway shows and takes, over a Unix socket.
 //! - [`daemon`]: what surrounds a running gateway: signals, reload, systemd.
 //! - [`run`] and [`client`]: where the daemon and the client command meet the machines.
-//! - [`bench`]: many clients at once, and what they measure.
+//! - [`mod@bench`]: many clients at once, and what they measure.
 //! - [`profile`]: what each kind of client needs to connect.
 //! - [`cli`]: the commands.
 //!

@@ -201,8 +201,9 @@ pub(crate) fn source(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Most half-open exchanges.
-pub const HALF_OPEN_MAX: usize = 4096;
+/// Most half-open exchanges, of 3 KiB each. When fewer fit than dial at once after an outage, they put
+/// each other out.
+pub const HALF_OPEN_MAX: usize = 16_384;
 /// Most half-open exchanges from one address; a NAT may hide a company, and after an outage all of
 /// it dials at once. The greediest address gives way when all are too many.
 pub const HALF_OPEN_PER_SOURCE_MAX: usize = 1024;

@@ -76,7 +76,7 @@ impl Endpoint {
         }
         let Some(peer) = sa.peer else { return Err(Rejected::IncorrectState) };
         self.heard(key, path, marked, now);
-        let deleted = self.sas.get(key).is_some_and(|sa| sa.deleted);
+        let deleted = self.is_deleted(key);
         for item in accepted.items {
             match item {
                 Item::Delete(delete) => self.handle_delete(peer, &delete, now),

@@ -160,7 +160,6 @@ impl Endpoint {
             self.drop_sa(before);
         }
         let Some(sa) = self.sas.get_mut(key) else { return };
-        sa.deleted = true;
         sa.timers.clear_all();
         sa.timers.set(SaTimer::Deleted, now + OVERTAKEN_MAX);
         let modes = sa.established_mut().map(|sa| core::mem::take(&mut sa.quick));

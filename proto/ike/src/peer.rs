@@ -325,6 +325,12 @@ impl Endpoint {
         peer.sas.iter().copied().chain(peer.attempt).chain(peer.deleted_sa).collect()
     }
 
+    /// Whether the peer has deleted an IKE SA: only what it sent before that is still heard.
+    pub(crate) fn is_deleted(&self, key: Key) -> bool {
+        let peer = self.sas.get(key).and_then(|sa| self.peers.get(sa.peer?.0));
+        peer.is_some_and(|peer| peer.deleted_sa == Some(key))
+    }
+
     /// The youngest established SA of a peer.
     pub(crate) fn newest_sa(&self, peer: PeerId) -> Option<Key> {
         self.peers.get(peer.0).and_then(|peer| peer.sas.last().copied())

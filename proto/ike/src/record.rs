@@ -185,7 +185,6 @@ impl Endpoint {
             budget: Budget::default(),
             timers,
             hint: None,
-            deleted: false,
         };
         let Ok(key) = self.sas.insert(Box::new(restored)) else { return };
         self.table.add_established(sa.cookies, key);

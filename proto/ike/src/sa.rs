@@ -119,8 +119,6 @@ pub(crate) struct IkeSa {
     pub(crate) timers: Timers<SaTimer>,
     /// What an unauthenticated message suggested went wrong.
     pub(crate) hint: Option<FailureCause>,
-    /// The peer has deleted it: only what it sent before that is still heard.
-    pub(crate) deleted: bool,
 }
 
 impl IkeSa {
@@ -147,7 +145,6 @@ impl IkeSa {
             budget: Budget::default(),
             timers,
             hint: None,
-            deleted: false,
         }
     }
 

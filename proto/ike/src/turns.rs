@@ -18,8 +18,6 @@ pub(crate) struct Turns {
     waiting: BTreeMap<IpAddr, VecDeque<Waiting>>,
     /// Sources of the computations under way.
     running: BTreeMap<JobId, IpAddr>,
-    /// How many wait and run, by source.
-    counts: BTreeMap<IpAddr, usize>,
     /// How many wait.
     queued: usize,
     /// Whose turn it was.
@@ -38,14 +36,14 @@ pub(crate) struct Waiting {
 impl Turns {
     /// Whether a source may have another computation waiting or under way.
     pub(crate) fn admits(&self, source: IpAddr) -> bool {
-        let own = self.counts.get(&source).copied().unwrap_or(0);
-        own < JOBS_PER_SOURCE_MAX && self.queued + self.running.len() < JOBS_MAX
+        let waiting = self.waiting.get(&source).map_or(0, VecDeque::len);
+        let running = self.running.values().filter(|other| **other == source).count();
+        waiting + running < JOBS_PER_SOURCE_MAX && self.queued + self.running.len() < JOBS_MAX
     }
 
     /// Takes a computation; [`Turns::next`] gives it out.
     pub(crate) fn add(&mut self, source: IpAddr, waiting: Waiting) {
         self.waiting.entry(source).or_default().push_back(waiting);
-        *self.counts.entry(source).or_default() += 1;
         self.queued += 1;
     }
 
@@ -73,13 +71,7 @@ impl Turns {
 
     /// A computation is done, or nobody wants it any more.
     pub(crate) fn done(&mut self, id: JobId) {
-        let Some(source) = self.running.remove(&id) else { return };
-        if let Some(count) = self.counts.get_mut(&source) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&source);
-            }
-        }
+        self.running.remove(&id);
     }
 }
 
@@ -150,6 +142,6 @@ mod tests {
             turns.done(next.id);
         }
         turns.done(JobId(7));
-        assert!(turns.admits(source(1)) && turns.counts.is_empty() && turns.waiting.is_empty());
+        assert!(turns.admits(source(1)) && turns.running.is_empty() && turns.waiting.is_empty());
     }
 }

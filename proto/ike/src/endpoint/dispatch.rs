@@ -94,8 +94,7 @@ impl Endpoint {
             None => return Err(Rejected::UnknownCookies),
         };
         self.touch(Owner::Sa(key));
-        if exchange != ExchangeType::INFORMATIONAL && self.sas.get(key).is_some_and(|sa| sa.deleted)
-        {
+        if exchange != ExchangeType::INFORMATIONAL && self.is_deleted(key) {
             return Err(Rejected::UnknownCookies);
         }
         match exchange {

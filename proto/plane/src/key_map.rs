@@ -37,11 +37,6 @@ impl<T> KeyMap<T> {
         slot.take().map(|entry| entry.1)
     }
 
-    /// Takes out whatever key has the slot of this one.
-    pub(crate) fn take_slot(&mut self, key: Key) -> Option<(Key, T)> {
-        self.slots.get_mut(key.slot())?.take().map(|entry| *entry)
-    }
-
     /// The value of a key.
     #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&T> {

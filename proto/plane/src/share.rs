@@ -113,8 +113,8 @@ impl Tables {
     /// Notes the way to a session of another pipeline, in place of what was known of it.
     pub(crate) fn open_elsewhere(&mut self, params: SessionParams) {
         let SessionParams { session, tun, destinations, .. } = params;
-        if let Some((before, known)) = self.elsewhere.take_slot(session) {
-            self.unroute(known.tun, &known.destinations, before);
+        if let Some(before) = self.elsewhere.occupant(session) {
+            self.close_elsewhere(before);
         }
         self.lead_to(tun, &destinations, session);
         self.elsewhere.insert(session, Elsewhere { tun, destinations });

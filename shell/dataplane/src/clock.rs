@@ -28,7 +28,7 @@ impl Clock {
     }
 
     /// How long it is until then, for the kernel; nothing when it is past.
-    pub(crate) fn until(&self, at: Instant) -> Timespec {
+    pub fn until(&self, at: Instant) -> Timespec {
         let left = at.since(self.now());
         let whole = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
         Timespec { tv_sec: whole, tv_nsec: i64::from(left.subsec_nanos()) }

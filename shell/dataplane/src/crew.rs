@@ -74,15 +74,17 @@ impl Crew {
         R: FnMut(Report) -> bool + Clone + Send + 'static,
     {
         let of = config.workers.clamp(1, LANES);
-        let inboxes: Arc<[Inbox]> = (0..of).map(|_| Inbox::new()).collect::<io::Result<_>>()?;
+        let inboxes = (0..of).map(|_| Inbox::new().map(Arc::new));
+        let inboxes: Arc<[Arc<Inbox>]> = inboxes.collect::<io::Result<_>>()?;
         let (mut workers, mut locals) = (Vec::new(), Vec::new());
-        for (index, buffers) in Buffers::of(of).into_iter().enumerate() {
+        for ((index, inbox), buffers) in inboxes.iter().enumerate().zip(Buffers::of(of)) {
             let share = Share::new(index, of).unwrap_or(Share::SOLE);
             let ports = Ports::open(&config.ports, share)?;
             locals.extend(ports.locals());
             let place = Place {
                 share,
                 ports,
+                inbox: Arc::clone(inbox),
                 inboxes: Arc::clone(&inboxes),
                 buffers,
                 seed: seed()?,
@@ -100,14 +102,9 @@ impl Crew {
         self.locals.iter().find(|(of, _)| *of == port).map(|(_, address)| *address)
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
         self.workers.len()
-    }
-
-    /// Whether there are none, which does not happen.
-    pub fn is_empty(&self) -> bool {
-        self.workers.is_empty()
     }
 
     /// Has a command carried out by whom it concerns; each carries out commands in order.

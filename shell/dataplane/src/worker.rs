@@ -39,8 +39,10 @@ pub(crate) struct Place {
     pub(crate) share: Share,
     /// Its sockets.
     pub(crate) ports: Ports,
+    /// Its inbox.
+    pub(crate) inbox: Arc<Inbox>,
     /// The inboxes of all workers, its own among them.
-    pub(crate) inboxes: Arc<[Inbox]>,
+    pub(crate) inboxes: Arc<[Arc<Inbox>]>,
     /// Buffers.
     pub(crate) buffers: Buffers,
     /// Randomness.
@@ -53,14 +55,14 @@ pub(crate) struct Place {
 
 /// One thread's sockets, devices and pipeline.
 pub(crate) struct Worker {
-    index: usize,
     ports: Ports,
     tuns: BTreeMap<TunId, TunDevice>,
     plane: Plane,
     clock: Clock,
     poller: Poller,
     messages: Receiver<Message>,
-    inboxes: Arc<[Inbox]>,
+    inbox: Arc<Inbox>,
+    inboxes: Arc<[Arc<Inbox>]>,
     /// Takes a report; false when control is too busy for it.
     report: Box<dyn FnMut(Report) -> bool + Send>,
     out: Outputs,
@@ -78,8 +80,7 @@ pub(crate) struct Worker {
 /// Control's end of a running worker. Dropping it stops the thread.
 pub(crate) struct WorkerHandle {
     messages: Sender<Message>,
-    inboxes: Arc<[Inbox]>,
-    index: usize,
+    inbox: Arc<Inbox>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -94,17 +95,16 @@ impl Worker {
         clock: Clock,
         report: Box<dyn FnMut(Report) -> bool + Send>,
     ) -> io::Result<WorkerHandle> {
-        let Place { share, ports, inboxes, buffers, seed, processor, busy_poll } = place;
+        let Place { share, ports, inbox, inboxes, buffers, seed, processor, busy_poll } = place;
         let (sender, messages) = channel();
-        let index = share.lane();
         let worker = Self {
-            index,
             tuns: BTreeMap::new(),
             plane: Plane::sharing(share, provider, seed),
             clock,
             poller: Poller::new()?,
             messages,
-            inboxes: Arc::clone(&inboxes),
+            inbox: Arc::clone(&inbox),
+            inboxes,
             report,
             out: Outputs::new(),
             buffers,
@@ -118,20 +118,18 @@ impl Worker {
             ports,
         };
         worker.watch()?;
-        let thread =
-            std::thread::Builder::new().name(format!("isthmus-{index}")).spawn(move || {
-                if let Some(processor) = processor {
-                    stay_on(processor);
-                }
-                worker.run();
-            })?;
-        Ok(WorkerHandle { messages: sender, inboxes, index, thread: Some(thread) })
+        let name = format!("isthmus-{}", share.lane());
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            if let Some(processor) = processor {
+                stay_on(processor);
+            }
+            worker.run();
+        })?;
+        Ok(WorkerHandle { messages: sender, inbox, thread: Some(thread) })
     }
 
     fn watch(&self) -> io::Result<()> {
-        if let Some(inbox) = self.inboxes.get(self.index) {
-            self.poller.watch(inbox, Source::Wake)?;
-        }
+        self.poller.watch(&*self.inbox, Source::Wake)?;
         for (index, descriptor) in (0..).zip(self.ports.fds()) {
             self.poller.watch(&descriptor, Source::Socket(index))?;
         }
@@ -143,14 +141,11 @@ impl Worker {
         // Only EFAULT, EINVAL and ENOMEM end the waiting, and none of them passes by itself.
         while self.wait(&mut ready).is_ok() {
             for source in ready.sources() {
-                let goes_on = match *source {
-                    Source::Wake => self.take_messages(),
+                match *source {
+                    Source::Wake if !self.take_messages() => return self.flush(),
+                    Source::Wake => {}
                     Source::Socket(index) => self.read_socket(index),
                     Source::Tun(id) => self.read_tun(id),
-                };
-                if !goes_on {
-                    self.flush();
-                    return;
                 }
             }
             self.take_astray();
@@ -161,17 +156,14 @@ impl Worker {
 
     /// Sleeps until a descriptor is readable, another worker has left something or the pipeline is due.
     fn wait(&mut self, ready: &mut Ready) -> io::Result<()> {
-        let inbox = self.inboxes.get(self.index);
         let is_busy = !self.busy_poll.is_zero() && self.clock.now() < self.awake_until;
-        let time = if is_busy || inbox.is_some_and(|inbox| !inbox.may_sleep()) {
+        let time = if is_busy || !self.inbox.may_sleep() {
             Some(Timespec { tv_sec: 0, tv_nsec: 0 })
         } else {
             self.plane.poll_timeout().map(|at| self.clock.until(at))
         };
         let waited = self.poller.wait(time.as_ref(), ready);
-        if let Some(inbox) = inbox {
-            inbox.awake();
-        }
+        self.inbox.awake();
         if !self.busy_poll.is_zero() && !ready.sources().is_empty() {
             self.awake_until = self.clock.now() + self.busy_poll;
         }
@@ -181,9 +173,7 @@ impl Worker {
     /// Carries out what control said so far; false when it said stop or is gone.
     fn take_messages(&mut self) -> bool {
         // Silenced before reading the queue: a message that comes later wakes us again.
-        if let Some(inbox) = self.inboxes.get(self.index) {
-            inbox.silence();
-        }
+        self.inbox.silence();
         loop {
             match self.messages.try_recv() {
                 Ok(Message::Command(command)) => {
@@ -218,7 +208,7 @@ impl Worker {
         }
     }
 
-    fn read_socket(&mut self, index: u32) -> bool {
+    fn read_socket(&mut self, index: u32) {
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         let mut alloc = || self.buffers.take();
         let port = self.ports.recv(index, &mut alloc, &mut self.received, &mut self.stats);
@@ -228,11 +218,10 @@ impl Worker {
         }
         let now = self.clock.now();
         self.plane.handle_net(&mut self.rx, &mut self.out, now);
-        true
     }
 
-    fn read_tun(&mut self, id: TunId) -> bool {
-        let Some(device) = self.tuns.get_mut(&id) else { return true };
+    fn read_tun(&mut self, id: TunId) {
+        let Some(device) = self.tuns.get_mut(&id) else { return };
         let mut alloc = || self.buffers.take();
         if device.recv_batch(&mut alloc, &mut self.inner).is_err() {
             // Somebody deleted the interface; polling it on would spin.
@@ -240,15 +229,12 @@ impl Worker {
         }
         let now = self.clock.now();
         self.plane.handle_tun(id, &mut self.inner, &mut self.out, now);
-        true
     }
 
     /// Takes what other workers have left.
     fn take_astray(&mut self) {
-        if self.inboxes.len() > 1
-            && let Some(inbox) = self.inboxes.get(self.index)
-        {
-            inbox.take(&mut self.astray);
+        self.inbox.take(&mut self.astray);
+        if !self.astray.is_empty() {
             self.plane.handle_astray(&mut self.astray, &mut self.out, self.clock.now());
         }
     }
@@ -276,10 +262,10 @@ impl Worker {
                 self.out.free.push(buf);
             }
             if let Some(before) = rung.replace(owner).filter(|before| *before != owner) {
-                self.inboxes.get(before).into_iter().for_each(Inbox::ring);
+                self.inboxes.get(before).into_iter().for_each(|inbox| inbox.ring());
             }
         }
-        rung.and_then(|last| self.inboxes.get(last)).into_iter().for_each(Inbox::ring);
+        rung.and_then(|last| self.inboxes.get(last)).into_iter().for_each(|inbox| inbox.ring());
     }
 
     fn flush_net(&mut self) {
@@ -315,7 +301,7 @@ impl Worker {
 impl WorkerHandle {
     /// Says something to the worker; false when it is gone.
     pub(crate) fn send(&self, message: Message) -> bool {
-        self.messages.send(message).is_ok() && self.inboxes.get(self.index).is_some_and(Inbox::wake)
+        self.messages.send(message).is_ok() && self.inbox.wake()
     }
 
     fn join(&mut self) {

@@ -103,7 +103,7 @@ impl GatewayDriver {
         let crew = Crew::start(&settings.crew, &provider, seed, clock, &deliver)?;
         let behind = networks(&settings.machine);
         let (network, devices) =
-            Network::up(&settings.name, &settings.tenants, behind, crew.len()).await?;
+            Network::up(&settings.name, &settings.tenants, behind, crew.workers()).await?;
         for (id, queues) in devices {
             crew.add_tun(id, queues);
         }
@@ -214,7 +214,7 @@ impl GatewayDriver {
             Some(sum) => sum.merge(counters),
             None => asking.counters = Some(counters),
         }
-        if asking.told < self.crew.len() {
+        if asking.told < self.crew.workers() {
             return;
         }
         let Some(Asking { answer, counters, .. }) = self.asking.remove(&token) else { return };

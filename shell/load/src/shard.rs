@@ -14,7 +14,7 @@ use isthmus_crypto::Provider;
 use isthmus_dataplane::Clock;
 use isthmus_plane::Outputs;
 use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
+use rustix::event::epoll;
 
 use crate::host::{Dial, Host, World};
 use crate::port::Blocks;
@@ -135,14 +135,9 @@ impl Shard {
         let now = self.clock.now();
         let traffic = self.source.as_ref().and_then(|source| source.next(now));
         let next = self.agenda.next().into_iter().chain(traffic).min();
-        let wait = match next {
-            _ if !self.world.jobs.is_empty() => Some(Duration::ZERO),
-            next => next.map(|at| at.since(now)),
-        };
-        let wait = wait.map(|wait| Timespec {
-            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(wait.subsec_nanos()),
-        });
+        // With arithmetic to do, what is ready is only looked at.
+        let next = if self.world.jobs.is_empty() { next } else { Some(now) };
+        let wait = next.map(|at| self.clock.until(at));
         match epoll::wait(&self.epoll, spare_capacity(events), wait.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(errno) => Err(errno.into()),

@@ -100,7 +100,7 @@ pub enum BenchError {
     Process(i32, std::io::Error),
     /// No randomness.
     #[error("cannot read random numbers from the system: {0}")]
-    Seed(getrandom::Error),
+    Seed(std::io::Error),
 }
 
 /// Runs a scenario and answers what was measured; `progress` is told a line now and then.
@@ -114,12 +114,7 @@ pub fn run(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Report, BenchError> {
     limits::allow(load)?;
-    let seeds = (0..load.threads.max(1)).map(|_| seed()).collect::<Result<_, _>>()?;
+    let seeds = (0..load.threads.max(1)).map(|_| isthmus_driver::seed());
+    let seeds = seeds.collect::<Result<_, _>>().map_err(BenchError::Seed)?;
     scenario::run(load, scenario, seeds, stop, progress)
-}
-
-fn seed() -> Result<isthmus_core::Seed, BenchError> {
-    let mut seed = isthmus_core::Seed::default();
-    getrandom::fill(&mut seed).map_err(BenchError::Seed)?;
-    Ok(seed)
 }

@@ -6,163 +6,20 @@
     reason = "tests fail by panicking"
 )]
 
+mod common;
+
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use isthmus::config::{self, AuthProtocol, Changes, Config, Environment, Nat};
-use isthmus::report::Report;
+use common::config::{LEAST, load, load_in, refused, valid, warned, write};
+use isthmus::config::{self, AuthProtocol, Changes, Environment, Nat};
 use isthmus_core::SecretBytes;
-use isthmus_gateway::Proxy;
-
-/// The least that is valid.
-const LEAST: &str = "\
-[ipsec]
-psk = \"correct horse battery\"
-[[tenant]]
-name = \"acme\"
-pool = [\"10.64.0.0/20\"]
-[tenant.users.alice]
-password = \"a\"
-";
-
-fn write(dir: &Path, name: &str, text: &str) {
-    let path = dir.join(name);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(&path, text).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-}
-
-fn load_in(dir: &Path, environment: &Environment) -> Result<(Config, Report), Report> {
-    config::load(&dir.join("isthmus.toml"), environment)
-}
-
-fn load(text: &str) -> Result<(Config, Report), Report> {
-    let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), "isthmus.toml", text);
-    load_in(dir.path(), &Environment::default())
-}
-
-fn valid(text: &str) -> Config {
-    match load(text) {
-        Ok((config, _)) => config,
-        Err(report) => panic!("{report}"),
-    }
-}
-
-/// Asserts that `text` is refused with exactly one error: at this line, with this message and remedy.
-#[track_caller]
-fn refused(text: &str, line: usize, message: &str, remedy: &str) {
-    let report = load(text).unwrap_err();
-    let errors: Vec<_> = report
-        .view()
-        .into_iter()
-        .filter(|p| p.severity == isthmus::report::Severity::Error)
-        .collect();
-    assert_eq!(errors.len(), 1, "{report}");
-    let error = &errors[0];
-    assert_eq!(error.line, (line > 0).then_some(line), "{report}");
-    assert!(error.message.contains(message), "{report}");
-    assert!(error.remedy.contains(remedy), "{report}");
-}
 
 /// `LEAST` with lines put after the first `[[tenant]]` keys, from line 6 on.
 fn tenant_with(lines: &str) -> String {
     LEAST.replace("[tenant.users.alice]", &format!("{lines}\n[tenant.users.alice]"))
-}
-
-#[track_caller]
-fn warned(text: &str, message: &str) {
-    let (_, report) = load(text).unwrap_or_else(|report| panic!("{report}"));
-    assert!(report.view().iter().any(|p| p.message.contains(message)), "{report}");
-}
-
-/// `LEAST` with a LAC behind it, from line 9 on.
-fn lac_with(lines: &str) -> String {
-    format!("{LEAST}[[lac]]\nname = \"metro\"\n{lines}\n")
-}
-
-#[test]
-fn a_lac_is_understood_with_every_default() {
-    let address = "address = [\"192.0.2.16/28\", \"2001:db8::7\"]";
-    let config = valid(&lac_with(&format!("{address}\nsecret = \"wholesale\"")));
-    let [lac] = &config.lacs[..] else { panic!("{:?}", config.lacs) };
-    assert_eq!((lac.name.as_str(), lac.tenant.as_str()), ("metro", "acme"));
-    let nets: Vec<String> = lac.address.iter().map(ToString::to_string).collect();
-    assert_eq!(nets, ["192.0.2.16/28", "2001:db8::7/128"]);
-    assert_eq!(lac.secret, SecretBytes::copy_of(b"wholesale"));
-    assert_eq!((lac.tunnels, lac.sessions), (16, 1024));
-    assert_eq!(lac.listen, config.gateway.listen);
-    assert!(valid(LEAST).lacs.is_empty());
-
-    let more = "listen = [\"192.0.2.1\"]\ntunnels = 2\nsessions = 3";
-    let config = valid(&lac_with(&format!("{address}\nsecret = \"s\"\ntenant = \"acme\"\n{more}")));
-    let lac = &config.lacs[0];
-    assert_eq!((lac.tunnels, lac.sessions), (2, 3));
-    assert_eq!(lac.listen, ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
-}
-
-#[test]
-fn what_a_lac_has_negotiated_is_accepted_only_where_it_is_said() {
-    let lac = lac_with("address = [\"192.0.2.16/28\"]\nsecret = \"s\"");
-    let config = valid(&lac);
-    assert_eq!((config.lacs[0].proxy, config.l2tp.proxy), (Proxy::Renegotiate, Proxy::Renegotiate));
-    let config = valid(&format!("{lac}proxy = \"accept\"\n"));
-    assert_eq!((config.lacs[0].proxy, config.l2tp.proxy), (Proxy::Accept, Proxy::Renegotiate));
-    let l2tp = |lines: &str| format!("{LEAST}[l2tp]\n{lines}\n");
-    let config = valid(&l2tp("secret = \"s\"\nproxy = \"accept\""));
-    assert_eq!(config.l2tp.proxy, Proxy::Accept);
-    refused(
-        &format!("{lac}proxy = \"forward\"\n"),
-        12,
-        "`forward` is not known here",
-        "renegotiate",
-    );
-    refused(&l2tp("proxy = \"accept\""), 9, "overheard", "`secret_file`");
-    assert_eq!(valid(&l2tp("proxy = \"renegotiate\"")).l2tp.proxy, Proxy::Renegotiate);
-}
-
-#[test]
-fn a_lac_that_could_be_anybody_is_refused() {
-    let address = "address = [\"192.0.2.16/28\"]";
-    refused(&lac_with(address), 8, "without a tunnel secret", "`secret_file`");
-    refused(&lac_with("secret = \"s\""), 8, "`address` is missing", "add");
-    let secret = "secret = \"s\"";
-    refused(
-        &lac_with(&format!("{secret}\naddress = [\"::/0\"]")),
-        11,
-        "everybody is the LAC",
-        "only",
-    );
-    refused(
-        &lac_with(&format!("{secret}\naddress = []")),
-        11,
-        "a network is missing",
-        "at least one",
-    );
-    let host_bits = "address = [\"192.0.2.17/28\"]";
-    refused(&lac_with(&format!("{secret}\n{host_bits}")), 11, "bits set", "192.0.2.16/28");
-    let nobody = lac_with(&format!("{secret}\n{address}\ntenant = \"nobody\""));
-    refused(&nobody, 12, "there is no tenant `nobody`", "[[tenant]]");
-    let twice = format!(
-        "{}[[lac]]\nname = \"other\"\n{secret}\naddress = [\"192.0.2.20\"]\n",
-        lac_with(&format!("{secret}\n{address}"))
-    );
-    refused(&twice, 12, "overlaps an address of the LAC `metro`", "toml:8");
-}
-
-#[test]
-fn a_lac_comes_and_goes_with_a_reload_and_its_sockets_with_a_restart() {
-    let with = valid(&lac_with("address = [\"192.0.2.16/28\"]\nsecret = \"s\""));
-    let without = valid(LEAST);
-    let changes = config::compare(&without, &with);
-    assert_eq!(changes.applied, ["lac"]);
-    assert_eq!(changes.needs_restart, ["lac: where it listens"]);
-    assert_eq!(config::effective(&without, &with).unwrap().lacs.len(), 1);
-    let other = valid(&lac_with("address = [\"192.0.2.16/28\"]\nsecret = \"t\""));
-    let changes = config::compare(&with, &other);
-    assert_eq!((changes.applied.len(), changes.needs_restart.len()), (1, 0));
 }
 
 #[test]

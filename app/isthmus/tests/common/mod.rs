@@ -1,6 +1,8 @@
 //! What the tests of this crate share.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod config;
+
 use std::path::Path;
 
 /// Compares with a committed file; with `BLESS=1` in the environment writes it instead.

@@ -1,75 +1,57 @@
-"""More clients of the same gateway, each in a namespace of its own behind one bridge."""
+"""More clients of the same gateway, all in one process and on one device in a namespace of their own."""
 
-import json
+import os
 import re
 import subprocess
 
 from .namespaces import run, wait_for
 
+PUMP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pump.py")
+
 
 class Crowd:
-    """`count` sessions beside the first one; a context."""
+    """`count` sessions beside the first one; a context.
 
-    STREET = "198.51.100"
+    A process for each client would make this machine's scheduler what is measured: see `isthmus bench
+    carry`.
+    """
+
+    STREET, HOME = "198.51.100.1", "198.51.100.2"
 
     def __init__(self, system, count):
         self.system, self.pair, self.count = system, system.pair, count
-        self.homes = [f"{self.pair.client}{number}" for number in range(count)]
+        self.home = f"{self.pair.client}h"
 
     def __enter__(self):
-        server = self.pair.server
-        run("ip", "-n", server, "link", "add", "street", "type", "bridge")
-        run("ip", "-n", server, "address", "add", f"{self.STREET}.1/24", "dev", "street")
-        run("ip", "-n", server, "link", "set", "street", "up")
-        self.clients = []
-        for number, home in enumerate(self.homes):
-            self.build(home, number)
-            self.clients.append(self.system.dial(home, f"{self.STREET}.1"))
-        wait_for(f"{self.count} more clients of {self.system.name}", 60, lambda: self.system.sessions() == self.count + 1)
-        # The gateway knows a session a little before its client has the routes.
-        for home in self.homes:
-            wait_for(f"routes in {home}", 20, lambda: "10.64.0.0/16" in run("ip", "-n", home, "route"))
+        pair, home = self.pair, self.home
+        run("ip", "netns", "add", home)
+        run("ip", "-n", home, "link", "add", "cable", "type", "veth", "peer", "name", "street", "netns", pair.server)
+        for space, device, address in ((home, "cable", self.HOME), (pair.server, "street", self.STREET)):
+            run("ip", "-n", space, "address", "add", f"{address}/24", "dev", device)
+            run("ip", "-n", space, "link", "set", device, "up")
+        self.sink = pair.spawn(pair.server, "python3", PUMP, "sink", self.system.target, PORT)
+        wait_for("the sink", 10, lambda: f":{PORT}" in pair.run(pair.server, "ss", "-Htln"))
+        self.clients = self.system.carry(home, self.STREET, self.count)
+        wait_for(f"{self.count} more clients of {self.system.name}", 60, lambda: len(self.addresses()) == self.count)
         return self
 
-    def build(self, home, number):
-        run("ip", "netns", "add", home)
-        far = f"home{number}"
-        run("ip", "-n", home, "link", "add", "cable", "type", "veth", "peer", "name", far, "netns", self.pair.server)
-        run("ip", "-n", home, "address", "add", f"{self.STREET}.{number + 2}/24", "dev", "cable")
-        run("ip", "-n", home, "link", "set", "cable", "up")
-        run("ip", "-n", self.pair.server, "link", "set", far, "master", "street", "up")
-
     def __exit__(self, *_error):
-        for client in self.clients:
-            self.pair.end(client)
-        for home in self.homes:
-            run("ip", "netns", "delete", home, check=False)
+        self.pair.end(self.clients)
+        self.pair.end(self.sink)
+        # A namespace goes when the kernel comes to it, and with it what is in it.
         run("ip", "-n", self.pair.server, "link", "delete", "street", check=False)
+        run("ip", "netns", "delete", self.home, check=False)
         wait_for("the crowd to leave", 30, lambda: self.system.sessions() == 1)
 
-    def tcp(self, seconds, *options):
-        """Gbit/s that arrived, all together."""
-        servers, clients = [], []
-        try:
-            for number in range(self.count):
-                port = str(FIRST_PORT + number)
-                servers.append(self.pair.spawn(self.pair.server, "iperf3", "--server", "--bind", self.system.target, "--port", port))
-            last = f":{FIRST_PORT + self.count - 1}"
-            wait_for("64 servers", 20, lambda: self.pair.run(self.pair.server, "ss", "-Htln").count(":53") >= self.count and last in self.pair.run(self.pair.server, "ss", "-Htln"))
-            for number, home in enumerate(self.homes):
-                command = ["ip", "netns", "exec", home, "iperf3", "--client", self.system.target, "--port", str(FIRST_PORT + number),
-                           "--time", str(seconds), "--json", *options]
-                clients.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True))
-            done = [json.loads(client.communicate(timeout=seconds + 60)[0] or "{}") for client in clients]
-        finally:
-            for client in clients:
-                client.kill()
-            for server in servers:
-                self.pair.end(server)
-        failed = [one.get("error", "no output") for one in done if "end" not in one or "error" in one]
-        if failed:
-            raise RuntimeError(f"{self.system.name}: {len(failed)} of {self.count} transfers: {failed[0]}")
-        return sum(one["end"]["sum_received"]["bits_per_second"] for one in done) / 1e9
+    def addresses(self):
+        """Those of the sessions."""
+        listing = run("ip", "-n", self.home, "-4", "-o", "address", "show", "dev", self.system.CARRIER, check=False)
+        return re.findall(r"inet ([\d.]+)/", listing)
+
+    def tcp(self, direction, seconds):
+        """Gbit/s that arrived, a stream in each session, all together."""
+        command = ["python3", PUMP, direction, self.system.target, PORT, str(seconds), *self.addresses()]
+        return float(self.pair.run(self.home, *command, timeout=seconds + 60))
 
     def ping_beside_load(self, seconds):
         """The 99th percentile of round trips in microseconds while the first session is full; one that
@@ -81,7 +63,8 @@ class Crowd:
         )
         try:
             count = int(seconds / 0.005)
-            output = pair.run(self.homes[0], "ping", "-n", "-i", "0.005", "-c", str(count), self.system.target, check=False)
+            ping = ["ping", "-n", "-i", "0.005", "-c", str(count), "-I", self.addresses()[0], self.system.target]
+            output = pair.run(self.home, *ping, check=False)
         finally:
             load.wait(seconds + 60)
         times = sorted(float(ms) for ms in re.findall(r"time=([\d.]+) ms", output))
@@ -89,5 +72,4 @@ class Crowd:
         return times[len(times) * 99 // 100] * 1e3
 
 
-# 64 servers follow.
-FIRST_PORT = 5300
+PORT = "5300"

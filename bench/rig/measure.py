@@ -71,8 +71,10 @@ def crowd(count, work):
 
 # Measures that only some systems have.
 OURS = {
-    "tcp64_up": crowd(64, lambda many, seconds: many.tcp(seconds)),
-    "tcp64_down": crowd(64, lambda many, seconds: many.tcp(seconds, "--reverse")),
+    "tcp1_up": crowd(1, lambda one, seconds: one.tcp("up", seconds)),
+    "tcp1_down": crowd(1, lambda one, seconds: one.tcp("down", seconds)),
+    "tcp64_up": crowd(64, lambda many, seconds: many.tcp("up", seconds)),
+    "tcp64_down": crowd(64, lambda many, seconds: many.tcp("down", seconds)),
     "loaded_ping_p99_us": crowd(1, lambda many, seconds: many.ping_beside_load(seconds)),
 }
 MEASURES = {
@@ -86,7 +88,7 @@ MEASURES = {
 def rounds(systems, count, seconds, quick):
     """{measure: {system: [sample of each round]}}; systems take turns within a round."""
     measures = MEASURES if quick else {**MEASURES, **OURS}
-    takes_part = lambda measure, system: measure not in OURS or hasattr(system, "dial")
+    takes_part = lambda measure, system: measure not in OURS or hasattr(system, "carry")
     samples = {measure: {system.name: [] for system in systems if takes_part(measure, system)} for measure in measures}
     for number in range(count):
         # Another order each round, so that none always follows the same neighbour.

@@ -12,13 +12,15 @@ from . import systems
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 UNITS = {
     "tcp_up": "Gbit/s", "tcp_down": "Gbit/s", "pps64": "thousand packets/s", "ping_us": "us",
-    "tcp64_up": "Gbit/s", "tcp64_down": "Gbit/s", "loaded_ping_p99_us": "us",
+    "tcp1_up": "Gbit/s", "tcp1_down": "Gbit/s", "tcp64_up": "Gbit/s", "tcp64_down": "Gbit/s", "loaded_ping_p99_us": "us",
 }
 NAMES = {
     "tcp_up": "TCP, client to gateway",
     "tcp_down": "TCP, gateway to client",
     "pps64": "UDP, 64-byte payloads, client to gateway",
     "ping_us": "round trip on an idle path, median",
+    "tcp1_up": "TCP of one session of a crowd, client to gateway",
+    "tcp1_down": "TCP of one session of a crowd, gateway to client",
     "tcp64_up": "TCP of 64 sessions at once, clients to gateway",
     "tcp64_down": "TCP of 64 sessions at once, gateway to clients",
     "loaded_ping_p99_us": "round trip beside a full session, 99th percentile",
@@ -70,10 +72,12 @@ def ratios(samples):
         add(f"pps64_gcm_vs_{key}", "pps64", "gcm", peer)
     for suite, ours in (("cbc_sha1", "cbc"), ("gcm", "gcm")):
         for way in ("up", "down"):
-            pairs = zip(samples.get(f"tcp64_{way}", {}).get(ours, []), samples[f"tcp_{way}"].get(ours, []))
-            values = [many / one for many, one in pairs if one > 0]
-            if values:
-                found[f"tcp64_{suite}_{way}_vs_one"] = round(statistics.median(values), 2)
+            many = samples.get(f"tcp64_{way}", {}).get(ours, [])
+            # By the same programs at both ends, and by iperf3 with a client of its own.
+            for name, one in (("one", samples.get(f"tcp1_{way}", {})), ("iperf3", samples[f"tcp_{way}"])):
+                values = [all64 / alone for all64, alone in zip(many, one.get(ours, [])) if alone > 0]
+                if values:
+                    found[f"tcp64_{suite}_{way}_vs_{name}"] = round(statistics.median(values), 2)
     return found
 
 

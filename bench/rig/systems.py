@@ -42,6 +42,7 @@ class Isthmus(System):
     """A gateway and `isthmus client connect`, ESP in UDP."""
 
     target = "10.64.0.1"
+    CARRIER = "crowd"
     suite = ""
 
     def connect(self):
@@ -68,9 +69,17 @@ users_file = "users"
 
     def dial(self, space, server):
         """A client in a namespace."""
+        command = ["client", "connect", "--server", server, "--force-encap", "--routes", "10.64.0.0/16"]
+        return self.speak(space, *command)
+
+    def carry(self, space, server, count):
+        """Many clients in a namespace, all on one device."""
+        command = ["bench", "carry", "--server", server, "--public-target", "--clients", str(count), "--rate", "1000"]
+        return self.speak(space, *command, "--interface", self.CARRIER, "--route", "10.64.0.0/16")
+
+    def speak(self, space, *command):
         return self.pair.spawn(
-            space, self.tools["isthmus"], "client", "connect", "--server", server, "--force-encap",
-            "--esp", self.suite, "--user", "bench", "--routes", "10.64.0.0/16", "--json",
+            space, self.tools["isthmus"], *command, "--esp", self.suite, "--user", "bench", "--json",
             env={"ISTHMUS_PSK": "bench pre-shared key", "ISTHMUS_PASSWORD": "bench password"},
         )
 

@@ -21,7 +21,10 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("shell/tun", &["core", "wire", "net"]),
     ("shell/dataplane", &["core", "crypto", "plane", "net", "tun"]),
     ("shell/kernel", &["net"]),
-    ("shell/load", &["core", "wire", "crypto", "ike", "plane", "client", "dataplane", "net"]),
+    (
+        "shell/load",
+        &["core", "wire", "crypto", "ike", "plane", "client", "dataplane", "net", "tun"],
+    ),
     ("shell/telemetry", &["core", "plane", "gateway"]),
     (
         "shell/driver",

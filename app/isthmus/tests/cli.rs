@@ -84,7 +84,7 @@ impl Fresh {
 
 #[test]
 fn help_is_as_committed() {
-    let pages: [&[&str]; 22] = [
+    let pages: [&[&str]; 23] = [
         &[],
         &["quickstart"],
         &["profile"],
@@ -105,6 +105,7 @@ fn help_is_as_committed() {
         &["bench", "hold"],
         &["bench", "traffic"],
         &["bench", "storm"],
+        &["bench", "carry"],
         &["bench", "reflect"],
         &["version"],
     ];
@@ -124,13 +125,15 @@ fn help_is_as_committed() {
 fn a_load_that_makes_no_sense_or_is_an_attack_is_refused() {
     let who = ["--psk", "key", "--user", "load", "--password-file", "-"];
     let near = [&["--server", "127.0.0.1"], &who[..]].concat();
-    let cases: [(&[&str], &[&str], &str); 6] = [
+    let cases: [(&[&str], &[&str], &str); 8] = [
         (&["connect", "--server", "203.0.113.10"], &who, "--public-target"),
         (&["traffic", "--reflector", "203.0.113.10:7007"], &near, "--public-target"),
         (&["traffic", "--between", "--clients", "1"], &near, "two --clients"),
         (&["traffic"], &near, "--reflector"),
         (&["hold", "--source", "::1"], &near, "family"),
         (&["storm", "--rate", "0"], &near, "0.01"),
+        (&["carry"], &near, "--route"),
+        (&["carry", "--route", "10.8.0.0/16", "--threads", "2"], &near, "one thread"),
     ];
     for (words, rest, said) in cases {
         let answer = isthmus(&[&["bench"], words, rest].concat(), "pw\n");

@@ -12,8 +12,10 @@ use isthmus_client::Config;
 use isthmus_core::{Instant, Seed};
 use isthmus_crypto::Provider;
 use isthmus_dataplane::Clock;
+use isthmus_tun::TunDevice;
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::carrier::{Carried, Carrier};
 use crate::host::Dial;
 use crate::shard::{Order, Shard, Start};
 use crate::told::Told;
@@ -28,6 +30,9 @@ pub struct Setup {
     pub provider: Arc<dyn Provider>,
     /// Randomness for each shard; there are as many shards as seeds.
     pub seeds: Vec<Seed>,
+    /// A device whose packets travel through the sessions of the first shard; with one, there should be
+    /// one shard.
+    pub device: Option<TunDevice>,
 }
 
 /// Many clients. Dropping it forgets them without a word to the server.
@@ -62,6 +67,7 @@ impl Fleet {
         let clock = Clock::start();
         let template = Arc::new(setup.template);
         let count = u32::try_from(setup.seeds.len()).unwrap_or(u32::MAX);
+        let mut device = setup.device;
         let start = |seed| -> io::Result<Handle> {
             let (orders, taken) = channel();
             let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
@@ -77,6 +83,7 @@ impl Fleet {
                 wake: Arc::clone(&wake),
                 busy: Arc::clone(&busy),
                 shards: count,
+                carrier: device.take().map(Carrier::new),
             })?;
             let thread = std::thread::Builder::new().name("isthmus-load".into());
             let thread = Some(thread.spawn(|| shard.run())?);
@@ -134,6 +141,15 @@ impl Fleet {
             all.add(&tally);
         }
         all
+    }
+
+    /// What the device has carried so far.
+    pub fn carried(&self) -> Carried {
+        let (answer, answers) = channel();
+        if let Some(first) = self.shards.first() {
+            first.send(Order::Carried(answer));
+        }
+        answers.recv().unwrap_or_default()
     }
 
     /// The next thing that happened to a client, if something does in time.

@@ -12,6 +12,7 @@ use isthmus_crypto::{CryptoError, Job, JobOutput, Provider};
 use isthmus_ike::JobId;
 use isthmus_plane::{Outputs, Plane, Rx, TunId};
 
+use crate::carrier::Carrier;
 use crate::port::{Blocks, ClientPort};
 use crate::told::{Told, What};
 use crate::traffic::{Counting, Window};
@@ -41,6 +42,8 @@ pub(crate) struct World {
     pub(crate) jobs: VecDeque<Waiting>,
     /// A run of traffic whose packets may come.
     pub(crate) counting: Option<Counting>,
+    /// A device whose packets the sessions carry.
+    pub(crate) carrier: Option<Carrier>,
     pub(crate) told: Sender<Told>,
 }
 
@@ -166,6 +169,9 @@ impl Host {
                 self.machine.handle_report(report, now);
             }
         }
+        if let Some(carrier) = &mut world.carrier {
+            carrier.send(&world.out.tun);
+        }
         for (_, buf) in world.out.tun.drain(..) {
             if let Some(counting) = &mut world.counting {
                 counting.take(&buf, &mut self.arrived, now);
@@ -191,10 +197,13 @@ impl Host {
         }
     }
 
-    fn handle_event(&mut self, event: Event, world: &World, now: Instant) {
+    fn handle_event(&mut self, event: Event, world: &mut World, now: Instant) {
         match event {
             Event::Up(up) => {
                 self.up = Some((up.address, up.mtu));
+                if let Some(carrier) = &mut world.carrier {
+                    carrier.owns(up.address, self.number);
+                }
                 let (address, gateway, mtu) = (up.address, up.gateway, up.mtu);
                 self.tell(What::Up { address, gateway, mtu }, world, now);
             }

@@ -24,6 +24,7 @@
     )
 )]
 
+mod carrier;
 mod fleet;
 mod host;
 mod port;
@@ -32,6 +33,7 @@ mod shard;
 mod told;
 mod traffic;
 
+pub use carrier::Carried;
 pub use fleet::{Fleet, FleetError, Setup};
 pub use host::Dial;
 pub use reflect::{ReflectError, Reflected, reflect};

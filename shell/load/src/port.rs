@@ -31,6 +31,11 @@ impl ClientPort {
         let address = SocketAddr::new(source, 0);
         let socket =
             Socket::new(Domain::for_address(address), Type::DGRAM.cloexec(), Some(Protocol::UDP))?;
+        // A burst of several segmented messages must fit. Whoever may not go beyond the system's limits
+        // gets them.
+        if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BYTES).is_err() {
+            socket.set_recv_buffer_size(RECEIVE_BYTES)?;
+        }
         socket.bind(&address.into())?;
         let local = socket.local_addr()?.as_socket().unwrap_or(address);
         let state = UdpSocketState::new((&socket).into())?;
@@ -150,6 +155,8 @@ const _: () = assert!(MESSAGES <= BATCH_SIZE);
 const BLOCK_BYTES: usize = 1 << 16;
 /// The most that is sent in one message.
 const MESSAGE_BYTES_MAX: usize = 65_000;
+/// Room that the kernel has for what comes to one client; it takes none while nothing comes.
+const RECEIVE_BYTES: usize = 2 << 20;
 /// Room for a packet of a 2 KiB path.
 const BUF_BYTES: usize = 2048;
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,13 +10,14 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
 use isthmus_client::Config;
-use isthmus_core::{Agenda, Instant, Rng, Seed};
+use isthmus_core::{Agenda, Buf, Instant, Rng, Seed};
 use isthmus_crypto::Provider;
 use isthmus_dataplane::Clock;
 use isthmus_plane::Outputs;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 
+use crate::carrier::{Carried, Carrier, source};
 use crate::host::{Dial, Host, World};
 use crate::port::Blocks;
 use crate::told::{Told, What};
@@ -35,6 +37,8 @@ pub(crate) enum Order {
     Quiet,
     /// Answers the counts of the run.
     Tally(Sender<Tally>),
+    /// Answers what the device has carried.
+    Carried(Sender<Carried>),
     /// The end.
     Stop,
 }
@@ -52,6 +56,8 @@ pub(crate) struct Start {
     pub(crate) busy: Arc<AtomicU64>,
     /// How many shards there are: client `n` has place `n / shards` on shard `n % shards`.
     pub(crate) shards: u32,
+    /// A device whose packets the sessions carry.
+    pub(crate) carrier: Option<Carrier>,
 }
 
 /// One thread and its clients.
@@ -67,6 +73,8 @@ pub(crate) struct Shard {
     agenda: Agenda<u32>,
     lives: u64,
     source: Option<Source>,
+    /// What the device has sent, while it is dealt out.
+    packets: Vec<Buf>,
 }
 
 impl Shard {
@@ -75,6 +83,9 @@ impl Shard {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let wake = epoll::EventData::new_u64(WAKE);
         epoll::add(&epoll, start.wake.as_fd(), wake, epoll::EventFlags::IN)?;
+        if let Some(carrier) = &start.carrier {
+            epoll::add(&epoll, carrier, epoll::EventData::new_u64(DEVICE), epoll::EventFlags::IN)?;
+        }
         let world = World {
             template: start.template,
             provider: start.provider,
@@ -85,6 +96,7 @@ impl Shard {
             inner: Vec::new(),
             jobs: VecDeque::new(),
             counting: None,
+            carrier: start.carrier,
             told: start.told,
         };
         Ok(Self {
@@ -99,6 +111,7 @@ impl Shard {
             agenda: Agenda::new(),
             lives: 0,
             source: None,
+            packets: Vec::new(),
         })
     }
 
@@ -112,11 +125,10 @@ impl Shard {
             }
             let began = self.clock.now();
             for event in events.drain(..) {
-                let place = event.data.u64();
-                if place == WAKE {
-                    let _nothing_to_reset = rustix::io::read(&self.wake, &mut [0; 8]);
-                } else {
-                    self.receive(place);
+                match event.data.u64() {
+                    WAKE => drop(rustix::io::read(&self.wake, &mut [0; 8])),
+                    DEVICE => self.carry(),
+                    place => self.receive(place),
                 }
             }
             if !self.take_orders() {
@@ -157,6 +169,49 @@ impl Shard {
         self.after(place);
     }
 
+    /// Sends what this machine's programs have sent to the device.
+    fn carry(&mut self) {
+        let mut packets = std::mem::take(&mut self.packets);
+        let World { carrier, out, .. } = &mut self.world;
+        let Some(device) = carrier else { return };
+        if !device.receive(&mut out.free, &mut packets) {
+            // Somebody deleted it, and closing takes it out of the epoll set.
+            *carrier = None;
+        }
+        let mut rest = packets.drain(..).peekable();
+        while let Some(first) = rest.next() {
+            let Some(carrier) = &mut self.world.carrier else { break };
+            let Some((address, client)) = carrier.owner(&first) else {
+                carrier.stranger();
+                self.world.out.free.push(first);
+                continue;
+            };
+            let run = &mut self.world.inner;
+            run.push(first);
+            // Segments of one write of a program come together, and are encrypted together.
+            run.extend(std::iter::from_fn(|| rest.next_if(|next| source(next) == Some(address))));
+            self.send_through(client, address);
+        }
+        drop(rest);
+        self.packets = packets;
+    }
+
+    /// Sends the inner packets that lie ready through the session of a client, if it still has the address.
+    fn send_through(&mut self, client: u32, address: Ipv4Addr) {
+        let (place, now) = (self.place(client), self.clock.now());
+        let has = |host: &&mut Host| {
+            host.number == client && host.up.is_some_and(|(own, _)| own == address)
+        };
+        if let Some(host) = at(&mut self.hosts, place).filter(has) {
+            if let Some(carrier) = &mut self.world.carrier {
+                carrier.left(&self.world.inner);
+            }
+            host.send_inner(&mut self.world, now);
+        }
+        self.world.out.free.append(&mut self.world.inner);
+        self.after(place);
+    }
+
     /// False when it is time to end.
     fn take_orders(&mut self) -> bool {
         for _ in 0..ORDERS_MAX {
@@ -170,6 +225,10 @@ impl Shard {
                     let counting = self.world.counting.as_ref();
                     // Whoever asked may be gone.
                     let _gone = answer.send(counting.map(|c| c.tally.clone()).unwrap_or_default());
+                }
+                Ok(Order::Carried(answer)) => {
+                    let carrier = self.world.carrier.as_ref();
+                    let _gone = answer.send(carrier.map(Carrier::carried).unwrap_or_default());
                 }
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return false,
                 Err(TryRecvError::Empty) => return true,
@@ -315,6 +374,8 @@ fn at(hosts: &mut [Option<Box<Host>>], place: u64) -> Option<&mut Host> {
 
 /// What epoll calls the wake-up; no client has this place.
 const WAKE: u64 = u64::MAX;
+/// What epoll calls the device that is carried.
+const DEVICE: u64 = u64::MAX - 1;
 /// Most sockets looked at in a round.
 const EVENTS_MAX: usize = 256;
 /// Most batches read from one socket in a round.

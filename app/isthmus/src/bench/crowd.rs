@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use isthmus_core::{Instant, Seed};
 use isthmus_load::{Dial, Fleet, Told, What};
+use isthmus_tun::TunDevice;
 
 use super::logins::{Causes, Logins, Marks};
 use super::report::Point;
@@ -94,14 +95,15 @@ pub(crate) enum News {
 }
 
 impl<'a> Crowd<'a> {
-    /// Everybody is idle.
+    /// Everybody is idle. The sessions carry what is sent to the device.
     pub(crate) fn new(
         load: &'a Load,
         seeds: Vec<Seed>,
+        device: Option<TunDevice>,
         stop: &'a Stop,
         progress: &'a mut dyn FnMut(&str),
     ) -> Result<Self, BenchError> {
-        let fleet = Fleet::start(load.speech.setup(seeds))?;
+        let fleet = Fleet::start(load.speech.setup(seeds, device))?;
         let seats = (0..load.clients).map(|_| Seat::Idle).collect();
         let began = fleet.now();
         Ok(Self {

@@ -5,12 +5,14 @@
 //! | `crowd` | who dials when, who is up, who failed and why |
 //! | `scenario` | connect, hold, storm: what the crowd does |
 //! | `traffic` | packets through the sessions |
+//! | `carry` | other programs' packets through the sessions |
 //! | `logins`, `process` | what is measured |
 //! | `report`, `text`, `plot` | what comes of it: for programs, for people, to look at |
 //! | `place`, `limits`, `names` | what must be settled before anybody dials |
 //!
 //! The clients themselves are `isthmus-load`'s.
 
+mod carry;
 mod crowd;
 mod limits;
 mod logins;
@@ -24,6 +26,7 @@ mod speech;
 mod text;
 mod traffic;
 
+pub use carry::Carry;
 pub use crowd::Stop;
 pub use names::Names;
 pub use place::is_near;
@@ -75,9 +78,15 @@ pub enum BenchError {
         /// Sockets that can be had.
         allowed: u64,
     },
+    /// The device cannot be made.
+    #[error(transparent)]
+    Device(#[from] isthmus_tun::TunError),
     /// The threads cannot be started.
     #[error(transparent)]
     Fleet(#[from] isthmus_load::FleetError),
+    /// The device cannot have its addresses and routes.
+    #[error(transparent)]
+    Kernel(#[from] isthmus_kernel::KernelError),
     /// Nobody came up.
     #[error("none of the {0} sessions came up, so there is nothing to measure")]
     Nobody(u32),

@@ -205,6 +205,7 @@ mod tests {
             hold: None,
             storm: None,
             traffic: with_traffic.then_some(traffic),
+            carry: None,
             gateway: None,
             generator: GeneratorReport { threads: 1, busy_percent: 3.0, bytes_per_session: 9000 },
             timeline: (0..9).map(point).collect(),

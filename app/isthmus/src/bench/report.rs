@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use isthmus_load::Carried;
 use serde::Serialize;
 
 use super::logins::{Cause, LoginReport, Percentiles};
@@ -10,7 +11,7 @@ use super::process::Share;
 /// Everything that was measured.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// `connect`, `hold`, `storm` or `traffic`.
+    /// `connect`, `hold`, `storm`, `traffic` or `carry`.
     pub scenario: &'static str,
     /// The program's version.
     pub version: &'static str,
@@ -35,6 +36,9 @@ pub struct Report {
     /// What became of the packets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traffic: Option<TrafficReport>,
+    /// What other programs' packets came to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carry: Option<CarryReport>,
     /// The server's process, when it runs on this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gateway: Option<ProcessReport>,
@@ -118,6 +122,58 @@ pub struct TrafficReport {
     pub curve: Vec<(f64, f64)>,
     /// Packets each second.
     pub timeline: Vec<Rate>,
+}
+
+/// Other programs' packets through the sessions.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CarryReport {
+    /// The device they were sent to.
+    pub interface: String,
+    /// For how long, in seconds.
+    pub seconds: f64,
+    /// Sessions at the beginning.
+    pub sessions: u32,
+    /// Sessions at the end.
+    pub left: u32,
+    /// Packets that left through a session.
+    pub sent: u64,
+    /// Packets that came out of a session.
+    pub received: u64,
+    /// Millions of bits of IP that left in a second, on average.
+    pub sent_mbit: f64,
+    /// Millions of bits of IP that came in a second, on average.
+    pub received_mbit: f64,
+    /// Packets from addresses that no session has, and of IPv6.
+    pub strangers: u64,
+    /// Packets that this machine had no room for.
+    pub refused: u64,
+}
+
+impl CarryReport {
+    /// Of what was counted in some time by sessions, then and now.
+    pub(crate) fn new(
+        interface: &str,
+        (sessions, left): (u32, u32),
+        seconds: f64,
+        carried: &Carried,
+    ) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let mbit =
+            |bytes: u64| if seconds > 0.0 { bytes as f64 * 8.0 / 1e6 / seconds } else { 0.0 };
+        let Carried { sent, sent_bytes, received, received_bytes, strangers, refused } = *carried;
+        Self {
+            interface: interface.to_owned(),
+            seconds,
+            sessions,
+            left,
+            sent,
+            received,
+            sent_mbit: mbit(sent_bytes),
+            received_mbit: mbit(received_bytes),
+            strangers,
+            refused,
+        }
+    }
 }
 
 /// Packets in a second.

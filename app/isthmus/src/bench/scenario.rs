@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use isthmus_core::{Instant, Rng, Seed};
 
+use super::carry::Carry;
 use super::crowd::{Crowd, News, Seat, Stop};
 use super::process::{Sample, Share};
 use super::report::{GeneratorReport, HoldReport, ProcessReport, Report, StormReport};
@@ -28,6 +29,8 @@ pub enum Scenario {
     Storm(Storm),
     /// Packets flow through the sessions.
     Traffic(Traffic),
+    /// Other programs' packets flow through the sessions.
+    Carry(Carry),
 }
 
 /// All at once.
@@ -50,6 +53,7 @@ impl Scenario {
             Self::Hold { .. } => "hold",
             Self::Storm(_) => "storm",
             Self::Traffic(_) => "traffic",
+            Self::Carry(_) => "carry",
         }
     }
 }
@@ -63,7 +67,14 @@ pub(crate) fn run(
     progress: &mut dyn FnMut(&str),
 ) -> Result<Report, BenchError> {
     let mut rng = Rng::new(seeds.first().copied().unwrap_or_default());
-    let mut crowd = Crowd::new(load, seeds, stop, progress)?;
+    let device = match scenario {
+        Scenario::Carry(carry) => Some(carry.device(load.speech.mtu)?),
+        Scenario::Connect { .. }
+        | Scenario::Hold { .. }
+        | Scenario::Storm(_)
+        | Scenario::Traffic(_) => None,
+    };
+    let mut crowd = Crowd::new(load, seeds, device, stop, progress)?;
     let mut watch = Watch::begin(load, &crowd)?;
     crowd.churn = matches!(scenario, Scenario::Connect { churn: true });
     let mut storm_report = None;
@@ -75,6 +86,7 @@ pub(crate) fn run(
     watch.loaded(load, &crowd)?;
     let mut hold = None;
     let mut packets = None;
+    let mut carried = None;
     match scenario {
         Scenario::Hold { duration } => hold = Some(keep(&mut crowd, *duration)),
         Scenario::Traffic(traffic) => {
@@ -84,7 +96,8 @@ pub(crate) fn run(
                 packets = Some(traffic::run(traffic, &mut crowd));
             }
         }
-        Scenario::Connect { .. } | Scenario::Storm(_) => {}
+        Scenario::Carry(carry) if crowd.counts.up > 0 => carried = Some(carry.run(&mut crowd)?),
+        Scenario::Connect { .. } | Scenario::Storm(_) | Scenario::Carry(_) => {}
     }
     let seconds = crowd.elapsed().as_secs_f64();
     let (gateway, generator) = watch.finish(load, &crowd)?;
@@ -102,6 +115,7 @@ pub(crate) fn run(
         hold,
         storm: storm_report,
         traffic: packets,
+        carry: carried,
         gateway,
         generator,
         login_curve: crowd.logins.curve(),

@@ -35,12 +35,17 @@ pub struct Speech {
 }
 
 impl Speech {
-    /// The fleet that speaks so.
-    pub(crate) fn setup(&self, seeds: Vec<isthmus_core::Seed>) -> Setup {
+    /// The fleet that speaks so, and carries what is sent to the device.
+    pub(crate) fn setup(
+        &self,
+        seeds: Vec<isthmus_core::Seed>,
+        device: Option<isthmus_tun::TunDevice>,
+    ) -> Setup {
         Setup {
             template: self.template(),
             provider: crate::engine::provider(Engine::Fastest),
             seeds,
+            device,
         }
     }
 

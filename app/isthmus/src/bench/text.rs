@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::logins::{Cause, Percentiles};
 use super::process::Share;
-use super::report::{HoldReport, ProcessReport, Report, StormReport, TrafficReport};
+use super::report::{CarryReport, HoldReport, ProcessReport, Report, StormReport, TrafficReport};
 
 /// The report as text.
 pub fn show(report: &Report) -> String {
@@ -35,6 +35,7 @@ pub fn show(report: &Report) -> String {
     report.hold.iter().for_each(|hold| show_hold(&mut out, hold));
     report.storm.iter().for_each(|storm| show_storm(&mut out, storm));
     report.traffic.iter().for_each(|traffic| show_traffic(&mut out, traffic));
+    report.carry.iter().for_each(|carry| show_carry(&mut out, carry));
     report.gateway.iter().for_each(|gateway| show_gateway(&mut out, gateway));
     let own = &report.generator;
     let _ = writeln!(
@@ -119,6 +120,24 @@ fn show_traffic(out: &mut String, traffic: &TrafficReport) {
             out,
             "          {} packets were due and not sent: this machine could not, or sessions were gone",
             traffic.unsent
+        );
+    }
+}
+
+fn show_carry(out: &mut String, carry: &CarryReport) {
+    let CarryReport { interface, seconds, sessions, left, sent, received, .. } = carry;
+    let _ = writeln!(
+        out,
+        "carried   {sessions} sessions on {interface} for {seconds:.1} s, {left} left at the end\n\
+         sent      {sent} packets, {:.1} Mbit/s\n\
+         received  {received} packets, {:.1} Mbit/s",
+        carry.sent_mbit, carry.received_mbit
+    );
+    if carry.strangers + carry.refused > 0 {
+        let _ = writeln!(
+            out,
+            "          {} from addresses of no session, {} that this machine did not take",
+            carry.strangers, carry.refused
         );
     }
 }

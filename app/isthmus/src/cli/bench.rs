@@ -9,14 +9,15 @@ use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::bench_args::{
-    BenchArgs, BenchCommand, BenchReflectArgs, BenchStormArgs, BenchTrafficArgs, LoadArgs,
+    BenchArgs, BenchCarryArgs, BenchCommand, BenchReflectArgs, BenchStormArgs, BenchTrafficArgs,
+    LoadArgs,
 };
 use super::client::{enter_netns, from_environment, read_psk, resolve};
 use super::failure::CliError;
 use super::output::{Output, remark};
 use super::run::{log_filter, runtime};
 use crate::bench::{
-    BenchError, Load, Names, Offer, Report, Scenario, Speech, Stop, Storm, Towards, Traffic,
+    BenchError, Carry, Load, Names, Offer, Report, Scenario, Speech, Stop, Storm, Towards, Traffic,
     is_near, run, show, svg,
 };
 use crate::config::{default_esp, default_ike};
@@ -40,6 +41,12 @@ pub(crate) fn bench(args: BenchArgs, out: &mut Output) -> Result<(), CliError> {
         BenchCommand::Storm(args) => {
             let BenchStormArgs { load, outage, patience, retry, tries } = *args;
             measure(&load, &Scenario::Storm(Storm { outage, patience, retry, tries }), out)
+        }
+        BenchCommand::Carry(args) => {
+            let BenchCarryArgs { load, interface, routes, duration } = *args;
+            one_thread(&load)?;
+            let load = LoadArgs { threads: Some(1), ..load };
+            measure(&load, &Scenario::Carry(Carry { interface, routes, duration }), out)
         }
         BenchCommand::Reflect(args) => reflect(&args, out),
     }
@@ -67,6 +74,17 @@ fn measure(args: &LoadArgs, scenario: &Scenario, out: &mut Output) -> Result<(),
     };
     let report = run(&load, scenario, &stop, &mut progress)?;
     print(&report, args, out)
+}
+
+/// The sessions of a device live on one thread, as those of a client do.
+fn one_thread(args: &LoadArgs) -> Result<(), CliError> {
+    if args.threads.is_some_and(|threads| threads > 1) {
+        return Err(CliError::Usage(String::from(
+            "`carry` uses one thread: leave --threads out, or run it several times with several \
+             --interface",
+        )));
+    }
+    Ok(())
 }
 
 fn print(report: &Report, args: &LoadArgs, out: &mut Output) -> Result<(), CliError> {

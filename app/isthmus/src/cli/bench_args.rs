@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use ipnet::Ipv4Net;
 use isthmus_client::Profile;
 use isthmus_crypto::EspSuite;
 use isthmus_load::{IMIX, PROBE_BYTES_MIN};
@@ -14,8 +15,7 @@ use crate::config::{AuthProtocol, IkeProposal};
 
 /// Load an L2TP/IPsec server with many clients and measure how it bears it.
 ///
-/// Any server that uses a pre-shared key and IKEv1 will do. No tunnel devices are made and no root is
-/// needed. Load only servers that are yours, or whose owners know of it.
+/// Any server that uses a pre-shared key and IKEv1 will do. No root is needed but for `carry`. Load only servers that are yours, or whose owners know of it.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     #[command(subcommand)]
@@ -28,6 +28,7 @@ pub(crate) enum BenchCommand {
     Hold(Box<BenchHoldArgs>),
     Traffic(Box<BenchTrafficArgs>),
     Storm(Box<BenchStormArgs>),
+    Carry(Box<BenchCarryArgs>),
     Reflect(BenchReflectArgs),
 }
 
@@ -125,6 +126,30 @@ pub(crate) struct BenchStormArgs {
     /// How often a client tries
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) tries: u32,
+}
+
+/// Log in, and carry what this machine's programs send: any of them is the load.
+///
+/// All sessions share one tunnel device, which has the addresses of all of them; a program chooses its
+/// session by the address it sends from. Needs root.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus bench carry --server 10.0.0.1 --psk-file psk --user load --password-file pw \\\n      \
+        --clients 64 --interface load0 --route 10.8.0.0/16 --duration 10m\n  \
+        ip -4 -o address show dev load0                 # the addresses of the sessions\n  \
+        iperf3 --client 10.8.0.5 --bind 10.64.0.7       # through one of them")]
+pub(crate) struct BenchCarryArgs {
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    /// The tunnel device to make
+    #[arg(long, default_value = "bench0", value_name = "NAME")]
+    pub(crate) interface: String,
+    /// A network behind the server that is reached through the device; may be given several times
+    #[arg(long = "route", value_name = "NETWORK", required = true)]
+    pub(crate) routes: Vec<Ipv4Net>,
+    /// How long to carry packets once all sessions are up
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = any_duration)]
+    pub(crate) duration: Duration,
 }
 
 /// Send packets of `bench traffic` back to where they came from; run it on a host behind the server.

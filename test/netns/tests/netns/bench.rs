@@ -1,10 +1,10 @@
 //! `isthmus bench` loads the gateway as a person would have it, and measures what is there.
 
 use std::fs;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Duration;
 
-use isthmus_interop::{Access, CLOUD_HOST, Daemon, GATEWAY, LabError, Namespace, wait_for};
+use isthmus_interop::{Access, CLOUD_HOST, Daemon, GATEWAY, LabError, Namespace, run, wait_for};
 use isthmus_netns::{Config, PASSWORD, PSK, Site, USER};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -19,6 +19,7 @@ fn a_load_is_borne_and_measured_and_strangers_are_left_alone() -> Result<(), Lab
     many_log_in_at_once(&mut site, &host)?;
     sessions_are_held_and_their_memory_is_measured(&mut site, &host)?;
     packets_come_back_from_the_reflector_and_from_the_next_session(&site, &host)?;
+    programs_choose_their_session_by_the_address_they_send_from(&mut site, &host)?;
     many_that_were_cut_off_are_back(&mut site, &host)?;
     let closed = site.close()?;
     assert_eq!(closed.wire().esp_plain, 0, "all ESP is in UDP");
@@ -117,6 +118,52 @@ fn packets_come_back_from_the_reflector_and_from_the_next_session(
     Ok(())
 }
 
+fn programs_choose_their_session_by_the_address_they_send_from(
+    site: &mut Site,
+    host: &Namespace,
+) -> Result<(), LabError> {
+    let mut command = load(site, host, PASSWORD);
+    command.args("carry -n 3 --interface crowd --route 10.0.0.0/24 --duration 1m".split(' '));
+    let server = GATEWAY.to_string();
+    command.args(["--public-target", "--server", &server, "--user", USER, "--json"]);
+    let log = site.lab().evidence().path("carry.log");
+    let mut carry = Daemon::start("carry", &command, &log)?;
+    let addresses = wait_for("three addresses", SOON, || {
+        let listed = host.ip("-4 -json address show dev crowd");
+        let Ok(listed) = listed else { return Ok(None) };
+        let listed: Value = serde_json::from_str(&listed).unwrap_or_default();
+        let infos = at(&listed, "/0/addr_info").as_array().cloned().unwrap_or_default();
+        let locals = infos.iter().filter_map(|info| at(info, "/local").as_str());
+        let locals: Vec<String> = locals.map(str::to_owned).collect();
+        Ok((locals.len() == 3).then_some(locals))
+    })?;
+    let cloud = CLOUD_HOST.to_string();
+    let ping = |from: &str, count: &str| {
+        run(host.command("ping").args(["-i", "0.05", "-W", "3", "-c", count, "-I", from, &cloud]))
+    };
+    for address in &addresses {
+        ping(address, "3")?;
+    }
+    // Nobody's address: it stays here, and is counted.
+    host.ip("address add 10.99.0.1/32 dev crowd")?;
+    assert!(ping("10.99.0.1", "1").is_err());
+
+    let exit = carry.stop(Signal::INT, SOON)?;
+    let said = carry.log();
+    assert!(exit.success(), "{exit}: {said}");
+    let json = said.find('{').and_then(|from| said.get(from..)).unwrap_or_default();
+    let report: Value = serde_json::from_str(json)
+        .map_err(|error| LabError::unexpected(format!("no report ({error}):\n{said}")))?;
+    let carried = at(&report, "/carry");
+    let count = |key: &str| at(carried, &format!("/{key}")).as_u64();
+    assert_eq!((count("sessions"), count("left")), (Some(3), Some(3)), "{report:#}");
+    assert_eq!((count("sent"), count("received")), (Some(9), Some(9)), "{report:#}");
+    assert!(count("strangers") >= Some(1), "{report:#}");
+    assert_eq!(count("refused"), Some(0), "{report:#}");
+    assert!(host.ip("link show crowd").is_err(), "the device has gone");
+    site.wait_idle(SOON)
+}
+
 fn no_packet_is_lost(code: Option<i32>, report: &Value) -> u64 {
     let traffic = at(report, "/traffic");
     let count = |key: &str| at(traffic, &format!("/{key}")).as_u64().unwrap_or(u64::MAX);
@@ -168,10 +215,17 @@ fn bench(
     words: &[&str],
 ) -> Result<Output, LabError> {
     site.lab().evidence().note(&format!("bench {}", words.join(" ")));
+    load(site, host, password)
+        .args(words)
+        .output()
+        .map_err(|source| LabError::Io { what: String::from("isthmus bench"), source })
+}
+
+/// The command, without what it is to do.
+fn load(site: &Site, host: &Namespace, password: &str) -> Command {
     let mut command = host.command(site.binary());
-    command.arg("bench").args(words);
-    command.env("ISTHMUS_PSK", PSK).env("ISTHMUS_PASSWORD", password);
-    command.output().map_err(|source| LabError::Io { what: String::from("isthmus bench"), source })
+    command.arg("bench").env("ISTHMUS_PSK", PSK).env("ISTHMUS_PASSWORD", password);
+    command
 }
 
 fn at<'a>(report: &'a Value, pointer: &str) -> &'a Value {

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 
-from . import report
+from . import report, strongswan
 
 PACKAGES = {"iperf3": "iperf3", "ip": "iproute2", "ss": "iproute2", "ping": "iputils-ping"}
 WIREGUARD = {"wg": "wireguard-tools"}
@@ -21,7 +21,11 @@ def everything(names, binary):
         packages |= WIREGUARD
     if "wireguard-go" in names:
         packages["wireguard-go"] = "wireguard-go"
-    missing = sorted({package for program, package in packages.items() if not shutil.which(program)})
+    if any(name.startswith("strongswan") for name in names):
+        packages |= strongswan.PACKAGES
+    # A path may be that of a library, which is nothing to run.
+    there = lambda program: os.path.exists(program) or shutil.which(program)
+    missing = sorted({package for program, package in packages.items() if not there(program)})
     if missing:
         report.progress(f"installing {' '.join(missing)}")
         quiet([os.path.join(report.ROOT, "scripts", "packages.sh"), *missing])

@@ -14,6 +14,7 @@ UNITS = {
     "tcp_up": "Gbit/s", "tcp_down": "Gbit/s", "pps64": "thousand packets/s", "ping_us": "us",
     "tcp1_up": "Gbit/s", "tcp1_down": "Gbit/s", "tcp64_up": "Gbit/s", "tcp64_down": "Gbit/s", "loaded_ping_p99_us": "us",
 }
+PEERS = ("gotatun", "boringtun", "wireguard-go", "strongswan-cbc", "strongswan-gcm", "veth")
 NAMES = {
     "tcp_up": "TCP, client to gateway",
     "tcp_down": "TCP, gateway to client",
@@ -59,18 +60,20 @@ def ratios(samples):
         if values:
             found[name] = round(statistics.median(values), 2)
 
-    for peer in ("gotatun", "boringtun", "wireguard-go", "veth"):
+    suites = (("cbc_sha1", "cbc"), ("gcm", "gcm"))
+    for peer in PEERS:
         key = peer.replace("-", "_")
-        for suite, ours in (("cbc_sha1", "cbc"), ("gcm", "gcm")):
+        # strongSwan speaks the same suites, of which each is compared with itself.
+        compared = [pair for pair in suites if not key.startswith("strongswan") or key.endswith(f"_{pair[1]}")]
+        for suite, ours in compared:
             add(f"tcp_{suite}_down_vs_{key}", "tcp_down", ours, peer)
             add(f"tcp_{suite}_up_vs_{key}", "tcp_up", ours, peer)
             both = [found.get(f"tcp_{suite}_{way}_vs_{key}") for way in ("up", "down")]
             if None not in both:
                 # The worse direction is the one that is claimed.
                 found[f"tcp_{suite}_vs_{key}"] = min(both)
-        add(f"pps64_vs_{key}", "pps64", "cbc", peer)
-        add(f"pps64_gcm_vs_{key}", "pps64", "gcm", peer)
-    for suite, ours in (("cbc_sha1", "cbc"), ("gcm", "gcm")):
+            add(f"pps64{'_gcm' if ours == 'gcm' else ''}_vs_{key}", "pps64", ours, peer)
+    for suite, ours in suites:
         for way in ("up", "down"):
             many = samples.get(f"tcp64_{way}", {}).get(ours, [])
             # By the same programs at both ends, and by iperf3 with a client of its own.

@@ -68,6 +68,14 @@ impl Identity {
         }
     }
 
+    /// The name, when it is one that people give: a domain, `user@domain`, or opaque bytes.
+    pub fn as_name(&self) -> Option<&[u8]> {
+        match self.kind {
+            IdType::FQDN | IdType::KEY_ID | IdType::USER_FQDN => Some(&self.data),
+            _ => None,
+        }
+    }
+
     /// Whether this is the name of a group. Apple sends it as a key id, Android as a domain name or user
     /// name when it looks like one.
     pub(crate) fn names(&self, group: &[u8]) -> bool {
@@ -147,6 +155,8 @@ mod tests {
         assert_eq!(Identity::parse("2001:db8::1").kind(), IdType::IPV6_ADDR);
         assert_eq!(Identity::parse("vpn.example.org").kind(), IdType::FQDN);
         assert_eq!(Identity::parse("a@example.org").kind(), IdType::USER_FQDN);
+        assert_eq!(Identity::parse("a@example.org").as_name(), Some(&b"a@example.org"[..]));
+        assert_eq!(Identity::parse("192.0.2.1").as_name(), None);
     }
 
     #[test]

@@ -248,6 +248,12 @@ impl Link {
         }
     }
 
+    /// Takes another configuration, of the same role, for what is not negotiated yet: who logs in may have
+    /// to be served otherwise than who dialled. To be called before [`Link::allow_ipv6`] and the verdict.
+    pub fn go_on_with(&mut self, config: Arc<LinkConfig>) {
+        self.config = config;
+    }
+
     /// Says whether this peer gets IPv6, where the configuration allows it at all; to be called before
     /// the verdict that accepts it.
     pub fn allow_ipv6(&mut self, allowed: bool) {

@@ -8,7 +8,7 @@ use super::script::{Script, hex};
 use crate::iana::Protocol;
 use crate::{
     Action, AuthProtocol, DownReason, Ipv6Up, Link, LinkConfig, NegotiationFailure,
-    RENEGOTIATIONS_MAX, Stage,
+    RENEGOTIATIONS_MAX, Role, Stage,
 };
 
 const IPV6CP: Protocol = Protocol::IPV6CP;
@@ -233,6 +233,26 @@ fn whoever_gets_no_ipv6_is_told_so() {
     script.expect_silence();
     script.send(IPV6CP, 1, 5, &hex("01 0a 0011223344556677"));
     assert_eq!(script.expect(LCP, 8).data[..2], hex("8057"));
+}
+
+#[test]
+fn who_logs_in_may_be_served_by_another_configuration() {
+    let mut script = Script::new(server_config(&[PAP]));
+    script.open_lcp(&[]);
+    script.send(Protocol::PAP, 1, 1, &hex("04 55736572 0a 636c69656e7450617373"));
+    let request = script.asked();
+    let verdict = judge(&*isthmus_crypto_aws::provider(), &request);
+    let mut other = with_ipv6(server_config(&[PAP]));
+    if let Role::Server(server) = &mut other.role {
+        server.local_address = [192, 0, 2, 77].into();
+    }
+    script.link.go_on_with(Arc::new(other));
+    script.link.allow_ipv6(true);
+    script.link.handle_verdict(request.ticket, verdict, script.now).unwrap();
+    script.collect();
+    script.expect(Protocol::PAP, 2);
+    assert_eq!(script.expect(IPCP, 1).data, hex("03 06 c000024d"));
+    script.expect(IPV6CP, 1);
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl ClientHost {
                     Action::Plane(command) => self.pipeline.apply(command, now),
                 }
             }
-            for packet in std::mem::take(&mut self.pipeline.inner) {
+            for (_, packet) in std::mem::take(&mut self.pipeline.inner) {
                 let header = if packet.first().is_some_and(|b| b >> 4 == 6) { 40 } else { 20 };
                 self.echoes.push(packet.get(header..).unwrap_or_default().to_vec());
             }

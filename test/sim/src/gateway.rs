@@ -116,8 +116,8 @@ impl GatewayHost {
                     }
                 }
             }
-            for packet in std::mem::take(&mut self.pipeline.inner) {
-                self.pipeline.send_inner(&returned(packet), now);
+            for (tun, packet) in std::mem::take(&mut self.pipeline.inner) {
+                self.pipeline.send_inner_of(tun, &returned(packet), now);
             }
             let reports = self.pipeline.reports();
             if reports.is_empty() {

@@ -33,8 +33,8 @@ pub struct Pipeline {
     jobs: BTreeMap<(Instant, u64), Job>,
     serial: u64,
     sent: Vec<Packet>,
-    /// Inner packets that came out of the tunnel.
-    pub inner: Vec<Vec<u8>>,
+    /// Inner packets that came out of the tunnel, and the device that each is for.
+    pub inner: Vec<(TunId, Vec<u8>)>,
 }
 
 impl Pipeline {
@@ -58,9 +58,14 @@ impl Pipeline {
         self.collect();
     }
 
-    /// Feeds an inner packet towards the tunnel.
+    /// Feeds an inner packet of the first device towards the tunnel.
     pub fn send_inner(&mut self, packet: &[u8], now: Instant) {
-        self.plane.handle_tun(TunId(0), &mut vec![Buf::copy_of(packet)], &mut self.out, now);
+        self.send_inner_of(TunId(0), packet, now);
+    }
+
+    /// Feeds an inner packet of a device towards the tunnel.
+    pub fn send_inner_of(&mut self, tun: TunId, packet: &[u8], now: Instant) {
+        self.plane.handle_tun(tun, &mut vec![Buf::copy_of(packet)], &mut self.out, now);
         self.collect();
     }
 
@@ -118,7 +123,7 @@ impl Pipeline {
                 bytes: tx.buf.to_vec(),
             });
         }
-        self.inner.extend(self.out.tun.drain(..).map(|(_, buf)| buf.to_vec()));
+        self.inner.extend(self.out.tun.drain(..).map(|(tun, buf)| (tun, buf.to_vec())));
         self.out.free.clear();
     }
 }

@@ -215,7 +215,8 @@ impl World {
         for node in &mut self.nodes {
             if let Some(gateway) = node.as_any().downcast_mut::<GatewayHost>() {
                 let sessions = gateway.machine.sessions();
-                unique("inner address", sessions.iter().filter_map(|s| s.address));
+                let addresses = sessions.iter().filter_map(|s| Some((&s.tenant, s.address?)));
+                unique("inner address", addresses);
             }
         }
     }

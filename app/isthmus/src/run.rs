@@ -239,13 +239,17 @@ fn certificates(
     leads: &mut [Vec<PskId>],
 ) -> Option<isthmus_ike::Certificates> {
     let own = config.ipsec.certificates.as_ref()?;
-    let mut authorities = Vec::new();
+    let mut authorities: Vec<(u32, Vec<u8>)> = Vec::new();
     for (index, (tenant, leads)) in config.tenants.iter().zip(leads).enumerate() {
         let shared = own.authorities.iter().filter(|_| index == 0);
         for der in tenant.authorities.iter().chain(shared) {
-            let id = first + u32::try_from(authorities.len()).unwrap_or(u32::MAX);
+            let known = authorities.iter().find(|(_, other)| other == der).map(|(id, _)| *id);
+            let id = known.unwrap_or_else(|| {
+                let id = first + u32::try_from(authorities.len()).unwrap_or(u32::MAX);
+                authorities.push((id, der.clone()));
+                id
+            });
             leads.push(PskId(id));
-            authorities.push((id, der.clone()));
         }
     }
     let lists = &own.revocation_lists;
@@ -258,11 +262,17 @@ fn certificates(
     Some(isthmus_ike::Certificates { own, trust: Arc::new(trust), serves: true })
 }
 
-fn machine_tenant(index: u16, tenant: &Tenant, psks: Vec<PskId>) -> machine::Tenant {
+fn machine_tenant(index: u16, tenant: &Tenant, keys: Vec<PskId>) -> machine::Tenant {
     let users = tenant.users.iter().map(|(name, user)| (name.to_owned(), machine_user(user)));
     machine::Tenant {
         name: tenant.name.clone(),
-        psks,
+        selector: machine::Selector {
+            keys,
+            identities: tenant.identity.iter().cloned().map(machine::IdentityPattern).collect(),
+            addresses: tenant.listen.clone(),
+            realms: tenant.realm.clone(),
+            keep_realm: !tenant.strip_realm,
+        },
         pool: tenant.pool.clone(),
         gateway_address: tenant.gateway_address,
         pool6: tenant.pool6.clone(),

@@ -260,7 +260,12 @@ fn authorities_lead_to_one_tenant_each_and_need_a_certificate_of_our_own() {
     refused(unclear, Some(11), "does not say which is meant", "move it to the tenants");
     let twice = format!("ca_file = \"ca.crt\"\n{second}ca_file = \"ca.crt\"");
     let twice = folder.load_with(&own, &twice);
-    refused(twice, Some(15), "leads to another tenant already", "remove one");
+    refused(twice, Some(15), "`other` has the same authority as", "set `realm`");
+    let told = folder.load_with(
+        &own,
+        &format!("ca_file = \"ca.crt\"\n{second}ca_file = \"ca.crt\"\nrealm = \"b\""),
+    );
+    assert_eq!(told.unwrap().0.tenants[1].realm, ["b"]);
 }
 
 #[test]

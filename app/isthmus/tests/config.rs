@@ -258,18 +258,81 @@ fn tenants_must_differ() {
     refused(
         &second("name = \"b\"\npool = [\"10.65.0.0/20\"]\npsk = \"correct horse battery\""),
         11,
-        "same pre-shared key",
-        "new one",
+        "`b` has the same pre-shared key as `acme`, and nothing tells them apart",
+        "set `realm`, `identity` or `listen`",
     );
     let netns =
         second(&format!("name = \"b\"\npool = [\"10.64.4.0/24\"]\nnetns = \"blue\"\n{psk}"));
     assert_eq!(valid(&netns).tenants.len(), 2);
-    let report = load(&second("name = \"b\"\npool = [\"10.65.0.0/20\"]")).unwrap_err();
-    assert_eq!(report.to_string().matches("not the only tenant without").count(), 2, "{report}");
+    refused(
+        &second("name = \"b\"\npool = [\"10.65.0.0/20\"]"),
+        9,
+        "`b` has the same pre-shared key as `acme`",
+        "the other is at",
+    );
     let two_long = second(&format!(
         "name = \"acme-production-a\"\npool = [\"10.65.0.0/20\"]\n{psk}\n[tenant.users.v]\npassword = \"v\"\n[[tenant]]\nname = \"acme-production-b\"\npool = [\"10.66.0.0/20\"]\npsk = \"a third long secret\""
     ));
     refused(&two_long, 15, "`ist-acme-produc` is used twice", "set `interface`");
+}
+
+#[test]
+fn tenants_with_one_key_are_told_apart_by_realm_identity_or_address() {
+    let two = |first: &str, second: &str| {
+        let first =
+            LEAST.replace("[tenant.users.alice]", &format!("{first}\n[tenant.users.alice]"));
+        format!(
+            "{first}[[tenant]]\nname = \"b\"\npool = [\"10.65.0.0/20\"]\n{second}\n\
+             [tenant.users.u]\npassword = \"u\"\n"
+        )
+    };
+    for (first, second) in [
+        ("realm = \"a\"", "realm = [\"b\", \"b.example\"]"),
+        ("", "realm = \"b\""),
+        ("listen = \"198.51.100.1\"", ""),
+        ("listen = \"198.51.100.1\"\nrealm = \"a\"", "listen = [\"198.51.100.2\"]\nrealm = \"a\""),
+        ("identity = \"*.a.example\"", "identity = [\"b.example\", \"192.168.7.7\"]"),
+        ("identity = \"x\"\nrealm = \"a\"", "identity = \"x\""),
+    ] {
+        let config = valid(&two(first, second));
+        assert_eq!(config.tenants[0].psk, config.tenants[1].psk, "{first} / {second}");
+    }
+    let config = valid(&two("realm = \"a\"\nstrip_realm = false", "realm = \"B\""));
+    let [a, b] = &config.tenants[..] else { panic!("{:?}", config.tenants) };
+    assert_eq!((a.login_name("jo@a"), b.login_name("jo")), ("jo@a".into(), "jo@B".into()));
+
+    refused(
+        &two("realm = \"a\"", "realm = [\"b\", \"A\"]"),
+        12,
+        "`realm = \"A\"` leads to `acme` as well, which has the same pre-shared key",
+        "the other is at",
+    );
+    refused(
+        &two("listen = \"::1\"", "listen = \"::1\""),
+        12,
+        "`listen = \"::1\"` leads to `acme` as well",
+        "so that they differ",
+    );
+    refused(
+        &two("identity = \"*.example\"", "identity = \"B.example\""),
+        12,
+        "`identity = \"B.example\"` leads to `acme`",
+        "give one another pre-shared key",
+    );
+    refused(&two("realm = []", "realm = \"b\""), 6, "the list is empty", "remove the key");
+    refused(&two("realm = [\"a\", \"a\"]", "realm = \"b\""), 6, "twice", "remove one");
+    refused(&two("realm = \"a b\"", "realm = \"b\""), 6, "name cannot be used", "letters");
+    refused(&two("identity = \"a*b\"", "realm = \"b\""), 6, "is not an identity", "*.blue.example");
+    refused(&two("listen = \"0.0.0.0\"", "realm = \"b\""), 6, "nobody can dial", "remove the key");
+    let elsewhere = format!(
+        "[gateway]\nlisten = [\"198.51.100.1\"]\n{}",
+        two("listen = \"198.51.100.2\"", "realm = \"b\"")
+    );
+    refused(&elsewhere, 8, "does not listen on 198.51.100.2", "write one of: 198.51.100.1");
+    let named = two("realm = \"a\"", "realm = \"b\"").replace("users.alice", "users.\"alice@A\"");
+    warned(&named, "`alice@A` cannot log in: the realm is taken off");
+    let kept = named.replace("realm = \"a\"", "realm = \"a\"\nstrip_realm = false");
+    assert!(load(&kept).unwrap().1.is_empty());
 }
 
 #[test]
@@ -546,7 +609,7 @@ fn cautions_do_not_stop_anything() {
 }
 
 #[test]
-fn there_are_no_more_tenants_than_keys_can_be_tried() {
+fn there_are_no_more_keys_than_can_be_tried() {
     use std::fmt::Write as _;
 
     let tenants = |count: usize| {
@@ -561,7 +624,20 @@ fn there_are_no_more_tenants_than_keys_can_be_tried() {
         })
     };
     assert_eq!(valid(&tenants(16)).tenants.len(), 16);
-    refused(&tenants(17), 6 * 16 + 2, "more than 16 tenants", "another gateway");
+    refused(&tenants(17), 6 * 16 + 4, "more than 16 pre-shared keys", "another gateway");
+    let shared = |count: usize| {
+        let each = |n: usize| {
+            let (a, b) = (n / 256, n % 256);
+            format!(
+                "[[tenant]]\nname = \"t{n}\"\nrealm = \"r{n}\"\npool = [\"10.{a}.{b}.0/24\"]\n\
+                 [tenant.users.u]\npassword = \"u\"\n"
+            )
+        };
+        let tenants: String = (0..count).map(each).collect();
+        format!("[ipsec]\npsk = \"correct horse battery\"\n{tenants}")
+    };
+    assert_eq!(valid(&shared(1024)).tenants.len(), 1024);
+    refused(&shared(1025), 2 + 6 * 1024 + 2, "more than 1024 tenants", "another gateway");
 }
 
 #[test]

@@ -174,7 +174,8 @@ impl Gateway {
             return;
         };
         let Some(state) = self.peers.get(&peer) else { return };
-        let Some(tenant) = self.config.tenants.get(state.tenant) else { return };
+        let home = state.tenants.home;
+        let Some(tenant) = self.config.tenants.get(home) else { return };
         let ipv6 = !tenant.pool6.is_empty();
         let config = Arc::new(link_config(&self.config, tenant.gateway_address, ipv6));
         let adopted = self.adopt_link(peer, &call, &config, now);
@@ -187,7 +188,7 @@ impl Gateway {
         });
         // A password is kept no longer than it is needed.
         (call.proxy_lcp, call.proxy_auth) = (None, None);
-        let mut session = Session::new(key, call, link, now);
+        let mut session = Session::new(key, call, link, home, now);
         session.handed_over = handed_over;
         let Some(state) = self.peers.get_mut(&peer) else { return };
         state.had_session = true;
@@ -260,7 +261,7 @@ impl Gateway {
         now: Instant,
     ) {
         self.sessions.remove(session.key);
-        if let (Some(lease), Some(pools)) = (&session.lease, self.pools.get_mut(peer.tenant)) {
+        if let (Some(lease), Some(pools)) = (&session.lease, self.pools.get_mut(session.tenant)) {
             pools.release(lease, u64::from(session.key.raw()));
         }
         if session.network.is_some() || session.call.send_sequence {
@@ -279,6 +280,9 @@ impl Gateway {
         let mut failure = Failure::new(now, peer.path.remote, session.stage(), cause);
         failure.user.clone_from(&session.claimed_user);
         failure.steps.clone_from(&session.steps);
+        if session.lease.is_some() {
+            failure.tenant = self.tenant_name(session.tenant);
+        }
         let wanted = session.negotiation.describe();
         let wanted = if wanted.is_empty() { wanted } else { format!("; {wanted}") };
         failure.detail = format!("{}{wanted}", end.text());

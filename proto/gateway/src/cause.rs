@@ -35,6 +35,9 @@ pub enum Cause {
     NoPskForIdentity,
     /// The client proved its pre-shared key and then asked for no IPsec SA.
     NoQuickMode,
+    /// The key is right, but no tenant that it leads to serves who the client says it is at the address it
+    /// dialled.
+    NoTenant,
     /// Small packets pass, large ones do not.
     PathMtu,
     /// The peer broke its protocol.
@@ -51,6 +54,8 @@ pub enum Cause {
     TooMany,
     /// Aggressive mode with a group that is not configured.
     UnknownGroup,
+    /// The realm in the user's name is no tenant's, or there is none in it and every tenant wants one.
+    UnknownRealm,
     /// No user of that name.
     UnknownUser,
     /// The gateway is behind a NAT, which Windows does not connect to by default.
@@ -65,7 +70,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in order of name.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::AccountDisabled,
         Self::AddressInUse,
         Self::AuthProtocolUnusable,
@@ -80,6 +85,7 @@ impl Cause {
         Self::NoProposalIke,
         Self::NoPskForIdentity,
         Self::NoQuickMode,
+        Self::NoTenant,
         Self::PathMtu,
         Self::PeerMisbehaved,
         Self::PeerRefused,
@@ -88,6 +94,7 @@ impl Cause {
         Self::ReturnPathDead,
         Self::TooMany,
         Self::UnknownGroup,
+        Self::UnknownRealm,
         Self::UnknownUser,
         Self::WindowsServerNat,
         Self::WrongPassword,
@@ -112,6 +119,7 @@ impl Cause {
             Self::NoProposalIke => "no_proposal_ike",
             Self::NoPskForIdentity => "no_psk_for_identity",
             Self::NoQuickMode => "no_quick_mode",
+            Self::NoTenant => "no_tenant",
             Self::PathMtu => "path_mtu",
             Self::PeerMisbehaved => "peer_misbehaved",
             Self::PeerRefused => "peer_refused",
@@ -120,6 +128,7 @@ impl Cause {
             Self::ReturnPathDead => "return_path_dead",
             Self::TooMany => "too_many",
             Self::UnknownGroup => "unknown_group",
+            Self::UnknownRealm => "unknown_realm",
             Self::UnknownUser => "unknown_user",
             Self::WindowsServerNat => "windows_server_nat",
             Self::WrongPassword => "wrong_password",
@@ -187,6 +196,10 @@ impl Cause {
                 "check that UDP 4500 passes in both directions after the first exchange, \
                  and look at the client's own log"
             }
+            Self::NoTenant => {
+                "add what the detail names to `identity` or `listen` of the tenant that the client is \
+                 for, or give that tenant a key of its own"
+            }
             Self::PathMtu => {
                 "let ICMP \"fragmentation needed\" pass on the way, or lower `[ppp] mru` to \
                  what passes"
@@ -207,6 +220,10 @@ impl Cause {
             Self::UnknownGroup => {
                 "set the client's group name to a `group` of a tenant, in the same letter case, or \
                  remove it from the client to use the tenant's own pre-shared key"
+            }
+            Self::UnknownRealm => {
+                "write the user's name in the client with the `realm` of its tenant, as USER@REALM; \
+                 only tenants that the client's pre-shared key leads to count"
             }
             Self::UnknownUser => {
                 "add the user with `isthmus user add`, or correct the name in the client"

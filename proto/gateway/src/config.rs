@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use isthmus_ike::PskId;
 use isthmus_plane::TunId;
 use isthmus_ppp::dhcp::Domain;
 
+use crate::tenants::Selector;
 use crate::users::Users;
 
 /// The whole configuration of a gateway machine.
@@ -69,8 +69,8 @@ impl Proxy {
 pub struct Tenant {
     /// Name, unique.
     pub name: String,
-    /// The pre-shared keys that lead here; a key that no tenant claims leads to the first tenant.
-    pub psks: Vec<PskId>,
+    /// Which clients come here.
+    pub selector: Selector,
     /// Addresses to give out.
     pub pool: Vec<Ipv4Net>,
     /// Our own address on every PPP link of the tenant.
@@ -93,4 +93,25 @@ pub struct Tenant {
     pub users: Arc<Users>,
     /// The TUN device of the tenant.
     pub tun: TunId,
+}
+
+impl Tenant {
+    /// A tenant that nobody comes to yet and that has nothing to give.
+    pub fn new(name: &str, tun: TunId, gateway_address: Ipv4Addr) -> Self {
+        Self {
+            name: name.into(),
+            selector: Selector::default(),
+            pool: Vec::new(),
+            gateway_address,
+            pool6: Vec::new(),
+            gateway_address6: None,
+            dns: Vec::new(),
+            dns6: Vec::new(),
+            routes: Vec::new(),
+            domain: None,
+            search: Vec::new(),
+            users: Arc::default(),
+            tun,
+        }
+    }
 }

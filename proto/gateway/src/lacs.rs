@@ -20,6 +20,7 @@ use crate::failure::printable;
 use crate::machine::Gateway;
 use crate::peer::Peer;
 use crate::status::LacStatus;
+use crate::tenants::Admitted;
 
 /// Most places that one LAC of the configuration speaks from at a time; what comes from more is ignored.
 pub const PLACES_MAX: usize = 64;
@@ -103,7 +104,13 @@ impl Gateway {
         let endpoint =
             l2tp::Endpoint::new(lac.l2tp.clone(), self.provider.clone(), self.rng.seed(), now)
                 .doubting();
-        let mut peer = Peer::new(PeerRef::Lac(key), lac.tenant, path, lac.name.clone(), endpoint);
+        let mut peer = Peer::new(
+            PeerRef::Lac(key),
+            Admitted::to(lac.tenant),
+            path,
+            lac.name.clone(),
+            endpoint,
+        );
         peer.spoke_l2tp = true;
         self.peers.insert(peer.id, peer);
         self.plane(Command::OpenLac { lac: key, path });
@@ -135,7 +142,7 @@ impl Gateway {
     pub(crate) fn lac_tunnel_up(&mut self, peer: PeerRef, tunnel: &l2tp::TunnelUp) {
         let Some(state) = self.peers.get(&peer) else { return };
         let PeerRef::Lac(_) = peer else { return };
-        let tenant = self.config.tenants.get(state.tenant);
+        let tenant = self.config.tenants.get(state.tenants.home);
         let event = Event::LacUp {
             lac: state.identity.clone(),
             from: state.path.remote,

@@ -43,6 +43,7 @@ mod restore;
 mod session;
 mod stats;
 mod status;
+mod tenants;
 mod users;
 
 pub use cause::{Cause, WINDOWS_REGISTRY};
@@ -65,4 +66,5 @@ pub use record::{
 pub use restore::RestoreError;
 pub use stats::{Rejections, Stats};
 pub use status::{LacStatus, SessionInfo, Status, TenantStatus};
+pub use tenants::{IdentityPattern, Selector};
 pub use users::{User, UserSecret, Users};

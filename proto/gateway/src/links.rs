@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use core::net::Ipv4Addr;
 
 use isthmus_core::{Instant, Key};
@@ -18,8 +19,9 @@ use crate::login;
 use crate::machine::Gateway;
 use crate::negotiation::Sender;
 use crate::peer::{Peer, reach};
+use crate::pool::Pools;
 use crate::probe::{ECHO_HEADER_LEN, NarrowPath, PROBE_TRIES_MAX, PathProbe};
-use crate::session::Lease;
+use crate::session::{Lease, Session};
 
 /// How often a client may try another password on one link.
 const AUTH_RETRIES: u8 = 0;
@@ -64,20 +66,23 @@ impl Gateway {
     ) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let Some(session) = state.sessions.get_mut(&at) else { return };
-        let (Some(tenant), Some(pools)) =
-            (self.config.tenants.get(state.tenant), self.pools.get_mut(state.tenant))
-        else {
-            return;
-        };
         session.claimed_user = Some(printable(&request.user));
         let handed_over = core::mem::take(&mut session.handed_over);
         reach(&mut session.steps, Milestone::LinkUp, now);
         let holder = u64::from(session.key.raw());
-        match login::decide(tenant, pools, holder, request, &*self.provider) {
+        let outcome = state.tenants.lead(&self.config.tenants, &request.user).and_then(|lead| {
+            move_to(session, lead.tenant, &self.config, &mut self.pools);
+            let tenant = self.config.tenants.get(lead.tenant).ok_or(Cause::UnknownRealm)?;
+            let pools = self.pools.get_mut(lead.tenant).ok_or(Cause::UnknownRealm)?;
+            login::decide(tenant, pools, (&lead.name, holder), request, &*self.provider)
+        });
+        match outcome {
             Ok(grant) => {
                 reach(&mut session.steps, Milestone::LoggedIn, now);
                 // Once more on a link that negotiates again: what is not granted again goes back.
-                if let Some(old) = session.lease.take() {
+                if let (Some(old), Some(pools)) =
+                    (session.lease.take(), self.pools.get_mut(session.tenant))
+                {
                     pools.give_back(&old, &grant, holder);
                 }
                 let verdict = ppp::Verdict::Accept {
@@ -122,23 +127,37 @@ impl Gateway {
         if let Some(session) = state.sessions.get(&at) {
             failure.user.clone_from(&session.claimed_user);
             failure.steps.clone_from(&session.steps);
+            failure.detail = self.refusal_detail(&state, session, request, cause) + brought;
+            if cause != Cause::UnknownRealm {
+                failure.tenant = self.tenant_name(session.tenant);
+            }
         }
-        failure.detail = self.refusal_detail(&state, request, cause) + brought;
         self.peer_failed(&mut state, failure);
         self.peers.insert(peer, state);
     }
 
     /// What was tried, for a person who looks for the reason.
-    fn refusal_detail(&self, peer: &Peer, request: &ppp::AuthRequest, cause: Cause) -> String {
+    fn refusal_detail(
+        &self,
+        peer: &Peer,
+        session: &Session,
+        request: &ppp::AuthRequest,
+        cause: Cause,
+    ) -> String {
         let protocol = match request.proof {
             ppp::Proof::ChapMd5 { .. } => "CHAP with MD5",
             ppp::Proof::MsChapV2(_) => "MS-CHAPv2",
             ppp::Proof::Pap { .. } => "PAP",
         };
-        let Some(tenant) = self.config.tenants.get(peer.tenant) else { return protocol.into() };
+        if cause == Cause::UnknownRealm {
+            let known = peer.tenants.realms(&self.config.tenants).join(", ");
+            return format!("{protocol}, realms of the client's key: {known}");
+        }
+        let Some(tenant) = self.config.tenants.get(session.tenant) else { return protocol.into() };
         let place = format!("{protocol}, tenant {}", tenant.name);
-        let fixed = tenant.users.find(&request.user).and_then(|(_, user)| user.address);
-        match (cause, self.pools.get(peer.tenant), fixed) {
+        let lead = peer.tenants.lead(&self.config.tenants, &request.user);
+        let fixed = lead.ok().and_then(|lead| tenant.users.find(&lead.name)?.1.address);
+        match (cause, self.pools.get(session.tenant), fixed) {
             (Cause::PoolExhausted, Some(pool), _) => {
                 format!(
                     "{place}: {} of {} addresses are leased",
@@ -169,8 +188,8 @@ impl Gateway {
     /// Says that somebody is connected.
     fn announce(&mut self, peer: PeerRef, at: SessionRef) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
-        let tenant = self.config.tenants.get(state.tenant);
         let Some(session) = state.sessions.get_mut(&at) else { return };
+        let tenant = self.config.tenants.get(session.tenant);
         let (Some(lease), Some(tenant)) = (&session.lease, tenant) else { return };
         let now_up = (lease.user.clone(), lease.address);
         // A client that negotiated anew and is who it was before is the same session.
@@ -252,6 +271,21 @@ impl Gateway {
     }
 }
 
+/// Brings a session to the tenant that its login leads to; what it had of another one goes back.
+fn move_to(session: &mut Session, tenant: usize, config: &Config, pools: &mut [Pools]) {
+    if session.tenant == tenant {
+        return;
+    }
+    if let (Some(old), Some(pools)) = (session.lease.take(), pools.get_mut(session.tenant)) {
+        pools.release(&old, u64::from(session.key.raw()));
+    }
+    session.tenant = tenant;
+    if let Some(tenant) = config.tenants.get(tenant) {
+        let ipv6 = !tenant.pool6.is_empty();
+        session.link.go_on_with(Arc::new(link_config(config, tenant.gateway_address, ipv6)));
+    }
+}
+
 pub(crate) fn link_config(config: &Config, local_address: Ipv4Addr, ipv6: bool) -> ppp::LinkConfig {
     let role = ppp::Role::Server(ppp::ServerConfig {
         auth: config.auth.clone(),
@@ -299,12 +333,14 @@ fn refusal(cause: Cause) -> ppp::Refusal {
         | Cause::NoProposalIke
         | Cause::NoPskForIdentity
         | Cause::NoQuickMode
+        | Cause::NoTenant
         | Cause::PathMtu
         | Cause::PeerMisbehaved
         | Cause::PeerRefused
         | Cause::PeerSilent
         | Cause::ReturnPathDead
         | Cause::UnknownGroup
+        | Cause::UnknownRealm
         | Cause::UnknownUser
         | Cause::WindowsServerNat
         | Cause::WrongPassword

@@ -40,18 +40,19 @@ pub(crate) struct Grant {
     pub(crate) response: Option<AuthenticatorResponse>,
 }
 
-/// Checks a login against a tenant's users and leases an address.
+/// Checks a login as `name` against a tenant's users and leases an address. The name in the request may
+/// have a realm, which proofs cover.
 ///
 /// # Errors
 /// The cause of the refusal; nothing is leased then.
 pub(crate) fn decide(
     tenant: &Tenant,
     pools: &mut Pools,
-    holder: Holder,
+    (name, holder): (&[u8], Holder),
     request: &AuthRequest,
     provider: &dyn Provider,
 ) -> Result<Grant, Cause> {
-    let (name, user) = tenant.users.find(&request.user).ok_or(Cause::UnknownUser)?;
+    let (name, user) = tenant.users.find(name).ok_or(Cause::UnknownUser)?;
     let response = prove(user, request, provider)?;
     if user.disabled {
         return Err(Cause::AccountDisabled);

@@ -12,14 +12,15 @@ use isthmus_plane::PeerRef;
 
 use crate::failure::{Client, Milestone, Step};
 use crate::session::Session;
+use crate::tenants::Admitted;
 
 /// Everything that hangs on one peer.
 ///
 /// L2TP ids are scoped per peer, so clients that all use tunnel 1 and session 1 never meet.
 pub(crate) struct Peer {
     pub(crate) id: PeerRef,
-    /// Index of the tenant its pre-shared key, or the configuration of the LAC, leads to.
-    pub(crate) tenant: usize,
+    /// The tenants that its users may belong to.
+    pub(crate) tenants: Admitted,
     pub(crate) path: Path,
     /// How ESP travels; none for a LAC, which does without.
     pub(crate) encap: Option<Encap>,
@@ -81,14 +82,14 @@ impl Peer {
     /// A peer that nothing hangs on yet.
     pub(crate) fn new(
         id: PeerRef,
-        tenant: usize,
+        tenants: Admitted,
         path: Path,
         identity: String,
         l2tp: l2tp::Endpoint,
     ) -> Self {
         Self {
             id,
-            tenant,
+            tenants,
             path,
             encap: None,
             identity,
@@ -104,9 +105,9 @@ impl Peer {
     }
 
     /// A peer that IKE has let in.
-    pub(crate) fn of_ipsec(up: &ike::PeerUp, tenant: usize, l2tp: l2tp::Endpoint) -> Self {
+    pub(crate) fn of_ipsec(up: &ike::PeerUp, tenants: Admitted, l2tp: l2tp::Endpoint) -> Self {
         let id = PeerRef::Ipsec(up.peer.0);
-        let mut peer = Self::new(id, tenant, up.path, up.identity.to_string(), l2tp);
+        let mut peer = Self::new(id, tenants, up.path, up.identity.to_string(), l2tp);
         peer.encap = Some(up.encap);
         peer.attempt.client = Client::of(&up.vendors, Some(up.nat));
         peer

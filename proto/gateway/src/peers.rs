@@ -1,5 +1,9 @@
 //! What IKE does, turned into commands for the pipeline and into peers.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use isthmus_core::{Duration, Encap, Instant, Key, Path};
 use isthmus_crypto::{EspKeys, EspSuite};
 use isthmus_esp::{self as esp, SaParams};
@@ -9,12 +13,14 @@ use isthmus_plane::{self as plane, Command, PeerRef};
 use isthmus_ppp as ppp;
 
 use crate::calls::L2TP_PORT;
+use crate::cause::Cause;
 use crate::diagnosis::{self, End};
 use crate::event::Event;
-use crate::failure::{Failure, Milestone};
+use crate::failure::{Client, Failure, Milestone, Stage};
 use crate::machine::{Action, Gateway};
-use crate::peer::{Peer, PeerTimer};
+use crate::peer::{Peer, PeerTimer, reach};
 use crate::record::RESERVE_BLOCK;
+use crate::tenants::Admitted;
 
 /// How long a peer may stay silent on L2TP once its IPsec SA is up.
 const NO_L2TP_AFTER: Duration = Duration::from_secs(20);
@@ -63,14 +69,18 @@ impl Gateway {
     }
 
     fn peer_up(&mut self, up: &ike::PeerUp, now: Instant) {
-        let tenant = self.config.tenants.iter().position(|t| t.psks.contains(&up.psk)).unwrap_or(0);
+        let dialled = up.path.local.ip();
+        let Some(tenants) = Admitted::of(&self.config.tenants, up.psk, &up.identity, dialled)
+        else {
+            return self.no_tenant(up, now);
+        };
         let endpoint = l2tp::Endpoint::new(
             self.config.l2tp.clone(),
             self.provider.clone(),
             self.rng.seed(),
             now,
         );
-        let mut peer = Peer::of_ipsec(up, tenant, endpoint);
+        let mut peer = Peer::of_ipsec(up, tenants, endpoint);
         peer.timers.set(PeerTimer::NoL2tp, now + NO_L2TP_AFTER);
         peer.attempt.steps = diagnosis::main_mode_steps(ike::Stage::Authentication);
         peer.attempt.reach(Milestone::Authenticated, now);
@@ -80,15 +90,32 @@ impl Gateway {
         }
     }
 
+    /// A peer that no tenant takes: it is told to go, and the reason is kept.
+    fn no_tenant(&mut self, up: &ike::PeerUp, now: Instant) {
+        let mut failure = Failure::new(now, up.path.remote, Stage::IkeMainMode, Cause::NoTenant);
+        failure.detail = format!(
+            "{} has the key of a tenant, but none serves it at {}",
+            up.identity,
+            up.path.local.ip()
+        );
+        failure.client = Client::of(&up.vendors, Some(up.nat));
+        failure.steps = diagnosis::main_mode_steps(ike::Stage::Authentication);
+        reach(&mut failure.steps, Milestone::Authenticated, now);
+        self.fail(failure);
+        // Carried out by whoever carries out what IKE wants.
+        self.ike.close_peer(up.peer, now);
+    }
+
     /// Takes a peer in and says so.
     pub(crate) fn announce_peer(&mut self, up: &ike::PeerUp, peer: Peer) {
-        let tenant = self.config.tenants.get(peer.tenant);
+        let names = peer.tenants.iter().filter_map(|index| self.config.tenants.get(index));
+        let names: Vec<&str> = names.map(|tenant| tenant.name.as_str()).collect();
         self.event(Event::PeerUp {
             peer: up.peer.0,
             from: up.path.remote,
             encap: up.encap,
             identity: peer.identity.clone(),
-            tenant: tenant.map(|t| t.name.clone()).unwrap_or_default(),
+            tenant: names.join(", "),
         });
         let id = peer.id;
         self.agenda.set(id, peer.deadline().map(|d| d.at));
@@ -154,10 +181,14 @@ impl Gateway {
     pub(crate) fn peer_failed(&mut self, peer: &mut Peer, mut failure: Failure) {
         peer.attempt.reported = true;
         failure.client.clone_from(&peer.attempt.client);
-        failure.tenant = self.config.tenants.get(peer.tenant).map(|t| t.name.clone());
+        failure.tenant = failure.tenant.or(peer.tenants.only().and_then(|t| self.tenant_name(t)));
         let own = core::mem::take(&mut failure.steps);
         failure.steps = peer.attempt.steps.iter().copied().chain(own).collect();
         self.fail(failure);
+    }
+
+    pub(crate) fn tenant_name(&self, index: usize) -> Option<String> {
+        self.config.tenants.get(index).map(|tenant| tenant.name.clone())
     }
 
     fn ike_failed(&mut self, failed: &ike::Failure, now: Instant) {

@@ -17,8 +17,8 @@ impl Gateway {
     /// whether or not packets may pass.
     pub(crate) fn number(&mut self, peer: PeerRef, at: SessionRef) {
         let Some(state) = self.peers.get(&peer) else { return };
-        let tenant = self.config.tenants.get(state.tenant);
         let Some(session) = state.sessions.get(&at) else { return };
+        let tenant = self.config.tenants.get(session.tenant);
         let (true, Some(tenant)) = (session.call.send_sequence, tenant) else { return };
         let params = session_params(peer, at, session, tenant, self.config.mru);
         self.plane(Command::OpenSession(params));
@@ -27,8 +27,8 @@ impl Gateway {
     /// Lets packets of a session flow, or changes how they do.
     pub(crate) fn publish(&mut self, peer: PeerRef, at: SessionRef, network: &ppp::NetworkUp) {
         let Some(state) = self.peers.get(&peer) else { return };
-        let tenant = self.config.tenants.get(state.tenant);
         let Some(session) = state.sessions.get(&at) else { return };
+        let tenant = self.config.tenants.get(session.tenant);
         let (Some(lease), Some(tenant)) = (&session.lease, tenant) else { return };
         let mtu = network.peer_mru.min(self.config.mru);
         let prefixes = prefixes(lease, session.ipv6.is_some());

@@ -32,8 +32,6 @@ use crate::session::{Lease, Session};
 pub struct PeerRecord {
     /// Path, IKE SAs and the keys of their children.
     pub ike: ike::PeerRecord,
-    /// Name of the tenant.
-    pub tenant: String,
     /// Numbering of the SAs towards the peer.
     pub outbound: Vec<OutboundNumbers>,
     /// Numbering of the SAs from the peer.
@@ -75,6 +73,8 @@ pub struct SessionRecord {
     pub at: SessionRef,
     /// The PPP link.
     pub link: ppp::LinkRecord,
+    /// Name of the tenant.
+    pub tenant: String,
     /// The name in the users file.
     pub user: String,
     /// The address leased.
@@ -132,7 +132,7 @@ impl fmt::Debug for PeerRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PeerRecord")
             .field("ike", &self.ike)
-            .field("tenant", &self.tenant)
+            .field("tenant", &self.sessions.first().map(|session| &session.tenant))
             .field("sessions", &self.sessions.len())
             .finish_non_exhaustive()
     }
@@ -195,7 +195,9 @@ impl Gateway {
         let sessions: Vec<SessionRecord> = state
             .sessions
             .iter()
-            .filter_map(|(at, s)| record_session(*at, s, now, counters))
+            .filter_map(|(at, s)| {
+                record_session(*at, s, self.tenant_name(s.tenant)?, now, counters)
+            })
             .collect();
         if sessions.is_empty() {
             return None;
@@ -218,7 +220,6 @@ impl Gateway {
         });
         Some(PeerRecord {
             ike: self.ike.record(PeerId(peer), now)?,
-            tenant: self.config.tenants.get(state.tenant)?.name.clone(),
             outbound: outbound.collect(),
             inbound: inbound.collect(),
             l2tp: record_l2tp(state, &sessions),
@@ -260,6 +261,7 @@ fn carried(sa: &SaCounters) -> esp::Counters {
 fn record_session(
     at: SessionRef,
     session: &Session,
+    tenant: String,
     now: Instant,
     counters: &Counters,
 ) -> Option<SessionRecord> {
@@ -271,6 +273,7 @@ fn record_session(
         session: session.key,
         at,
         link: session.link.record()?,
+        tenant,
         user,
         address,
         dns,
@@ -307,7 +310,7 @@ fn sum(mut a: SessionCounters, b: SessionCounters) -> SessionCounters {
 }
 
 /// The version written, and the only one read.
-pub const RECORD_VERSION: u16 = 2;
+pub const RECORD_VERSION: u16 = 3;
 /// Longest record in bytes: below what an etcd request holds.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Sequence numbers reserved at a time: seconds at a million packets, and still a thousand blocks in an
@@ -330,8 +333,9 @@ mod tests {
     fn the_version_is_looked_at_first() {
         assert_eq!(refused(&[]), RecordError::Truncated);
         assert_eq!(refused(&[0]), RecordError::Truncated);
-        assert_eq!(refused(&[0, 2]), RecordError::Truncated);
-        assert_eq!(refused(&[0, 3]), RecordError::UnknownVersion(3));
+        assert_eq!(refused(&[0, 3]), RecordError::Truncated);
+        assert_eq!(refused(&[0, 2]), RecordError::UnknownVersion(2));
+        assert_eq!(refused(&[0, 4]), RecordError::UnknownVersion(4));
         assert_eq!(refused(&[1, 0, 9, 9]), RecordError::UnknownVersion(256));
     }
 

@@ -19,6 +19,7 @@ use crate::peers::{install_inbound, install_outbound};
 use crate::pool::Holder;
 use crate::record::{PeerRecord, SessionRecord};
 use crate::session::{Lease, Session};
+use crate::tenants::Admitted;
 
 /// Why a record cannot be restored; nothing was changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,18 +68,18 @@ impl Gateway {
         if record.sessions.is_empty() || record.sessions.iter().any(|s| call(record, s).is_none()) {
             return Err(RestoreError::Inconsistent);
         }
-        let named = |tenant: &crate::config::Tenant| tenant.name == record.tenant;
-        let tenant = self.config.tenants.iter().position(named);
-        let tenant = tenant.ok_or(RestoreError::UnknownTenant)?;
+        if record.sessions.iter().any(|session| self.tenant_of(session).is_none()) {
+            return Err(RestoreError::UnknownTenant);
+        }
         self.drain_ike(now);
-        self.claim(record, tenant)?;
+        self.claim(record)?;
         if let Err(error) = self.ike.restore(&record.ike, now) {
-            self.give_back(&record.sessions, PeerRef::Ipsec(record.peer().0), tenant);
+            self.give_back(&record.sessions, PeerRef::Ipsec(record.peer().0));
             return Err(RestoreError::Ike(error));
         }
         self.keeps_records = true;
         while let Some(action) = self.ike.poll_action() {
-            self.handle_restored(action, record, tenant, now);
+            self.handle_restored(action, record, now);
         }
         let peer = PeerRef::Ipsec(record.peer().0);
         for session in &record.sessions {
@@ -89,23 +90,19 @@ impl Gateway {
     }
 
     /// Takes keys and addresses of all sessions, or none.
-    fn claim(&mut self, record: &PeerRecord, tenant: usize) -> Result<(), RestoreError> {
+    fn claim(&mut self, record: &PeerRecord) -> Result<(), RestoreError> {
         for (index, session) in record.sessions.iter().enumerate() {
-            if let Err(error) = self.claim_one(PeerRef::Ipsec(record.peer().0), session, tenant) {
+            if let Err(error) = self.claim_one(PeerRef::Ipsec(record.peer().0), session) {
                 let before = record.sessions.get(..index).unwrap_or_default();
-                self.give_back(before, PeerRef::Ipsec(record.peer().0), tenant);
+                self.give_back(before, PeerRef::Ipsec(record.peer().0));
                 return Err(error);
             }
         }
         Ok(())
     }
 
-    fn claim_one(
-        &mut self,
-        peer: PeerRef,
-        session: &SessionRecord,
-        tenant: usize,
-    ) -> Result<(), RestoreError> {
+    fn claim_one(&mut self, peer: PeerRef, session: &SessionRecord) -> Result<(), RestoreError> {
+        let tenant = self.tenant_of(session).ok_or(RestoreError::UnknownTenant)?;
         let key = session.session;
         self.sessions.put_back(key, (peer, session.at)).map_err(|_| RestoreError::SessionKey)?;
         let holder = Holder::from(key.raw());
@@ -125,11 +122,15 @@ impl Gateway {
         Ok(())
     }
 
-    fn give_back(&mut self, sessions: &[SessionRecord], peer: PeerRef, tenant: usize) {
+    fn tenant_of(&self, session: &SessionRecord) -> Option<usize> {
+        self.config.tenants.iter().position(|tenant| tenant.name == session.tenant)
+    }
+
+    fn give_back(&mut self, sessions: &[SessionRecord], peer: PeerRef) {
         for session in sessions {
             debug_assert_eq!(self.sessions.get(session.session).map(|s| s.0), Some(peer));
             self.sessions.remove(session.session);
-            if let Some(pools) = self.pools.get_mut(tenant) {
+            if let Some(pools) = self.tenant_of(session).and_then(|t| self.pools.get_mut(t)) {
                 let holder = Holder::from(session.session.raw());
                 pools.v4.release(session.address, holder);
                 if let Some(prefix) = session.prefix6 {
@@ -140,16 +141,10 @@ impl Gateway {
     }
 
     /// What IKE says about a restored peer, with what IKE does not know filled in from the record.
-    fn handle_restored(
-        &mut self,
-        action: ike::Action,
-        record: &PeerRecord,
-        tenant: usize,
-        now: Instant,
-    ) {
+    fn handle_restored(&mut self, action: ike::Action, record: &PeerRecord, now: Instant) {
         match action {
             ike::Action::PeerUp(up) => {
-                let peer = self.restored_peer(&up, record, tenant, now);
+                let peer = self.restored_peer(&up, record, now);
                 self.announce_peer(&up, peer);
             }
             ike::Action::InstallInbound(sa) => {
@@ -188,13 +183,7 @@ impl Gateway {
         self.plane(Command::InstallOutbound(install));
     }
 
-    fn restored_peer(
-        &mut self,
-        up: &ike::PeerUp,
-        record: &PeerRecord,
-        tenant: usize,
-        now: Instant,
-    ) -> Peer {
+    fn restored_peer(&mut self, up: &ike::PeerUp, record: &PeerRecord, now: Instant) -> Peer {
         let endpoint = l2tp::Endpoint::restore(
             self.config.l2tp.clone(),
             self.provider.clone(),
@@ -205,11 +194,16 @@ impl Gateway {
         let mut sessions = BTreeMap::new();
         for saved in &record.sessions {
             if let Some(call) = call(record, saved) {
-                let session = self.restored_session(saved, call, tenant, now);
+                let session = self.restored_session(saved, call, now);
                 sessions.insert(saved.at, Box::new(session));
             }
         }
-        let mut peer = Peer::of_ipsec(up, tenant, endpoint);
+        // Where the configuration would not let it in any more, it keeps what it has.
+        let dialled = up.path.local.ip();
+        let tenants = Admitted::of(&self.config.tenants, up.psk, &up.identity, dialled);
+        let kept = || record.sessions.first().and_then(|session| self.tenant_of(session));
+        let tenants = tenants.unwrap_or_else(|| Admitted::to(kept().unwrap_or_default()));
+        let mut peer = Peer::of_ipsec(up, tenants, endpoint);
         peer.sessions = sessions;
         (peer.spoke_l2tp, peer.had_session, peer.attempt.reported) = (true, true, true);
         peer
@@ -219,9 +213,9 @@ impl Gateway {
         &mut self,
         saved: &SessionRecord,
         call: SessionUp,
-        tenant: usize,
         now: Instant,
     ) -> Session {
+        let tenant = self.tenant_of(saved).unwrap_or_default();
         let local = self.config.tenants.get(tenant).map(|tenant| tenant.gateway_address);
         let local = local.unwrap_or(saved.link.network.local);
         let config = link_config(&self.config, local, saved.prefix6.is_some());
@@ -250,7 +244,7 @@ impl Gateway {
                 .ipv6
                 .map(|ipv6| Ipv6Session { up: ipv6.up, router: Router::default() }),
             carried: saved.carried,
-            ..Session::new(saved.session, Box::new(call), link, now - saved.age)
+            ..Session::new(saved.session, Box::new(call), link, tenant, now - saved.age)
         }
     }
 }

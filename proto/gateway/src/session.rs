@@ -25,6 +25,8 @@ pub(crate) struct Session {
     /// Ids and options of the call.
     pub(crate) call: Box<SessionUp>,
     pub(crate) link: ppp::Link,
+    /// Index of the tenant: that of the user, before login the peer's home.
+    pub(crate) tenant: usize,
     /// What was granted at login.
     pub(crate) lease: Option<Lease>,
     /// The next login is one that the LAC took down.
@@ -68,11 +70,18 @@ pub(crate) struct Lease {
 
 impl Session {
     /// A call that has just come up, or had come up at `since`.
-    pub(crate) fn new(key: Key, call: Box<SessionUp>, link: ppp::Link, since: Instant) -> Self {
+    pub(crate) fn new(
+        key: Key,
+        call: Box<SessionUp>,
+        link: ppp::Link,
+        tenant: usize,
+        since: Instant,
+    ) -> Self {
         Self {
             key,
             call,
             link,
+            tenant,
             lease: None,
             handed_over: false,
             claimed_user: None,

@@ -71,7 +71,7 @@ pub struct SessionInfo {
     pub peer: PeerRef,
     /// The user; none before login.
     pub user: Option<String>,
-    /// The tenant.
+    /// The tenant; empty before the login of a user whose realm decides.
     pub tenant: String,
     /// The address given; none before login.
     pub address: Option<Ipv4Addr>,
@@ -133,11 +133,9 @@ impl Gateway {
             session: session.key,
             peer: peer.id,
             user: lease.map(|l| l.user.clone()).or_else(|| session.claimed_user.clone()),
-            tenant: self
-                .config
-                .tenants
-                .get(peer.tenant)
-                .map(|t| t.name.clone())
+            tenant: lease
+                .map_or_else(|| peer.tenants.only(), |_| Some(session.tenant))
+                .and_then(|tenant| self.tenant_name(tenant))
                 .unwrap_or_default(),
             address: lease.map(|l| l.address),
             prefix6: session.ipv6.and(lease).and_then(|l| l.prefix6),

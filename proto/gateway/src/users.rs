@@ -50,6 +50,25 @@ pub enum UserSecret {
     NtHash(SecretBytes),
 }
 
+impl User {
+    /// A user who gets what the tenant gives.
+    pub const fn new(secret: UserSecret) -> Self {
+        Self {
+            secret,
+            address: None,
+            prefix6: None,
+            routes: Vec::new(),
+            networks: Vec::new(),
+            dns: Vec::new(),
+            dns6: Vec::new(),
+            domain: None,
+            search: Vec::new(),
+            group: None,
+            disabled: false,
+        }
+    }
+}
+
 impl Users {
     /// Users by name.
     pub fn new(users: BTreeMap<String, User>) -> Self {
@@ -102,19 +121,7 @@ mod tests {
     use super::*;
 
     fn user() -> User {
-        User {
-            secret: UserSecret::Password(SecretBytes::copy_of(b"x")),
-            address: None,
-            routes: Vec::new(),
-            networks: Vec::new(),
-            dns: Vec::new(),
-            prefix6: None,
-            dns6: Vec::new(),
-            domain: None,
-            search: Vec::new(),
-            group: None,
-            disabled: false,
-        }
+        User::new(UserSecret::Password(SecretBytes::copy_of(b"x")))
     }
 
     #[test]

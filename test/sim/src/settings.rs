@@ -19,21 +19,19 @@ pub const PSK: &[u8] = b"a shared secret of the tenant";
 
 /// Users `user0` to `user99`, each with its name as password.
 pub fn users() -> Users {
-    let user = |name: &str| User {
-        secret: UserSecret::Password(SecretBytes::copy_of(name.as_bytes())),
-        address: None,
-        routes: Vec::new(),
-        networks: Vec::new(),
-        dns: Vec::new(),
-        prefix6: None,
-        dns6: Vec::new(),
-        domain: None,
-        search: Vec::new(),
-        group: None,
-        disabled: false,
-    };
+    let user = |name: &str| User::new(UserSecret::Password(SecretBytes::copy_of(name.as_bytes())));
     let names = (0..100).map(|n| format!("user{n}"));
     Users::new(names.map(|n| (n.clone(), user(&n))).collect::<BTreeMap<_, _>>())
+}
+
+/// A tenant with all of [`users`] and the pool 10.(64 + `number`).0.0/24, led to by the pre-shared key.
+pub fn tenant(name: &str, number: u8) -> Tenant {
+    let mut tenant = Tenant::new(name, TunId(number.into()), [10, 64 + number, 0, 1].into());
+    tenant.selector.keys = vec![isthmus_ike::PskId(0)];
+    tenant.pool = vec![format!("10.{}.0.0/24", 64 + number).parse().expect("a prefix")];
+    tenant.dns = vec![[10, 64 + number, 0, 53].into()];
+    tenant.users = Arc::new(users());
+    tenant
 }
 
 /// A gateway with one tenant.
@@ -50,21 +48,7 @@ pub fn gateway() -> Config {
         auth: AuthProtocol::ALL.to_vec(),
         mru: 1300,
         echo: Some(isthmus_ppp::Echo::default()),
-        tenants: vec![Tenant {
-            name: "acme".into(),
-            psks: vec![isthmus_ike::PskId(0)],
-            pool: vec!["10.64.0.0/24".parse().expect("a prefix")],
-            gateway_address: [10, 64, 0, 1].into(),
-            pool6: Vec::new(),
-            gateway_address6: None,
-            dns: vec![[10, 64, 0, 53].into()],
-            dns6: Vec::new(),
-            routes: Vec::new(),
-            domain: None,
-            search: Vec::new(),
-            users: Arc::new(users()),
-            tun: TunId(0),
-        }],
+        tenants: vec![tenant("acme", 0)],
         lacs: Vec::new(),
     }
 }

@@ -22,17 +22,8 @@ const OWN_ROUTES: [&str; 1] = ["10.8.0.0/13"];
 fn config() -> Config {
     let mut config = settings::gateway();
     let user = |name: &str, routes: &[&str]| User {
-        secret: UserSecret::Password(SecretBytes::copy_of(name.as_bytes())),
-        address: None,
         routes: routes.iter().map(|r| r.parse().unwrap()).collect(),
-        networks: Vec::new(),
-        dns: Vec::new(),
-        prefix6: None,
-        dns6: Vec::new(),
-        domain: None,
-        search: Vec::new(),
-        group: None,
-        disabled: false,
+        ..User::new(UserSecret::Password(SecretBytes::copy_of(name.as_bytes())))
     };
     let users = [("user1", &[][..]), ("own", &OWN_ROUTES[..])];
     let users = users.map(|(name, routes)| (name.to_owned(), user(name, routes)));

@@ -177,7 +177,7 @@ fn a_record_survives_its_encoding() {
         let (_world, bytes) = one_record(seed);
         let record = PeerRecord::decode(bytes.expose()).unwrap();
         assert_eq!(record.encode().unwrap(), bytes, "SIM_SEED={seed}");
-        assert_eq!((record.sessions.len(), record.tenant.as_str()), (1, "acme"));
+        assert_eq!((record.sessions.len(), record.sessions[0].tenant.as_str()), (1, "acme"));
         assert_eq!(record.sessions[0].user, "user1");
     }
 }

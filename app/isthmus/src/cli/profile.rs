@@ -56,7 +56,7 @@ fn compose(
     Ok(Profile {
         name: args.name.clone().unwrap_or_else(|| format!("Isthmus {}", tenant.name)),
         server: args.server.clone().map_or_else(|| server(config), Ok)?,
-        user: args.user.clone(),
+        user: tenant.login_name(&args.user),
         password,
         psk: text("pre-shared key", key(args, tenant)?)?,
         group: args.group.clone(),

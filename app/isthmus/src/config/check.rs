@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 
+use super::choice;
 use super::section::At;
 use super::tenant::TenantDraft;
 use super::types::{AuthProtocol, Ipsec, Tenant};
@@ -33,13 +34,15 @@ pub(crate) fn tenants(
         report.error(
             extra.name.span,
             format!("there are more than {TENANTS_MAX} tenants"),
-            "serve the others from another gateway: every key is tried for every client",
+            "serve the others from another gateway",
         );
     }
     distinct_names(&drafts, report);
     distinct_pools(&drafts, report);
     distinct_pools6(&drafts, report);
     let psks = psks(&drafts, shared, report);
+    choice::told_apart(&drafts, &psks, report);
+    countable(&drafts, &psks, report);
     groups(&drafts, shared.ipsec, report);
     let interfaces = interfaces(&drafts, report);
     drafts
@@ -57,6 +60,8 @@ pub(crate) struct Home<'a> {
     pub(crate) gateway_address: Ipv4Addr,
     pub(crate) pool6: &'a [Ipv6Net],
     pub(crate) gateway_address6: Option<Ipv6Addr>,
+    /// Realms that are taken off before a name is looked up.
+    pub(crate) realms: &'a [String],
 }
 
 /// Checks users of a tenant against its addresses and each other.
@@ -77,6 +82,18 @@ pub(crate) fn users(
         }
         if let Some(at) = found.networks {
             check_networks(found, at, before, pool, report);
+        }
+        let name = &found.name.value;
+        if let Some((bare, end)) = name.rsplit_once('@')
+            && home.realms.iter().any(|realm| realm.eq_ignore_ascii_case(end))
+        {
+            report.warning(
+                found.name.span,
+                format!(
+                    "`{name}` cannot log in: the realm is taken off before the name is looked up"
+                ),
+                format!("call the user `{bare}`, or set `strip_realm = false` in the tenant"),
+            );
         }
         let hashed = matches!(found.user.secret, UserSecret::NtHash(_));
         if hashed && auth.contains(&AuthProtocol::ChapMd5) {
@@ -177,7 +194,9 @@ fn finish(
     if let Some(file) = &draft.users_file {
         everybody.extend(read_users_file(&file.value, Some(file.span), report).unwrap_or_default());
     }
-    let home = Home { pool: &pool, gateway_address, pool6: &pool6, gateway_address6 };
+    let realm: Vec<String> = draft.realm.into_iter().map(|at| at.value).collect();
+    let realms = if draft.strip_realm { realm.as_slice() } else { &[] };
+    let home = Home { pool: &pool, gateway_address, pool6: &pool6, gateway_address6, realms };
     users(&everybody, home, auth, report);
     let had_errors = report.has_errors();
     let users = merge(everybody, report);
@@ -194,6 +213,10 @@ fn finish(
         psk,
         groups: draft.groups.into_iter().map(|at| at.value).collect(),
         authorities: draft.authorities.map(|at| at.value).unwrap_or_default(),
+        realm,
+        strip_realm: draft.strip_realm,
+        identity: draft.identity.into_iter().map(|at| at.value).collect(),
+        listen: draft.listen.into_iter().map(|at| at.value).collect(),
         pool,
         gateway_address,
         pool6,
@@ -346,12 +369,6 @@ fn psks(
                 format!("the tenant `{name}` has no pre-shared key"),
                 "set `psk` or `psk_file` here or in [ipsec], or the environment variable ISTHMUS_PSK",
             );
-        } else if keyless.len() > 1 {
-            report.error(
-                draft.name.span,
-                format!("`{name}` is not the only tenant without a pre-shared key of its own"),
-                "give all but one their own `psk` or `psk_file`: the key says which tenant is meant",
-            );
         }
     }
     if keyless.is_empty() && fallback.is_some() && !drafts.is_empty() {
@@ -361,29 +378,32 @@ fn psks(
     }
     drafts
         .iter()
-        .enumerate()
-        .map(|(index, draft)| {
+        .map(|draft| {
             let Some(own) = &draft.psk else {
                 let takes = keyless.iter().any(|other| std::ptr::eq(*other, draft));
                 return fallback.filter(|_| takes).cloned();
             };
             warn_when_short(&own.value, Some(own.span), advised, report);
-            let same = drafts
-                .iter()
-                .take(index)
-                .find(|d| d.psk.as_ref().is_some_and(|p| p.value == own.value));
-            let as_fallback = fallback.is_some_and(|psk| !keyless.is_empty() && *psk == own.value);
-            if same.is_some() || as_fallback {
-                let other = same.map_or("[ipsec]", |draft| draft.name.value.as_str());
-                report.error(
-                    own.span,
-                    format!("`{}` has the same pre-shared key as {other}", draft.name.value),
-                    "make a new one: the key says which tenant is meant",
-                );
-            }
             Some(own.value.clone())
         })
         .collect()
+}
+
+/// Every key that is for anyone is tried for every client.
+fn countable(drafts: &[TenantDraft], psks: &[Option<SecretBytes>], report: &mut Report) {
+    let mut seen: Vec<&SecretBytes> = Vec::new();
+    for (draft, psk) in drafts.iter().zip(psks) {
+        let Some(psk) = psk.as_ref().filter(|psk| !seen.contains(psk)) else { continue };
+        seen.push(psk);
+        if seen.len() == KEYS_MAX + 1 {
+            report.error(
+                draft.psk.as_ref().map_or(draft.name.span, |own| own.span),
+                format!("there are more than {KEYS_MAX} pre-shared keys, and each is tried for every client"),
+                "let tenants share a key and tell them apart by `realm`, or use `[[tenant.group]]`, or another \
+                 gateway",
+            );
+        }
+    }
 }
 
 /// The tenants that the shared key is for: those that nothing else leads to, or else one that a shared
@@ -472,8 +492,10 @@ fn join(nets: &[Ipv4Net]) -> String {
     nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Most tenants: each has a key, and IKE tries no more than so many for one client.
-const TENANTS_MAX: usize = isthmus_ike::bounds::PSK_CANDIDATES_MAX;
+/// Most tenants: each has a device, with a descriptor for each worker.
+const TENANTS_MAX: usize = 1024;
+/// IKE tries no more pre-shared keys than so many for one client.
+const KEYS_MAX: usize = isthmus_ike::bounds::PSK_CANDIDATES_MAX;
 /// Below this a key of random words or letters can be tried out by whoever records one login.
 const PSK_BYTES_ADVISED: usize = 16;
 /// The same where anybody gets a hash of the key for the asking, without recording a login.

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::choice::Marks;
 use super::types::{Config, Tenant};
 
 /// The difference between two configurations, in the names of their tables.
@@ -131,9 +132,10 @@ fn with_device_of(new: &Tenant, old: &Tenant) -> Tenant {
 
 fn clash(a: &Tenant, b: &Tenant) -> bool {
     let overlap = a.pool.iter().any(|x| b.pool.iter().any(|y| x.contains(y) || y.contains(x)));
-    let psk = a.psk.is_some() && a.psk == b.psk;
+    let alike = Marks::of(a).clash(&Marks::of(b)).is_some();
+    let psk = a.psk.is_some() && a.psk == b.psk && alike;
     let group = a.groups.iter().any(|x| b.groups.iter().any(|y| x.name == y.name));
-    let authority = a.authorities.iter().any(|x| b.authorities.contains(x));
+    let authority = a.authorities.iter().any(|x| b.authorities.contains(x)) && alike;
     let overlap6 = a.pool6.iter().any(|x| b.pool6.iter().any(|y| x.contains(y) || y.contains(x)));
     psk || group || authority || (a.netns == b.netns && (overlap || overlap6))
 }

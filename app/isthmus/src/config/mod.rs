@@ -10,6 +10,7 @@
 
 mod certificate;
 mod check;
+mod choice;
 mod compare;
 mod data_path;
 pub(crate) mod document;
@@ -114,6 +115,7 @@ pub fn reload_users(tenant: &Tenant, auth: &[AuthProtocol]) -> Result<(Users, Re
         gateway_address: tenant.gateway_address,
         pool6: &tenant.pool6,
         gateway_address6: tenant.gateway_address6,
+        realms: tenant.realms_taken_off(),
     };
     check::users(&found, home, auth, &mut report);
     let from_file = merge(found, &mut report);
@@ -167,6 +169,7 @@ fn read_root(root: Table, environment: &Environment, report: &mut Report) -> Opt
     let lacs = root.take_node("lac");
     root.finish(report);
     certificate::lead_somewhere(&ipsec, &drafts, report);
+    choice::listens(&drafts, &gateway, report);
     let tenants = check::tenants(
         drafts,
         &check::SharedKeys {

@@ -22,6 +22,10 @@ pub(crate) struct TenantDraft {
     pub(crate) netns: Option<String>,
     pub(crate) psk: Option<At<SecretBytes>>,
     pub(crate) groups: Vec<At<Group>>,
+    pub(crate) realm: Vec<At<String>>,
+    pub(crate) strip_realm: bool,
+    pub(crate) identity: Vec<At<String>>,
+    pub(crate) listen: Vec<At<IpAddr>>,
     pub(crate) authorities: Option<At<Vec<Vec<u8>>>>,
     pub(crate) pool: Vec<At<Ipv4Net>>,
     pub(crate) gateway_address: Option<At<Ipv4Addr>>,
@@ -70,6 +74,10 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
         psk: secret::take(&mut section, "psk", "psk_file", report),
         authorities: certificate::authorities(&mut section, report),
         groups: section.take_node("group").map(|n| groups(n, report)).unwrap_or_default(),
+        realm: marks(section.take("realm", report, value::one_or_more(value::name)), report),
+        strip_realm: section.take("strip_realm", report, value::boolean).is_none_or(|at| at.value),
+        identity: marks(section.take("identity", report, value::one_or_more(identity)), report),
+        listen: marks(section.take("listen", report, value::one_or_more(local_address)), report),
         gateway_address: section.take("gateway_address", report, value::address_v4),
         pool6: pool6.map(|list| list.value).unwrap_or_default(),
         gateway_address6: section.take("gateway_address6", report, value::address_v6),
@@ -97,6 +105,44 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
     section.finish(report);
     draft
 }
+
+/// What a tenant is told by: each once, and at least one where the key is written.
+fn marks<T: Clone + PartialEq>(list: Option<At<Vec<At<T>>>>, report: &mut Report) -> Vec<At<T>> {
+    let Some(list) = list else { return Vec::new() };
+    if list.value.is_empty() {
+        report.error(list.span, "the list is empty", "write at least one, or remove the key");
+    }
+    distinct(&list, report);
+    list.value
+}
+
+/// An identity in IKE, or the end of one behind a `*`.
+fn identity(node: &Node, report: &mut Report) -> Option<String> {
+    let written = value::text(node, report)?;
+    let end = written.strip_prefix('*').unwrap_or(&written);
+    if end.is_empty() || end.len() > IDENTITY_BYTES_MAX || end.contains(['*', ' ']) {
+        report.error(
+            node.span,
+            format!("`{written}` is not an identity"),
+            "write an IP address, a name, user@domain, or the end of a name like \"*.blue.example\"",
+        );
+        return None;
+    }
+    Some(written)
+}
+
+fn local_address(node: &Node, report: &mut Report) -> Option<IpAddr> {
+    let address = value::address(node, report)?;
+    if address.is_unspecified() || address.is_multicast() {
+        let remedy = "write addresses of this gateway, or remove the key to serve all of them";
+        report.error(node.span, format!("nobody can dial {address}"), remedy);
+        return None;
+    }
+    Some(address)
+}
+
+/// Longest identity.
+const IDENTITY_BYTES_MAX: usize = 255;
 
 fn groups(node: Node, report: &mut Report) -> Vec<At<Group>> {
     sections(node, &keys::GROUP, report)

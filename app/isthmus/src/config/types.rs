@@ -213,13 +213,21 @@ pub struct Tenant {
     pub name: String,
     /// The namespace its packets come out in; none for the gateway's own.
     pub netns: Option<String>,
-    /// The key that leads here: its own, or that of `[ipsec]`. Unique. None only where something else
-    /// leads here.
+    /// The key that leads here: its own, or that of `[ipsec]`. Tenants with the same one are told apart
+    /// by realm, identity or address. None only where something else leads here.
     pub psk: Option<SecretBytes>,
     /// Groups with keys of their own that lead here in aggressive mode.
     pub groups: Vec<Group>,
     /// Authorities whose certificates lead here, DER.
     pub authorities: Vec<Vec<u8>>,
+    /// Realms of its users.
+    pub realm: Vec<String>,
+    /// Whether users are known without their realm.
+    pub strip_realm: bool,
+    /// Identities in IKE that lead here, or ends of such behind a `*`.
+    pub identity: Vec<String>,
+    /// Addresses of ours that lead here.
+    pub listen: Vec<IpAddr>,
     /// Addresses to give out; at least one network, none overlapping.
     pub pool: Vec<Ipv4Net>,
     /// Our own address on every link; never given out.
@@ -248,6 +256,21 @@ pub struct Tenant {
     pub interface: String,
     /// Ways out.
     pub egress: Vec<Egress>,
+}
+
+impl Tenant {
+    /// Realms that no user's name in `users_file` has.
+    pub(crate) fn realms_taken_off(&self) -> &[String] {
+        if self.strip_realm { &self.realm } else { &[] }
+    }
+
+    /// What a user writes as name in the client.
+    pub fn login_name(&self, user: &str) -> String {
+        match self.realms_taken_off().first() {
+            Some(realm) => format!("{user}@{realm}"),
+            None => user.to_owned(),
+        }
+    }
 }
 
 /// `[[tenant.group]]`.

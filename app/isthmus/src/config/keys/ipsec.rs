@@ -13,7 +13,7 @@ pub(crate) const IPSEC: SectionKeys = SectionKeys {
             kind: "secret",
             default: "see below",
             example: "\"correct horse battery staple\"",
-            about: "Pre-shared key of the one tenant that has none of its own. A key must come from somewhere: here, from `psk_file`, from the environment variable `ISTHMUS_PSK` (which has precedence), or from the tenant.",
+            about: "Pre-shared key of the tenants that have none of their own. A key must come from somewhere: here, from `psk_file`, from the environment variable `ISTHMUS_PSK` (which has precedence), or from the tenant.",
         },
         Key {
             name: "psk_file",

@@ -6,8 +6,11 @@ use super::{BGP_LATER, Key, OVERLAY_LATER, RADIUS_LATER, SectionKeys};
 pub(crate) const TENANT: SectionKeys = SectionKeys {
     header: "[[tenant]]",
     about: "One customer, department or site: its users, its addresses, its way out. Tenants in \
-            different network namespaces may use the same addresses. Each tenant is recognised by its \
-            pre-shared key.",
+            different network namespaces may use the same addresses. The pre-shared key or the authority of \
+            the certificate says which tenants a client may come to; where these are several, `identity`, \
+            then `listen`, then `realm` say which of them: the tenants that name what the client brings, or, \
+            where none does, those that do not have the key. `isthmus check` refuses tenants that nothing \
+            tells apart.",
     keys: &[
         Key {
             name: "name",
@@ -28,7 +31,8 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             kind: "secret",
             default: "`[ipsec] psk`",
             example: "\"correct horse battery staple\"",
-            about: "Pre-shared key that leads to this tenant.",
+            about: "Pre-shared key that leads to this tenant. Several may have the same, told apart as said \
+                    above; 16 different ones are possible.",
         },
         Key {
             name: "psk_file",
@@ -42,7 +46,8 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             kind: "path",
             default: "`[ipsec] ca_file`, with one tenant",
             example: "\"acme-ca.crt\"",
-            about: "Authorities whose certificates lead to this tenant, PEM; needs `certificate_file` in [ipsec].",
+            about: "Authorities whose certificates lead to this tenant, PEM; needs `certificate_file` in [ipsec]. \
+                    Several tenants may have the same, told apart as said above.",
         },
         Key {
             name: "group",
@@ -50,6 +55,42 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             default: "none",
             example: "",
             about: "Groups of users with a key of their own; see `[[tenant.group]]`.",
+        },
+        Key {
+            name: "realm",
+            kind: "name or list of names",
+            default: "none",
+            example: "\"blue\"",
+            about: "Users who write their name as `user@blue` or `blue\\user` come to this tenant, of those \
+                    that their key leads to; letter case does not matter. Where the key leads to this tenant \
+                    alone, the realm may be left out. A name without a realm comes to the tenant without one. \
+                    A realm that is nobody's is refused as `unknown_realm`.",
+        },
+        Key {
+            name: "strip_realm",
+            kind: "boolean",
+            default: "`true`",
+            example: "true",
+            about: "Users files, logs and `isthmus sessions` have the name without the realm: `alice`. With \
+                    `false` they have `alice@blue`, whichever way the client writes it.",
+        },
+        Key {
+            name: "identity",
+            kind: "identity or list of identities",
+            default: "anybody's",
+            example: "[\"*.blue.example\", \"192.168.7.7\"]",
+            about: "Clients that say in IKE that they are this come to this tenant, of those that their key \
+                    leads to: an IP address, a domain name, `user@domain` or a key id; `*` in front stands \
+                    for any beginning. Who has a pre-shared key may say any name: this is for order, not \
+                    for defence. Distinguished names of certificates are told apart by `ca_file`.",
+        },
+        Key {
+            name: "listen",
+            kind: "IP address or list of IP addresses",
+            default: "all of `[gateway] listen`",
+            example: "[\"198.51.100.2\"]",
+            about: "Clients that dial these addresses of the gateway come to this tenant, of those that their \
+                    key leads to, and no others do. Behind a 1:1 NAT write the private address.",
         },
         Key {
             name: "pool",

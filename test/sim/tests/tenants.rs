@@ -1,0 +1,192 @@
+//! Clients find their tenant: by realm, by the address they dial, by who they say they are.
+use std::sync::Arc;
+
+use isthmus_core::{Duration, SecretBytes};
+use isthmus_gateway::{Cause, Config, Event, IdentityPattern, Stage, Tenant};
+use isthmus_ppp::AuthProtocol;
+use isthmus_sim::settings::{self, GATEWAY};
+use isthmus_sim::{GatewayHost, NodeId, World, seeds};
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+fn with_realm(name: &str, number: u8) -> Tenant {
+    let mut tenant = settings::tenant(name, number);
+    tenant.selector.realms = vec![name.to_owned()];
+    tenant
+}
+
+/// Two tenants with one key, told apart by realm.
+fn red_and_blue() -> Config {
+    let mut config = settings::gateway();
+    config.tenants = vec![with_realm("red", 0), with_realm("blue", 1)];
+    config
+}
+
+/// Gives the second tenant the addresses of the first.
+fn same_addresses(config: &mut Config) {
+    if let [first, second] = config.tenants.as_mut_slice() {
+        second.pool.clone_from(&first.pool);
+        second.gateway_address = first.gateway_address;
+    }
+}
+
+/// A client that logs in as `user1` under the name `sent`.
+fn client(address: &str, sent: &str) -> isthmus_client::Config {
+    let mut config = settings::client(address, sent);
+    config.password = SecretBytes::copy_of(b"user1");
+    config
+}
+
+fn connect(world: &mut World, address: &str, sent: &str) -> NodeId {
+    let id = world.dial(client(address, sent));
+    world.wait_up(id, LIMIT);
+    id
+}
+
+/// The tenant of each session with its user.
+fn who(world: &mut World, gateway: NodeId) -> Vec<(String, String)> {
+    let sessions = world.gateway(gateway).machine.sessions();
+    sessions.into_iter().map(|s| (s.tenant, s.user.unwrap_or_default())).collect()
+}
+
+/// The cause, detail and tenant of the only failure.
+fn refused(
+    config: Config,
+    client: isthmus_client::Config,
+) -> (Stage, Cause, String, Option<String>) {
+    let (mut world, gateway) = World::around(1, config);
+    world.dial(client);
+    world.run_for(Duration::from_mins(2));
+    assert!(world.gateway(gateway).machine.is_idle(), "nothing stays");
+    let mut failures = world.gateway(gateway).machine.status().failures;
+    assert_eq!(failures.len(), 1, "{failures:#?}");
+    let failure = failures.remove(0);
+    (failure.stage, failure.cause, failure.detail, failure.tenant)
+}
+
+#[test]
+fn the_realm_leads_to_the_tenant_whatever_the_protocol_and_the_way_to_write_it() {
+    for (seed, auth) in seeds(4).into_iter().zip(AuthProtocol::ALL.into_iter().cycle()) {
+        let mut config = red_and_blue();
+        config.auth = vec![auth];
+        let (mut world, gateway) = World::around(seed, config);
+        for (address, sent, number) in [
+            ("198.51.100.1", "user1@red", 64),
+            ("198.51.100.2", "user1@blue", 65),
+            ("198.51.100.3", "BLUE\\user1", 65),
+        ] {
+            let mut config = client(address, sent);
+            config.auth = vec![auth];
+            let id = world.dial(config);
+            world.wait_up(id, LIMIT);
+            let up = world.client(id).up().unwrap().clone();
+            assert_eq!(up.address.octets()[..2], [10, number], "SIM_SEED={seed} {sent}");
+            assert_eq!(up.gateway.octets(), [10, number, 0, 1]);
+            assert_eq!(up.dns, [std::net::Ipv4Addr::new(10, number, 0, 53)]);
+            world.echo(id, sent.as_bytes());
+        }
+        let mut found = who(&mut world, gateway);
+        found.sort();
+        assert_eq!(found, ["blue", "blue", "red"].map(|t| (t.to_owned(), "user1".to_owned())));
+        let status = world.gateway(gateway).machine.status();
+        assert_eq!(status.tenants.iter().map(|t| t.leased).collect::<Vec<_>>(), [1, 2]);
+    }
+}
+
+#[test]
+fn the_same_address_in_two_realms_is_two_clients() {
+    let mut config = red_and_blue();
+    same_addresses(&mut config);
+    let (mut world, gateway) = World::around(3, config);
+    let red = connect(&mut world, "198.51.100.1", "user1@red");
+    let blue = connect(&mut world, "198.51.100.2", "user1@blue");
+    let address = world.client(red).up().unwrap().address;
+    assert_eq!(world.client(blue).up().unwrap().address, address);
+    world.echo(red, b"to red");
+    world.echo(blue, b"to blue");
+    assert!(!world.client(red).echoes.iter().any(|e| e == b"to blue"));
+    for (id, left) in [(red, 1), (blue, 0)] {
+        world.with_client(id, |c, now| c.act(now, isthmus_client::Client::stop));
+        world.run_for(Duration::from_secs(30));
+        assert_eq!(who(&mut world, gateway).len(), left);
+    }
+    let leased = |t: &isthmus_gateway::TenantStatus| t.leased;
+    let tenants = world.gateway(gateway).machine.status().tenants;
+    assert_eq!(tenants.iter().map(leased).sum::<usize>(), 0);
+}
+
+#[test]
+fn an_unknown_realm_is_a_failure_of_its_own() {
+    for sent in ["user1@green", "green\\user1", "user1"] {
+        let (stage, cause, detail, tenant) = refused(red_and_blue(), client("192.0.2.1", sent));
+        assert_eq!((stage, cause, tenant), (Stage::PppAuth, Cause::UnknownRealm, None), "{sent}");
+        assert!(detail.contains("realms of the client's key: red, blue"), "{detail}");
+    }
+    let (_, cause, detail, tenant) = refused(red_and_blue(), client("192.0.2.1", "eve@blue"));
+    assert_eq!((cause, tenant.as_deref()), (Cause::UnknownUser, Some("blue")));
+    assert!(detail.contains("tenant blue"), "{detail}");
+}
+
+#[test]
+fn the_address_dialled_leads_to_the_tenant_or_nowhere() {
+    let mut config = settings::gateway();
+    config.tenants.push(settings::tenant("here", 1));
+    config.tenants[1].selector.addresses = vec![GATEWAY.parse().unwrap()];
+    let (mut world, gateway) = World::around(5, config.clone());
+    connect(&mut world, "198.51.100.1", "user1");
+    assert_eq!(who(&mut world, gateway), [("here".to_owned(), "user1".to_owned())]);
+
+    config.tenants.remove(0);
+    config.tenants[0].selector.addresses = vec!["203.0.113.9".parse().unwrap()];
+    let (stage, cause, detail, tenant) = refused(config, client("192.0.2.1", "user1"));
+    assert_eq!((stage, cause, tenant), (Stage::IkeMainMode, Cause::NoTenant, None));
+    assert_eq!(detail, "192.0.2.1 has the key of a tenant, but none serves it at 203.0.113.1");
+}
+
+#[test]
+fn the_identity_leads_to_the_tenant() {
+    let mut config = settings::gateway();
+    config.tenants.push(settings::tenant("blue", 1));
+    config.tenants[1].selector.identities = vec![IdentityPattern("*.blue.example".into())];
+    let (mut world, gateway) = World::around(6, config);
+    let mut named = client("198.51.100.1", "user1");
+    named.ike = Arc::new(isthmus_ike::Config {
+        local_id: Some(isthmus_ike::Identity::fqdn("laptop.blue.example")),
+        ..isthmus_ike::Config::clone(&named.ike)
+    });
+    let named = world.dial(named);
+    world.wait_up(named, LIMIT);
+    connect(&mut world, "198.51.100.2", "user1");
+    let mut found = who(&mut world, gateway);
+    found.sort();
+    assert_eq!(found, ["acme", "blue"].map(|t| (t.to_owned(), "user1".to_owned())));
+    let events = &world.gateway(gateway).events;
+    for name in ["blue", "acme"] {
+        let up = |e: &&Event| matches!(e, Event::PeerUp { tenant, .. } if tenant == name);
+        assert_eq!(events.iter().filter(up).count(), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_session_keeps_its_tenant_when_its_gateway_is_replaced() {
+    let mut world = World::new(7);
+    let config = || {
+        let mut config = red_and_blue();
+        same_addresses(&mut config);
+        Arc::new(config)
+    };
+    let mut host = GatewayHost::new(config(), &mut world.rng, world.now);
+    host.machine.keep_records();
+    let gateway = world.add(host, GATEWAY.parse().unwrap());
+    let client = connect(&mut world, "198.51.100.2", "user1@blue");
+    world.echo(client, b"before");
+    let mut records = Vec::new();
+    world.with_gateway(gateway, |g, now| records = g.records(now));
+    let host = GatewayHost::restored(config(), &records, &mut world.rng, world.now);
+    world.replace(gateway, host);
+    assert_eq!(who(&mut world, gateway), [("blue".to_owned(), "user1".to_owned())]);
+    world.echo(client, b"after");
+    let leased: Vec<_> =
+        world.gateway(gateway).machine.status().tenants.iter().map(|t| t.leased).collect();
+    assert_eq!(leased, [0, 1]);
+}

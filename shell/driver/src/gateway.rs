@@ -147,6 +147,7 @@ impl GatewayDriver {
                         break Ok(());
                     }
                 }
+                look = self.network.disturbed() => self.network.repair(look).await,
                 () = sleep_until(timer) => self.machine.handle_timeout(self.clock.now()),
             }
         };

@@ -8,6 +8,7 @@
 mod client;
 mod entropy;
 mod gateway;
+mod guard;
 mod jobs;
 mod mailbox;
 mod network;

@@ -15,6 +15,8 @@ use isthmus_net::{Namespace, SocketError};
 use isthmus_plane::TunId;
 use isthmus_tun::{TunConfig, TunDevice, TunError};
 
+use crate::guard::{Guard, Look};
+
 /// What a tenant needs of the kernel.
 #[derive(Clone, Debug)]
 pub struct TenantNetwork {
@@ -75,6 +77,7 @@ pub(crate) struct Network {
     tenants: Vec<Placed>,
     /// One for each namespace that tenants are in.
     reconcilers: BTreeMap<Option<Namespace>, Reconciler>,
+    guard: Guard,
 }
 
 /// A tenant, its device, and the networks behind its users.
@@ -131,7 +134,8 @@ impl Network {
         queues: usize,
     ) -> Result<(Self, Vec<(TunId, Vec<TunDevice>)>), NetworkError> {
         let mut devices = Vec::new();
-        let mut network = Self { tenants: Vec::new(), reconcilers: BTreeMap::new() };
+        let mut network =
+            Self { tenants: Vec::new(), reconcilers: BTreeMap::new(), guard: Guard::new() };
         for (tenant, networks) in tenants.iter().zip(networks) {
             let device = TunDevice::create_queues(&tenant.device, queues)?;
             let namespace = tenant.device.namespace.clone();
@@ -149,7 +153,32 @@ impl Network {
             let _second = network.down().await;
             return Err(error);
         }
+        for (namespace, reconciler) in &mut network.reconcilers {
+            network.guard.watch(namespace.clone(), reconciler.watch().await?);
+        }
         Ok((network, devices))
+    }
+
+    /// Waits until somebody may have changed what is ours.
+    pub(crate) async fn disturbed(&mut self) -> Look {
+        self.guard.disturbed().await
+    }
+
+    /// Puts back what somebody else undid in a namespace.
+    pub(crate) async fn repair(&mut self, Look { namespace, found }: Look) {
+        let desired = self.desired(namespace.as_ref());
+        let Some(reconciler) = self.reconcilers.get_mut(&namespace) else { return };
+        let place = namespace.as_ref().map_or("host", Namespace::name);
+        let put_back = reconciler.apply(&desired).await;
+        match &put_back {
+            Ok(made) => made.iter().for_each(|change| {
+                tracing::warn!(namespace = place, %change, "somebody else undid it; done again");
+            }),
+            Err(error) => {
+                tracing::error!(namespace = place, %error, "cannot put back what somebody else undid");
+            }
+        }
+        let _gone = found.send(put_back.map_or(true, |made| !made.is_empty()));
     }
 
     /// Routes what is inside now to the tenants' devices.
@@ -162,16 +191,25 @@ impl Network {
     }
 
     async fn apply(&mut self) -> Result<(), NetworkError> {
-        for (namespace, reconciler) in &mut self.reconcilers {
-            let mut desired = Desired::default();
-            for (index, placed) in (0..).zip(&self.tenants) {
-                if placed.tenant.device.namespace == *namespace {
-                    want(&mut desired, placed, index);
-                }
+        let places: Vec<_> = self.reconcilers.keys().cloned().collect();
+        for namespace in places {
+            let desired = self.desired(namespace.as_ref());
+            if let Some(reconciler) = self.reconcilers.get_mut(&namespace) {
+                reconciler.apply(&desired).await?;
             }
-            reconciler.apply(&desired).await?;
         }
         Ok(())
+    }
+
+    /// All that the tenants of a namespace want.
+    fn desired(&self, namespace: Option<&Namespace>) -> Desired {
+        let mut desired = Desired::default();
+        for (index, placed) in (0..).zip(&self.tenants) {
+            if placed.tenant.device.namespace.as_ref() == namespace {
+                want(&mut desired, placed, index);
+            }
+        }
+        desired
     }
 
     /// Removes everything that is ours; the devices go with the worker that holds them.

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::{fs, io};
 
 use crate::diff::{Actual, diff};
-use crate::netlink::Netlink;
+use crate::netlink::{Listener, Netlink};
 use crate::nft::Nft;
 use crate::state::{SavedLink, SavedNat, SavedSysctl, State, StateFile};
+use crate::watch::Watch;
 use crate::{Change, Changes, Desired, KernelError, Link, NextHop, Owner, Route, Rule, sysctl};
 
 /// Reads, compares and changes the kernel state of the namespace its thread is in.
@@ -34,6 +35,16 @@ impl Engine {
         let state = file.load(number)?;
         let nft = Nft::new(owner.nft_table());
         Ok(Self { owner, netlink, nft, file, state, nat_possible: true })
+    }
+
+    /// Listens to changes in this namespace; inside a runtime.
+    pub(crate) fn watch(&self) -> Result<Watch, KernelError> {
+        let failed = |error| refused("listen to changes", error);
+        let routes = Listener::to_routes(self.owner.protocol).map_err(failed)?;
+        let nftables = Listener::to_nftables(&self.owner.nft_table())
+            .inspect_err(|error| tracing::debug!(%error, "changes of nftables stay unknown"))
+            .ok();
+        Ok(Watch { routes, nftables })
     }
 
     /// The changes that lead to `desired`.

@@ -3,7 +3,7 @@
 //! A [`Reconciler`] looks after one network namespace. [`Reconciler::apply`] reads the actual links,
 //! addresses, routes, rules, kernel parameters and NAT, compares them with a [`Desired`] and makes only
 //! the changes that are missing; applying the same twice changes nothing the second time, and what
-//! others undid is done again. [`Reconciler::plan`] answers the same changes and makes none.
+//! others undid is done again; a [`Watch`] tells when they did. [`Reconciler::plan`] answers the same changes and makes none.
 //!
 //! # What is ours
 //!
@@ -34,6 +34,7 @@ mod owner;
 mod reconciler;
 mod state;
 mod sysctl;
+mod watch;
 
 pub use change::{Change, Changes};
 pub use desired::{
@@ -43,3 +44,4 @@ pub use desired::{
 pub use error::KernelError;
 pub use owner::Owner;
 pub use reconciler::{Options, Reconciler};
+pub use watch::Watch;

@@ -6,9 +6,11 @@ use std::thread;
 use std::time::Duration;
 
 use isthmus_net::{Namespace, NamespaceError};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::engine::Engine;
+use crate::watch::Watch;
 use crate::{Changes, Desired, KernelError, Owner};
 
 /// How a reconciler is set up.
@@ -103,6 +105,20 @@ impl Reconciler {
     pub async fn plan(&mut self, desired: &Desired) -> Result<Changes, KernelError> {
         let desired = desired.clone();
         self.ask(move |engine| engine.plan(&desired)).await
+    }
+
+    /// Tells from now on when somebody else changes what is ours.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not let us listen.
+    pub async fn watch(&mut self) -> Result<Watch, KernelError> {
+        let runtime = Handle::current();
+        self.ask(move |engine| {
+            let _inside = runtime.enter();
+            engine.watch()
+        })
+        .await
     }
 
     /// Removes everything that is ours and restores what was there before, also what a crashed run left.

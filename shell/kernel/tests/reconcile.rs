@@ -11,11 +11,12 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 use std::{fs, panic};
 
 use isthmus_kernel::{
     Address, Change, Changes, Desired, IpVersion, KernelError, Link, MAIN_TABLE, Nat, NextHop,
-    Options, Owner, Reconciler, Route, Rule, RuleAction, Translation,
+    Options, Owner, Reconciler, Route, Rule, RuleAction, Translation, Watch,
 };
 use support::{CapabilitySet, Space, without};
 
@@ -349,6 +350,48 @@ async fn what_others_undo_is_done_again() {
     let again = reconciler.apply(&everything()).await.unwrap();
     assert!(again.iter().any(|change| matches!(change, Change::AddRoute(_))), "{again}");
     assert_eq!(reconciler.apply(&everything()).await.unwrap(), nothing());
+}
+
+/// Whether a watch tells of something in time.
+async fn tells(watch: &mut Watch, time: Duration) -> bool {
+    tokio::time::timeout(time, watch.disturbed()).await.is_ok_and(|told| {
+        told.unwrap();
+        true
+    })
+}
+
+/// How long nothing must be told until nothing was.
+const QUIET: Duration = Duration::from_millis(200);
+
+#[tokio::test]
+async fn whatever_others_undo_is_told_and_what_they_do_to_their_own_is_not() {
+    let machine = Machine::new("watched");
+    let mut reconciler = machine.reconciler();
+    let mut watch = reconciler.watch().await.unwrap();
+    reconciler.apply(&everything()).await.unwrap();
+    while tells(&mut watch, QUIET).await {}
+    machine.space.ip("route add 203.0.112.0/24 via 192.0.2.1 proto bird");
+    machine.space.ip("route delete 203.0.112.0/24");
+    machine.space.ip("rule delete priority 1000");
+    machine.space.run("nft", &["flush", "table", "inet", "isthmus_other"]);
+    machine.space.run("nft", &["delete", "table", "inet", "filter"]);
+    assert!(!tells(&mut watch, QUIET).await, "what others do to their own");
+
+    let undo: [(&str, &[&str]); 7] = [
+        ("ip", &["route", "flush", "proto", "173"]),
+        ("ip", &["-6", "rule", "delete", "priority", "17303"]),
+        ("ip", &["rule", "delete", "priority", "17301"]),
+        ("ip", &["address", "delete", "203.0.113.10/32", "dev", "lo"]),
+        ("ip", &["link", "set", "eth1", "down"]),
+        ("nft", &["delete", "table", "inet", "isthmus_gate"]),
+        ("sh", &["-c", "echo 0 > /proc/sys/net/ipv4/ip_forward"]),
+    ];
+    for (program, words) in undo {
+        machine.space.run(program, words);
+        assert!(tells(&mut watch, Duration::from_secs(10)).await, "{program} {words:?}");
+        assert_ne!(reconciler.apply(&everything()).await.unwrap(), nothing(), "{words:?}");
+        while tells(&mut watch, QUIET).await {}
+    }
 }
 
 #[tokio::test]

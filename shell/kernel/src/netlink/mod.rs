@@ -6,11 +6,13 @@
 
 mod addresses;
 mod links;
+mod listener;
 mod routes;
 mod rules;
 mod socket;
 
 pub(crate) use links::ActualLink;
+pub(crate) use listener::Listener;
 pub(crate) use socket::Netlink;
 
 use netlink_packet_route::AddressFamily;

@@ -20,6 +20,7 @@ mod places;
 mod profiles;
 mod refusals;
 mod rekey;
+mod repair;
 mod roaming;
 mod shutdown;
 mod spoofing;

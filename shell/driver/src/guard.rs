@@ -1,0 +1,153 @@
+//! Looks after kernel state while the gateway runs: what others undo is put back.
+//!
+//! A task for each namespace waits for the kernel to tell of changes and asks for a look. Looks follow
+//! each other at growing distances while somebody goes on undoing them, so that two programs of
+//! different minds do not keep the machine busy.
+
+use std::time::Duration;
+
+use isthmus_kernel::Watch;
+use isthmus_net::Namespace;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// The tasks, which end with this.
+pub(crate) struct Guard {
+    tell: mpsc::Sender<Look>,
+    told: mpsc::Receiver<Look>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// A wish that somebody look at a namespace.
+pub(crate) struct Look {
+    pub(crate) namespace: Option<Namespace>,
+    /// Answers whether there was something to put back.
+    pub(crate) found: oneshot::Sender<bool>,
+}
+
+impl Guard {
+    /// Nothing is watched yet.
+    pub(crate) fn new() -> Self {
+        let (tell, told) = mpsc::channel(WAITING_MAX);
+        Self { tell, told, tasks: Vec::new() }
+    }
+
+    /// Watches a namespace.
+    pub(crate) fn watch(&mut self, namespace: Option<Namespace>, watch: Watch) {
+        let tell = self.tell.clone();
+        self.tasks.push(tokio::spawn(ask_for_looks(watch, namespace, tell)));
+    }
+
+    /// The next namespace to look at.
+    pub(crate) async fn disturbed(&mut self) -> Look {
+        match self.told.recv().await {
+            Some(look) => look,
+            // Never: one end of the queue is ours.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn ask_for_looks(mut watch: Watch, namespace: Option<Namespace>, tell: mpsc::Sender<Look>) {
+    let mut distance = Distance::new();
+    loop {
+        let next = Instant::now() + LOOK_EVERY;
+        match timeout_at(next, watch.disturbed()).await {
+            // What comes soon after the first is seen by the same look.
+            Ok(Ok(())) => sleep(distance.wait(Instant::now())).await,
+            Ok(Err(error)) => {
+                let place = namespace.as_ref().map_or("host", Namespace::name);
+                tracing::warn!(%error, namespace = place, "changes of kernel state stay unknown");
+                sleep(LOOK_EVERY).await;
+            }
+            // The kernel does not tell of everything.
+            Err(_nothing) => {}
+        }
+        let (found, answer) = oneshot::channel();
+        if tell.send(Look { namespace: namespace.clone(), found }).await.is_err() {
+            return;
+        }
+        // What we change ourselves is told like what others change; a look finds nothing then.
+        if answer.await.unwrap_or(false) {
+            distance.found(Instant::now());
+        }
+    }
+}
+
+/// How long after a disturbance to look.
+struct Distance {
+    wait: Duration,
+    /// When something had to be put back.
+    last: Option<Instant>,
+}
+
+impl Distance {
+    const fn new() -> Self {
+        Self { wait: WAIT_MIN, last: None }
+    }
+
+    fn wait(&mut self, now: Instant) -> Duration {
+        if self.last.is_none_or(|last| now.duration_since(last) > CALM) {
+            self.wait = WAIT_MIN;
+        }
+        self.wait
+    }
+
+    fn found(&mut self, now: Instant) {
+        if self.last.is_some() {
+            self.wait = (self.wait * 2).min(WAIT_MAX);
+        }
+        self.last = Some(now);
+    }
+}
+
+/// Namespaces that wait for a look; a task waits for room.
+const WAITING_MAX: usize = 64;
+/// The shortest wait: a program that undoes one thing is likely to undo more.
+const WAIT_MIN: Duration = Duration::from_millis(200);
+/// The longest wait.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Whoever leaves our state alone for so long has no quarrel with us.
+const CALM: Duration = Duration::from_secs(2);
+/// How often to look unasked.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_goes_on_undoing_is_answered_at_growing_distances() {
+        let (mut distance, mut now) = (Distance::new(), Instant::now());
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            let wait = distance.wait(now);
+            now += wait;
+            distance.found(now);
+            now += Duration::from_millis(10);
+            waits.push(wait);
+        }
+        assert_eq!(waits[..5], [200, 200, 400, 800, 1600].map(Duration::from_millis));
+        assert_eq!(waits[11], WAIT_MAX);
+        assert_eq!(distance.wait(now + CALM), WAIT_MIN, "calm");
+    }
+
+    #[test]
+    fn our_own_changes_are_no_quarrel() {
+        let (mut distance, mut now) = (Distance::new(), Instant::now());
+        for _ in 0..12 {
+            // A disturbance, what it takes to mend it, and the look that this is the cause of.
+            now += distance.wait(now);
+            distance.found(now);
+            now += distance.wait(now) + CALM;
+            assert_eq!(distance.wait(now), WAIT_MIN);
+        }
+    }
+}

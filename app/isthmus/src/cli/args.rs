@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Quickstart(QuickstartArgs),
     Profile(ProfileArgs),
     Check(CheckArgs),
+    Plan(PlanArgs),
     Run(RunArgs),
     /// Show the running gateway: tenants, pools, sessions, drops, and why clients failed to connect.
     #[command(after_help = "Examples:\n  \
@@ -91,6 +92,23 @@ pub(crate) struct QuickstartArgs {
         isthmus check\n  \
         isthmus check --config ./isthmus.toml --json")]
 pub(crate) struct CheckArgs {
+    /// The configuration file; `conf.d/*.toml` next to it is read too
+    #[arg(long, short, default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show what the gateway would change in the kernel, and change nothing.
+///
+/// Devices, addresses, routes, rules, address translation and kernel parameters, each with what asks for
+/// it. Beside a running gateway it shows what a reload, or a repair, would do. Needs root.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus plan\n  \
+        isthmus plan --config ./isthmus.toml --json | jq '.steps[] | select(.action == \"remove\")'")]
+pub(crate) struct PlanArgs {
     /// The configuration file; `conf.d/*.toml` next to it is read too
     #[arg(long, short, default_value = DEFAULT_PATH)]
     pub(crate) config: PathBuf,

@@ -16,6 +16,7 @@ mod bench;
 mod bench_args;
 mod check;
 mod client;
+mod dial_args;
 mod explain;
 mod failure;
 mod guide;

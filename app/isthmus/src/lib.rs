@@ -31,7 +31,6 @@ pub mod config;
 mod connection;
 pub mod daemon;
 mod engine;
-pub mod plan;
 pub mod profile;
 pub mod report;
 pub mod run;

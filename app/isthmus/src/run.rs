@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use ipnet::Ipv4Net;
 use isthmus_core::SecretBytes;
 use isthmus_dataplane::{CrewConfig, PortsConfig};
 use isthmus_driver::{EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork};
@@ -141,13 +140,6 @@ fn settings(config: &Config) -> GatewaySettings {
     }
 }
 
-/// What the gateway wants of the kernel: its name, its tenants, and for each the networks behind users.
-pub(crate) fn kernel_wishes(config: &Config) -> (String, Vec<TenantNetwork>, Vec<Vec<Ipv4Net>>) {
-    let GatewaySettings { name, tenants, machine, .. } = settings(config);
-    let networks = machine.tenants.iter().map(|tenant| tenant.users.networks()).collect();
-    (name, tenants, networks)
-}
-
 fn ipv6_is_there() -> bool {
     std::path::Path::new("/proc/net/if_inet6").exists()
 }
@@ -282,6 +274,7 @@ fn machine_tenant(index: u16, tenant: &Tenant, keys: Vec<PskId>) -> machine::Ten
             keep_realm: !tenant.strip_realm,
         },
         pool: tenant.pool.clone(),
+        exclude: tenant.exclude.clone(),
         gateway_address: tenant.gateway_address,
         pool6: tenant.pool6.clone(),
         gateway_address6: tenant.gateway_address6,

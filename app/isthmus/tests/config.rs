@@ -336,6 +336,47 @@ fn tenants_with_one_key_are_told_apart_by_realm_identity_or_address() {
 }
 
 #[test]
+fn what_is_excluded_is_read_in_three_ways_and_must_be_of_a_pool() {
+    let text = tenant_with(
+        "exclude = [\"10.64.0.1\", \"10.64.1.0/24\", \"10.64.2.1-10.64.2.9\", \"2001:db8::/64\"]\n\
+         pool6 = [\"2001:db8::/62\"]",
+    );
+    let tenant = valid(&text).tenants.remove(0);
+    let shown: Vec<_> =
+        tenant.exclude.iter().map(|r| format!("{}-{}", r.start(), r.end())).collect();
+    assert_eq!(
+        shown,
+        [
+            "10.64.0.1-10.64.0.1",
+            "10.64.1.0-10.64.1.255",
+            "10.64.2.1-10.64.2.9",
+            "2001:db8::-2001:db8::ffff:ffff:ffff:ffff"
+        ]
+    );
+    assert_eq!(tenant.gateway_address, Ipv4Addr::new(10, 64, 0, 2));
+    assert_eq!(tenant.gateway_address6.unwrap().to_string(), "2001:db8:0:1::1");
+    for wrong in ["10.64.0.9-10.64.0.2", "10.64.0.1-::1", "a-b", "10.64.0.1-"] {
+        refused(
+            &tenant_with(&format!("exclude = [\"{wrong}\"]")),
+            6,
+            "not a range",
+            "lower address first",
+        );
+    }
+    refused(&tenant_with("exclude = [\"x\"]"), 6, "not an IP network", "write it like");
+    refused(
+        &tenant_with("exclude = [\"10.64.0.0/20\"]"),
+        6,
+        "nothing is left of the pool",
+        "enlarge",
+    );
+    let six = "exclude = [\"2001:db8::/32\"]\npool6 = [\"2001:db8::/64\"]";
+    refused(&tenant_with(six), 7, "nothing is left of `pool6`", "enlarge");
+    warned(&tenant_with("exclude = [\"10.65.0.1\"]"), "10.65.0.1 is in no pool of `acme`");
+    warned(&tenant_with("exclude = [\"2001:db8::1\"]"), "2001:db8::1 is in no pool");
+}
+
+#[test]
 fn a_tenant_is_complete() {
     refused(
         "[ipsec]\npsk = \"correct horse battery\"\n",

@@ -3,7 +3,8 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_plane::TunId;
@@ -79,6 +80,8 @@ pub struct Tenant {
     pub pool6: Vec<Ipv6Net>,
     /// Our own address in `pool6`; its /64 is not given out.
     pub gateway_address6: Option<Ipv6Addr>,
+    /// Addresses of both that are given out to nobody but the users whose own they are.
+    pub exclude: Vec<RangeInclusive<IpAddr>>,
     /// Name servers told to clients; the first two go by IPCP.
     pub dns: Vec<Ipv4Addr>,
     /// Name servers told over IPv6.
@@ -105,6 +108,7 @@ impl Tenant {
             gateway_address,
             pool6: Vec::new(),
             gateway_address6: None,
+            exclude: Vec::new(),
             dns: Vec::new(),
             dns6: Vec::new(),
             routes: Vec::new(),

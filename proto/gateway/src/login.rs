@@ -59,7 +59,7 @@ pub(crate) fn decide(
     }
     let address = match user.address {
         Some(address) => pools.v4.lease_fixed(address, holder).ok_or(Cause::AddressInUse)?,
-        None => pools.v4.lease(holder).ok_or(Cause::PoolExhausted)?,
+        None => pools.v4.lease(name, holder).ok_or(Cause::PoolExhausted)?,
     };
     Ok(Grant {
         user: name.to_string(),
@@ -69,7 +69,7 @@ pub(crate) fn decide(
         // A session without IPv6 is better than none.
         prefix6: match user.prefix6 {
             Some(prefix) => pools.v6.lease_fixed(prefix, holder),
-            None => pools.v6.lease(holder),
+            None => pools.v6.lease(name, holder),
         },
         dns6: own_or(&user.dns6, &tenant.dns6),
         domain: user.domain.as_ref().or(tenant.domain.as_ref()).cloned(),

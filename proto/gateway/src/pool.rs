@@ -1,8 +1,10 @@
 //! Addresses to give out: one pool per tenant, in prefixes, with addresses kept for named users.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+mod space;
+
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
+use core::ops::RangeInclusive;
 
 use ipnet::Ipv4Net;
 
@@ -10,6 +12,8 @@ use crate::config::Tenant;
 use crate::login::Grant;
 use crate::pool6::Pool6;
 use crate::session::Lease;
+
+pub(crate) use space::Space;
 
 /// Who holds an address: opaque to the pool.
 pub type Holder = u64;
@@ -32,177 +36,123 @@ impl Pools {
     /// Takes over a tenant's new configuration; leases go on.
     pub(crate) fn reconfigure(&mut self, tenant: &Tenant) {
         let users = &tenant.users;
-        let own = [tenant.gateway_address];
-        self.v4.reconfigure(tenant.pool.clone(), &own, &users.fixed_addresses());
-        let own: Vec<_> = tenant.gateway_address6.into_iter().collect();
-        self.v6.reconfigure(tenant.pool6.clone(), &own, &users.fixed_prefixes());
+        let own = [IpAddr::V4(tenant.gateway_address)];
+        let excluded = with(&own, &tenant.exclude);
+        self.v4.reconfigure(&tenant.pool, &excluded, &users.fixed_addresses());
+        let own: Vec<_> = tenant.gateway_address6.into_iter().map(IpAddr::V6).collect();
+        let excluded = with(&own, &tenant.exclude);
+        self.v6.reconfigure(&tenant.pool6, &excluded, &users.fixed_prefixes());
     }
 
     /// Takes back what a session held and was not granted anew.
     pub(crate) fn give_back(&mut self, old: &Lease, granted: &Grant, holder: Holder) {
         if old.address != granted.address {
-            self.v4.release(old.address, holder);
+            self.v4.release(old.address, &old.user, holder);
         }
         if let Some(prefix) = old.prefix6.filter(|_| old.prefix6 != granted.prefix6) {
-            self.v6.release(prefix, holder);
+            self.v6.release(prefix, &old.user, holder);
         }
     }
 
     /// Takes back what a session held.
     pub(crate) fn release(&mut self, lease: &Lease, holder: Holder) {
-        self.v4.release(lease.address, holder);
+        self.v4.release(lease.address, &lease.user, holder);
         if let Some(prefix) = lease.prefix6 {
-            self.v6.release(prefix, holder);
+            self.v6.release(prefix, &lease.user, holder);
         }
     }
 }
 
-/// The addresses of one tenant.
-///
-/// Free addresses are handed out in rising order from where the last search ended, so that an address
-/// is not used again at once by somebody else.
-#[derive(Debug, Default)]
-pub struct Pool {
-    prefixes: Vec<Ipv4Net>,
-    /// Never handed out: our own address.
-    excluded: BTreeSet<Ipv4Addr>,
-    /// Handed out only by name.
-    reserved: BTreeSet<Ipv4Addr>,
-    leased: BTreeMap<Ipv4Addr, Holder>,
-    /// Where the next search begins.
-    next: u64,
+/// Addresses of ours and what the operator keeps back.
+fn with(own: &[IpAddr], exclude: &[RangeInclusive<IpAddr>]) -> Vec<RangeInclusive<IpAddr>> {
+    own.iter().map(|own| *own..=*own).chain(exclude.iter().cloned()).collect()
 }
+
+/// The IPv4 addresses of one tenant; a user who comes back gets the one that he had, if it is free.
+#[derive(Debug, Default)]
+pub struct Pool(Space);
 
 impl Pool {
     /// A pool over `prefixes`. `excluded` are never given out, `reserved` only by name.
-    pub fn new(prefixes: Vec<Ipv4Net>, excluded: &[Ipv4Addr], reserved: &[Ipv4Addr]) -> Self {
-        Self {
-            prefixes,
-            excluded: excluded.iter().copied().collect(),
-            reserved: reserved.iter().copied().collect(),
-            leased: BTreeMap::new(),
-            next: 0,
-        }
+    pub fn new(
+        prefixes: &[Ipv4Net],
+        excluded: &[RangeInclusive<IpAddr>],
+        reserved: &[Ipv4Addr],
+    ) -> Self {
+        let mut pool = Self::default();
+        pool.reconfigure(prefixes, excluded, reserved);
+        pool
     }
 
     /// Takes over new prefixes, exclusions and reservations; leases go on.
     pub fn reconfigure(
         &mut self,
-        prefixes: Vec<Ipv4Net>,
-        excluded: &[Ipv4Addr],
+        prefixes: &[Ipv4Net],
+        excluded: &[RangeInclusive<IpAddr>],
         reserved: &[Ipv4Addr],
     ) {
-        let leased = core::mem::take(&mut self.leased);
-        *self = Self { leased, next: self.next, ..Self::new(prefixes, excluded, reserved) };
+        let excluded: Vec<_> = excluded
+            .iter()
+            .filter_map(|range| match (range.start(), range.end()) {
+                (IpAddr::V4(first), IpAddr::V4(last)) => Some(number(*first)..=number(*last)),
+                (IpAddr::V4(_) | IpAddr::V6(_), _) => None,
+            })
+            .collect();
+        let reserved = reserved.iter().copied().map(number).collect();
+        self.0.reconfigure(prefixes.iter().copied().map(hosts), &excluded, reserved);
     }
 
-    /// Gives out any free address; none when the pool is exhausted.
-    pub fn lease(&mut self, holder: Holder) -> Option<Ipv4Addr> {
-        let size = self.host_count();
-        let start = if self.next < size { self.next } else { 0 };
-        // One pass over the pool at most; each step skips one taken address, so the cost is bounded
-        // by the number of leases.
-        let index = (start..size)
-            .chain(0..start)
-            .find(|&index| self.host(index).is_some_and(|address| self.is_free(address)))?;
-        let address = self.host(index)?;
-        self.next = index + 1;
-        self.leased.insert(address, holder);
-        Some(address)
+    /// Gives out a free address, that of `user` if it can be; none when the pool is exhausted.
+    pub fn lease(&mut self, user: &str, holder: Holder) -> Option<Ipv4Addr> {
+        self.0.lease(user, holder).and_then(address)
     }
 
     /// Gives out one particular address (a user's own); none while somebody else holds it.
     ///
     /// The address may lie outside the prefixes: a user's fixed address is the operator's word.
     pub fn lease_fixed(&mut self, address: Ipv4Addr, holder: Holder) -> Option<Ipv4Addr> {
-        match self.leased.get(&address) {
-            Some(&other) if other != holder => None,
-            Some(_) | None => {
-                self.leased.insert(address, holder);
-                Some(address)
-            }
-        }
+        self.0.lease_fixed(number(address), holder).then_some(address)
     }
 
-    /// Takes an address back, if `holder` has it.
-    pub fn release(&mut self, address: Ipv4Addr, holder: Holder) {
-        if self.leased.get(&address) == Some(&holder) {
-            self.leased.remove(&address);
-        }
+    /// Takes an address of `user` back, if `holder` has it.
+    pub fn release(&mut self, address: Ipv4Addr, user: &str, holder: Holder) {
+        self.0.release(number(address), user, holder);
     }
 
     /// Who holds the address.
     pub fn holder(&self, address: Ipv4Addr) -> Option<Holder> {
-        self.leased.get(&address).copied()
+        self.0.holder(number(address))
     }
 
     /// Number of addresses given out.
     pub fn leased_count(&self) -> usize {
-        self.leased.len()
+        self.0.leased_count()
     }
 
     /// Number of addresses that can be given out at all.
     pub fn capacity(&self) -> u64 {
-        let kept = self
-            .excluded
-            .iter()
-            .filter(|a| self.prefixes.iter().any(|p| hosts(*p).is_some_and(|h| h.contains(**a))))
-            .count();
-        self.host_count() - u64::try_from(kept).unwrap_or(0)
+        self.0.capacity()
     }
+}
 
-    fn is_free(&self, address: Ipv4Addr) -> bool {
-        !self.excluded.contains(&address)
-            && !self.reserved.contains(&address)
-            && !self.leased.contains_key(&address)
-    }
+fn number(address: Ipv4Addr) -> u64 {
+    address.to_bits().into()
+}
 
-    fn host_count(&self) -> u64 {
-        self.prefixes.iter().filter_map(|p| hosts(*p)).map(Hosts::count).sum()
-    }
-
-    /// The `index`-th usable address over all prefixes.
-    fn host(&self, mut index: u64) -> Option<Ipv4Addr> {
-        for range in self.prefixes.iter().filter_map(|p| hosts(*p)) {
-            if index < range.count() {
-                let offset = u32::try_from(index).ok()?;
-                return Some(Ipv4Addr::from_bits(range.first.checked_add(offset)?));
-            }
-            index -= range.count();
-        }
-        None
-    }
+fn address(number: u64) -> Option<Ipv4Addr> {
+    u32::try_from(number).ok().map(Ipv4Addr::from_bits)
 }
 
 /// The usable addresses of a prefix: without network and broadcast address, unless it is a /31 or /32.
-#[derive(Clone, Copy)]
-struct Hosts {
-    first: u32,
-    last: u32,
-}
-
-impl Hosts {
-    fn count(self) -> u64 {
-        u64::from(self.last - self.first) + 1
-    }
-
-    fn contains(self, address: Ipv4Addr) -> bool {
-        (self.first..=self.last).contains(&address.to_bits())
-    }
-}
-
-fn hosts(prefix: Ipv4Net) -> Option<Hosts> {
-    let (first, last) = (prefix.network().to_bits(), prefix.broadcast().to_bits());
-    if prefix.prefix_len() >= 31 {
-        return Some(Hosts { first, last });
-    }
-    Some(Hosts { first: first.checked_add(1)?, last: last.checked_sub(1)? })
+fn hosts(prefix: Ipv4Net) -> RangeInclusive<u64> {
+    let (first, last) = (number(prefix.network()), number(prefix.broadcast()));
+    if prefix.prefix_len() >= 31 { first..=last } else { first + 1..=last - 1 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec;
+    use alloc::collections::BTreeMap;
     use proptest::prelude::*;
 
     fn address(text: &str) -> Ipv4Addr {
@@ -210,44 +160,44 @@ mod tests {
     }
 
     fn pool(prefix: &str) -> Pool {
-        Pool::new(vec![prefix.parse().unwrap()], &[], &[])
+        Pool::new(&[prefix.parse().unwrap()], &[], &[])
     }
 
     #[test]
     fn network_and_broadcast_addresses_stay_in_the_pool() {
         let mut pool = pool("10.0.0.0/30");
-        assert_eq!(pool.lease(1), Some(address("10.0.0.1")));
-        assert_eq!(pool.lease(2), Some(address("10.0.0.2")));
-        assert_eq!(pool.lease(3), None);
+        assert_eq!(pool.lease("u1", 1), Some(address("10.0.0.1")));
+        assert_eq!(pool.lease("u2", 2), Some(address("10.0.0.2")));
+        assert_eq!(pool.lease("u3", 3), None);
     }
 
     #[test]
     fn an_address_comes_back_only_from_its_holder() {
         let mut pool = pool("10.0.0.1/32");
-        assert_eq!(pool.lease(1), Some(address("10.0.0.1")));
-        pool.release(address("10.0.0.1"), 2);
-        assert_eq!(pool.lease(3), None);
-        pool.release(address("10.0.0.1"), 1);
-        assert_eq!(pool.lease(3), Some(address("10.0.0.1")));
+        assert_eq!(pool.lease("u1", 1), Some(address("10.0.0.1")));
+        pool.release(address("10.0.0.1"), "u2", 2);
+        assert_eq!(pool.lease("u3", 3), None);
+        pool.release(address("10.0.0.1"), "u1", 1);
+        assert_eq!(pool.lease("u3", 3), Some(address("10.0.0.1")));
     }
 
     #[test]
     fn a_returned_address_rests_before_it_is_used_again() {
         let mut pool = pool("10.0.0.0/29");
-        let first = pool.lease(1).unwrap();
-        pool.release(first, 1);
-        assert_ne!(pool.lease(2), Some(first));
+        let first = pool.lease("u1", 1).unwrap();
+        pool.release(first, "u1", 1);
+        assert_ne!(pool.lease("u2", 2), Some(first));
     }
 
     #[test]
     fn reserved_addresses_go_only_to_their_owner_and_our_own_to_nobody() {
         let mut pool = Pool::new(
-            vec!["10.0.0.0/29".parse().unwrap()],
-            &[address("10.0.0.1")],
+            &["10.0.0.0/29".parse().unwrap()],
+            &with(&[address("10.0.0.1").into()], &[]),
             &[address("10.0.0.2")],
         );
         assert_eq!(pool.capacity(), 5);
-        let leases: Vec<_> = core::iter::from_fn(|| pool.lease(9)).collect();
+        let leases: Vec<_> = core::iter::from_fn(|| pool.lease("u9", 9)).collect();
         assert_eq!(leases.len(), 4);
         assert!(!leases.contains(&address("10.0.0.1")) && !leases.contains(&address("10.0.0.2")));
         assert_eq!(pool.lease_fixed(address("10.0.0.2"), 1), Some(address("10.0.0.2")));
@@ -257,8 +207,8 @@ mod tests {
     #[test]
     fn leases_survive_a_new_configuration() {
         let mut pool = pool("10.0.0.0/29");
-        let first = pool.lease(1).unwrap();
-        pool.reconfigure(vec!["10.0.0.0/28".parse().unwrap()], &[], &[]);
+        let first = pool.lease("u1", 1).unwrap();
+        pool.reconfigure(&["10.0.0.0/28".parse().unwrap()], &[], &[]);
         assert_eq!(pool.holder(first), Some(1));
         assert_eq!(pool.leased_count(), 1);
     }
@@ -270,14 +220,14 @@ mod tests {
             let mut held: BTreeMap<Ipv4Addr, u64> = BTreeMap::new();
             for (take, holder) in steps {
                 if take {
-                    if let Some(address) = pool.lease(holder) {
+                    if let Some(address) = pool.lease("uholder", holder) {
                         prop_assert!(held.insert(address, holder).is_none());
                     } else {
                         prop_assert_eq!(held.len(), 14);
                     }
                 } else if let Some(address) = held.iter().find(|(_, h)| **h == holder).map(|(a, _)| *a) {
                     held.remove(&address);
-                    pool.release(address, holder);
+                    pool.release(address, "uholder", holder);
                 }
                 prop_assert_eq!(pool.leased_count(), held.len());
             }

@@ -111,7 +111,7 @@ impl Gateway {
             let v4 = pools.v4.lease_fixed(session.address, holder).is_some();
             let v6 = session.prefix6.is_none_or(|p| pools.v6.lease_fixed(p, holder).is_some());
             if v4 && !v6 {
-                pools.v4.release(session.address, holder);
+                pools.v4.release(session.address, &session.user, holder);
             }
             v4 && v6
         });
@@ -132,9 +132,9 @@ impl Gateway {
             self.sessions.remove(session.session);
             if let Some(pools) = self.tenant_of(session).and_then(|t| self.pools.get_mut(t)) {
                 let holder = Holder::from(session.session.raw());
-                pools.v4.release(session.address, holder);
+                pools.v4.release(session.address, &session.user, holder);
                 if let Some(prefix) = session.prefix6 {
-                    pools.v6.release(prefix, holder);
+                    pools.v6.release(prefix, &session.user, holder);
                 }
             }
         }

@@ -12,7 +12,6 @@ mod guard;
 mod jobs;
 mod mailbox;
 mod network;
-mod plan;
 mod stock;
 
 pub use client::{ClientDriver, ClientRequest, ClientSettings};
@@ -20,5 +19,4 @@ pub use entropy::seed;
 pub use isthmus_dataplane::{IoReport, TunReport};
 
 pub use gateway::{GatewayDriver, GatewaySettings, Request, Snapshot};
-pub use network::{EgressNetwork, FIRST_TABLE, NetworkError, TenantNetwork};
-pub use plan::{Planned, plan};
+pub use network::{EgressNetwork, NetworkError, TenantNetwork};

@@ -190,3 +190,43 @@ fn a_session_keeps_its_tenant_when_its_gateway_is_replaced() {
         world.gateway(gateway).machine.status().tenants.iter().map(|t| t.leased).collect();
     assert_eq!(leased, [0, 1]);
 }
+
+#[test]
+fn a_user_who_comes_back_has_the_same_addresses_and_what_is_excluded_is_nobodys() {
+    let mut config = settings::gateway();
+    if let Some(tenant) = config.tenants.first_mut() {
+        tenant.pool = vec!["10.64.0.0/28".parse().unwrap()];
+        tenant.exclude = vec!["10.64.0.2".parse().unwrap()..="10.64.0.10".parse().unwrap()];
+        tenant.pool6 = vec!["2001:db8:64::/60".parse().unwrap()];
+        tenant.gateway_address6 = Some("2001:db8:64::1".parse().unwrap());
+    }
+    let (mut world, gateway) = World::around(8, config);
+    let dial = |world: &mut World, host: u8, user: &str| {
+        let mut config = settings::client(&format!("198.51.100.{host}"), user);
+        config.ipv6 = true;
+        let id = world.dial(config);
+        world.wait_up(id, LIMIT);
+        world.run_for(Duration::from_secs(5));
+        let host = world.client(id);
+        (id, host.up().unwrap().address, host.ipv6().unwrap().prefix)
+    };
+    let leave = |world: &mut World, id| {
+        world.with_client(id, |c, now| c.act(now, isthmus_client::Client::stop));
+        world.run_for(Duration::from_secs(30));
+    };
+    let (first, address, prefix) = dial(&mut world, 1, "user1");
+    assert_eq!(address.octets(), [10, 64, 0, 11]);
+    leave(&mut world, first);
+    let (_, others, others_prefix) = dial(&mut world, 2, "user2");
+    assert_eq!(others.octets(), [10, 64, 0, 12]);
+    assert_ne!(others_prefix, prefix);
+    let (again, same, same_prefix) = dial(&mut world, 3, "user1");
+    assert_eq!((same, same_prefix), (address, prefix));
+    leave(&mut world, again);
+    for (host, last) in [(4, 13), (5, 14), (6, 11)] {
+        let (_, given, _) = dial(&mut world, host, &format!("user{host}"));
+        assert_eq!(given.octets()[3], last, "fresh ones first, then the one that rests");
+    }
+    let tenant = world.gateway(gateway).machine.status().tenants.remove(0);
+    assert_eq!((tenant.leased, tenant.capacity), (4, 4));
+}

@@ -1,7 +1,7 @@
 //! Checks that concern more than one key: keys that must differ, networks that must not overlap,
 //! addresses that must lie inside.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
@@ -40,6 +40,7 @@ pub(crate) fn tenants(
     distinct_names(&drafts, report);
     distinct_pools(&drafts, report);
     distinct_pools6(&drafts, report);
+    exclusions(&drafts, report);
     let psks = psks(&drafts, shared, report);
     choice::told_apart(&drafts, &psks, report);
     countable(&drafts, &psks, report);
@@ -218,6 +219,7 @@ fn finish(
         identity: draft.identity.into_iter().map(|at| at.value).collect(),
         listen: draft.listen.into_iter().map(|at| at.value).collect(),
         pool,
+        exclude: draft.exclude.into_iter().map(|at| at.value).collect(),
         gateway_address,
         pool6,
         gateway_address6,
@@ -236,7 +238,13 @@ fn finish(
 
 fn gateway_address(draft: &TenantDraft, pool: &[Ipv4Net], report: &mut Report) -> Option<Ipv4Addr> {
     let Some(written) = draft.gateway_address else {
-        return pool.first()?.hosts().next();
+        let inside = |address: &Ipv4Addr| excluded(draft, IpAddr::V4(*address));
+        let first = pool.iter().find_map(|net| first_outside(*net, &inside));
+        if first.is_none() && !pool.is_empty() {
+            let at = draft.exclude.first().map_or(draft.name.span, |at| at.span);
+            report.error(at, "nothing is left of the pool", "exclude less, or enlarge `pool`");
+        }
+        return first;
     };
     let address = written.value;
     if address.is_unspecified() || address.is_multicast() || address.is_broadcast() {
@@ -278,8 +286,53 @@ fn gateway_address6(draft: &TenantDraft, report: &mut Report) -> Option<Ipv6Addr
         }
         Some(written) => Some(written.value),
         None => {
-            let first = draft.pool6.first()?.value.network();
-            Some(Ipv6Addr::from_bits(first.to_bits() | 1))
+            let inside = |net: &Ipv6Net| excluded(draft, IpAddr::V6(host6(*net)));
+            let all = draft.pool6.iter().filter_map(|at| at.value.subnets(64).ok()).flatten();
+            let first = all.take(EXCLUDED_TRIED_MAX).find(|net| !inside(net));
+            if let (None, Some(at)) = (first, draft.pool6.first()) {
+                report.error(at.span, "nothing is left of `pool6`", "exclude less, or enlarge it");
+            }
+            first.map(host6)
+        }
+    }
+}
+
+/// The first address of a host in `net` that is not `inside` what is excluded.
+fn first_outside(net: Ipv4Net, inside: &impl Fn(&Ipv4Addr) -> bool) -> Option<Ipv4Addr> {
+    net.hosts().take(EXCLUDED_TRIED_MAX).find(|address| !inside(address))
+}
+
+/// The first address of a host in a /64.
+fn host6(net: Ipv6Net) -> Ipv6Addr {
+    Ipv6Addr::from_bits(net.network().to_bits() | 1)
+}
+
+fn excluded(draft: &TenantDraft, address: IpAddr) -> bool {
+    draft.exclude.iter().any(|at| at.value.contains(&address))
+}
+
+/// What is excluded must be in a pool, or it says nothing.
+fn exclusions(drafts: &[TenantDraft], report: &mut Report) {
+    for draft in drafts {
+        for at in &draft.exclude {
+            let (first, last) = (*at.value.start(), *at.value.end());
+            let meets = match (first, last) {
+                (IpAddr::V4(first), IpAddr::V4(last)) => draft
+                    .pool
+                    .iter()
+                    .any(|net| first <= net.value.broadcast() && net.value.network() <= last),
+                (IpAddr::V6(first), IpAddr::V6(last)) => draft
+                    .pool6
+                    .iter()
+                    .any(|net| first <= net.value.broadcast() && net.value.network() <= last),
+                (IpAddr::V4(_) | IpAddr::V6(_), _) => false,
+            };
+            if !meets {
+                let what =
+                    if first == last { first.to_string() } else { format!("{first}-{last}") };
+                let message = format!("{what} is in no pool of `{}`", draft.name.value);
+                report.warning(at.span, message, "remove it, or correct it");
+            }
         }
     }
 }
@@ -496,6 +549,8 @@ fn join(nets: &[Ipv4Net]) -> String {
 const TENANTS_MAX: usize = 1024;
 /// IKE tries no more pre-shared keys than so many for one client.
 const KEYS_MAX: usize = isthmus_ike::bounds::PSK_CANDIDATES_MAX;
+/// How far to look for an address of our own past what is excluded; larger exclusions want one written.
+const EXCLUDED_TRIED_MAX: usize = 1 << 20;
 /// Below this a key of random words or letters can be tried out by whoever records one login.
 const PSK_BYTES_ADVISED: usize = 16;
 /// The same where anybody gets a hash of the key for the asking, without recording a login.

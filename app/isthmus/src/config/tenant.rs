@@ -1,6 +1,7 @@
 //! Reads `[[tenant]]` with its egresses and users, keeping the places that later checks point at.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -28,6 +29,7 @@ pub(crate) struct TenantDraft {
     pub(crate) listen: Vec<At<IpAddr>>,
     pub(crate) authorities: Option<At<Vec<Vec<u8>>>>,
     pub(crate) pool: Vec<At<Ipv4Net>>,
+    pub(crate) exclude: Vec<At<RangeInclusive<IpAddr>>>,
     pub(crate) gateway_address: Option<At<Ipv4Addr>>,
     pub(crate) pool6: Vec<At<Ipv6Net>>,
     pub(crate) gateway_address6: Option<At<Ipv6Addr>>,
@@ -78,6 +80,10 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
         strip_realm: section.take("strip_realm", report, value::boolean).is_none_or(|at| at.value),
         identity: marks(section.take("identity", report, value::one_or_more(identity)), report),
         listen: marks(section.take("listen", report, value::one_or_more(local_address)), report),
+        exclude: section
+            .take("exclude", report, value::list(value::addresses))
+            .map(|list| list.value)
+            .unwrap_or_default(),
         gateway_address: section.take("gateway_address", report, value::address_v4),
         pool6: pool6.map(|list| list.value).unwrap_or_default(),
         gateway_address6: section.take("gateway_address6", report, value::address_v6),
@@ -310,7 +316,7 @@ pub(crate) fn by_version(addresses: &[IpAddr]) -> (Vec<Ipv4Addr>, Vec<Ipv6Addr>)
 }
 
 /// Prefix lengths of `pool6`: at least one /64, and no more than can be counted.
-const POOL6_BITS: std::ops::RangeInclusive<u8> = 32..=64;
+const POOL6_BITS: RangeInclusive<u8> = 32..=64;
 
 /// Routes for clients, each once; warns when there are more than an answer to a client holds.
 pub(crate) fn advised_routes(list: &At<Vec<At<Ipv4Net>>>, report: &mut Report) -> Vec<Ipv4Net> {

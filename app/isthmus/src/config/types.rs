@@ -1,6 +1,7 @@
 //! The validated configuration: plain values that need no further checks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -230,6 +231,8 @@ pub struct Tenant {
     pub listen: Vec<IpAddr>,
     /// Addresses to give out; at least one network, none overlapping.
     pub pool: Vec<Ipv4Net>,
+    /// Of those, what is given only to users whose own it is.
+    pub exclude: Vec<RangeInclusive<IpAddr>>,
     /// Our own address on every link; never given out.
     pub gateway_address: Ipv4Addr,
     /// IPv6 networks that each session gets a /64 of; none overlapping, empty for no IPv6.

@@ -149,6 +149,24 @@ pub(crate) fn any_network(node: &Node, report: &mut Report) -> Option<IpNet> {
     }
 }
 
+/// An address, a network or `FIRST-LAST`, of either version.
+pub(crate) fn addresses(node: &Node, report: &mut Report) -> Option<RangeInclusive<IpAddr>> {
+    let written = text(node, report)?;
+    let Some((first, last)) = written.split_once('-') else {
+        let net = any_network(node, report)?;
+        return Some(net.network()..=net.broadcast());
+    };
+    let ends = first.trim().parse::<IpAddr>().ok().zip(last.trim().parse::<IpAddr>().ok());
+    let range = ends
+        .filter(|(first, last)| first.is_ipv4() == last.is_ipv4() && first <= last)
+        .map(|(first, last)| first..=last);
+    if range.is_none() {
+        let remedy = "write it like \"10.64.0.10-10.64.0.20\", the lower address first";
+        report.error(node.span, format!("`{written}` is not a range of addresses"), remedy);
+    }
+    range
+}
+
 /// An IPv4 network with its prefix length; host bits must be zero.
 pub(crate) fn network(node: &Node, report: &mut Report) -> Option<Ipv4Net> {
     let written = text(node, report)?;

@@ -17,7 +17,6 @@ mod login;
 mod mtu;
 mod outer_v6;
 mod places;
-mod plan;
 mod profiles;
 mod refusals;
 mod rekey;

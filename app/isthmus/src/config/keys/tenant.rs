@@ -97,12 +97,21 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             kind: "list of IPv4 networks",
             default: "required",
             example: "[\"10.64.0.0/20\"]",
-            about: "Addresses given to clients.",
+            about: "Addresses given to clients. A user who comes back while the gateway runs gets the same address \
+                    again unless the pool had to give it away; 65536 users are remembered.",
+        },
+        Key {
+            name: "exclude",
+            kind: "list of IP addresses, networks or ranges",
+            default: "`[]`",
+            example: "[\"10.64.0.10\", \"10.64.1.0/24\", \"10.64.2.1-10.64.2.50\"]",
+            about: "What of `pool` and `pool6` is given to nobody but the users whose own `address` or \
+                    `address6` it is. Of IPv6 every /64 is meant that one of the addresses is in.",
         },
         Key {
             name: "gateway_address",
             kind: "IPv4 address",
-            default: "the first address of `pool`",
+            default: "the first address of `pool` that is not in `exclude`",
             example: "\"10.64.0.1\"",
             about: "Our own address on every link of the tenant; never given to a client.",
         },
@@ -116,7 +125,7 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
         Key {
             name: "gateway_address6",
             kind: "IPv6 address",
-            default: "the first address of `pool6`",
+            default: "the first address of `pool6` that is not in `exclude`",
             example: "\"2001:db8:64::1\"",
             about: "Our own IPv6 address on the device of the tenant; its /64 is given to nobody.",
         },

@@ -31,6 +31,7 @@ pub mod config;
 mod connection;
 pub mod daemon;
 mod engine;
+pub mod plan;
 pub mod profile;
 pub mod report;
 pub mod run;

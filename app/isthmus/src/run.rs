@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::Ipv4Net;
 use isthmus_core::SecretBytes;
 use isthmus_dataplane::{CrewConfig, PortsConfig};
 use isthmus_driver::{EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork};
@@ -138,6 +139,13 @@ fn settings(config: &Config) -> GatewaySettings {
         name: gateway.name.clone(),
         tenants: (0..).zip(&config.tenants).map(|(n, t)| network(config, n, t)).collect(),
     }
+}
+
+/// What the gateway wants of the kernel: its name, its tenants, and for each the networks behind users.
+pub(crate) fn kernel_wishes(config: &Config) -> (String, Vec<TenantNetwork>, Vec<Vec<Ipv4Net>>) {
+    let GatewaySettings { name, tenants, machine, .. } = settings(config);
+    let networks = machine.tenants.iter().map(|tenant| tenant.users.networks()).collect();
+    (name, tenants, networks)
 }
 
 fn ipv6_is_there() -> bool {

@@ -84,11 +84,12 @@ impl Fresh {
 
 #[test]
 fn help_is_as_committed() {
-    let pages: [&[&str]; 23] = [
+    let pages: [&[&str]; 24] = [
         &[],
         &["quickstart"],
         &["profile"],
         &["check"],
+        &["plan"],
         &["run"],
         &["status"],
         &["explain"],

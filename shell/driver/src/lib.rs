@@ -12,6 +12,7 @@ mod guard;
 mod jobs;
 mod mailbox;
 mod network;
+mod plan;
 mod stock;
 
 pub use client::{ClientDriver, ClientRequest, ClientSettings};
@@ -19,4 +20,5 @@ pub use entropy::seed;
 pub use isthmus_dataplane::{IoReport, TunReport};
 
 pub use gateway::{GatewayDriver, GatewaySettings, Request, Snapshot};
-pub use network::{EgressNetwork, NetworkError, TenantNetwork};
+pub use network::{EgressNetwork, FIRST_TABLE, NetworkError, TenantNetwork};
+pub use plan::{Planned, plan};

@@ -81,10 +81,10 @@ pub(crate) struct Network {
 }
 
 /// A tenant, its device, and the networks behind its users.
-struct Placed {
-    tenant: TenantNetwork,
-    device: String,
-    networks: Vec<Ipv4Net>,
+pub(crate) struct Placed {
+    pub(crate) tenant: TenantNetwork,
+    pub(crate) device: String,
+    pub(crate) networks: Vec<Ipv4Net>,
 }
 
 /// What is behind a tenant's device and may change while sessions go on.
@@ -224,7 +224,7 @@ impl Network {
 }
 
 /// Adds what one tenant wants.
-fn want(state: &mut Desired, placed: &Placed, index: u32) {
+pub(crate) fn want(state: &mut Desired, placed: &Placed, index: u32) {
     let Placed { tenant, device, .. } = placed;
     state.addresses.push(Address {
         link: device.clone(),
@@ -329,8 +329,8 @@ fn egress_rules(device: &str, index: u32) -> impl Iterator<Item = Rule> {
     })
 }
 
-/// Routing table of the first tenant.
-const FIRST_TABLE: u32 = 17_300;
+/// Routing table of the first tenant that the configuration names; the others follow.
+pub const FIRST_TABLE: u32 = 17_300;
 /// First rule priority of the first tenant; the reconciler's owner allows a hundred from here, which is
 /// 33 tenants with a next hop of their own.
 const FIRST_PRIORITY: u32 = 17_300;

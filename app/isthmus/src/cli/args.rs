@@ -12,8 +12,9 @@ use isthmus_client::Profile;
 use isthmus_crypto::EspSuite;
 
 use super::bench_args::BenchArgs;
+use super::dial_args::DialArgs;
 use crate::config::value::{parse_duration, show_duration};
-use crate::config::{AuthProtocol, DEFAULT_PATH, IkeProposal};
+use crate::config::{AuthProtocol, DEFAULT_PATH};
 use crate::profile::System;
 
 /// L2TP/IPsec gateway for every cloud: one daemon, and the client your systems already have.
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Quickstart(QuickstartArgs),
     Profile(ProfileArgs),
     Check(CheckArgs),
+    Plan(PlanArgs),
     Run(RunArgs),
     /// Show the running gateway: tenants, pools, sessions, drops, and why clients failed to connect.
     #[command(after_help = "Examples:\n  \
@@ -91,6 +93,23 @@ pub(crate) struct QuickstartArgs {
         isthmus check\n  \
         isthmus check --config ./isthmus.toml --json")]
 pub(crate) struct CheckArgs {
+    /// The configuration file; `conf.d/*.toml` next to it is read too
+    #[arg(long, short, default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Show what the gateway would change in the kernel, and change nothing.
+///
+/// Devices, addresses, routes, rules, address translation and kernel parameters, each with what asks for
+/// it. Beside a running gateway it shows what a reload, or a repair, would do. Needs root.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus plan\n  \
+        isthmus plan --config ./isthmus.toml --json | jq '.steps[] | select(.action == \"remove\")'")]
+pub(crate) struct PlanArgs {
     /// The configuration file; `conf.d/*.toml` next to it is read too
     #[arg(long, short, default_value = DEFAULT_PATH)]
     pub(crate) config: PathBuf,
@@ -339,15 +358,8 @@ pub(crate) enum ClientCommand {
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct ConnectArgs {
-    /// Name or address of the server
-    #[arg(long, short)]
-    pub(crate) server: String,
-    /// The pre-shared key; better in a file
-    #[arg(long, conflicts_with = "psk_file")]
-    pub(crate) psk: Option<String>,
-    /// A file whose first line is the pre-shared key; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) psk_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) dial: DialArgs,
     /// Our certificate and those that lead to its authority, PEM; used instead of a pre-shared key
     #[arg(long, value_name = "FILE", requires_all = ["key", "ca"], conflicts_with_all = ["psk", "psk_file", "group"])]
     pub(crate) cert: Option<PathBuf>,
@@ -375,15 +387,6 @@ pub(crate) struct ConnectArgs {
     /// A file whose first line is the password; `-` is standard input; asked for when absent
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
-    /// IKE proposals to offer, most wanted first, such as aes256-sha256-modp2048
-    #[arg(long, value_delimiter = ',', value_name = "PROPOSAL")]
-    pub(crate) ike: Vec<IkeProposal>,
-    /// ESP suites to offer, most wanted first, such as aes256-sha1
-    #[arg(long, value_delimiter = ',', value_name = "SUITE", value_parser = esp_suite)]
-    pub(crate) esp: Vec<EspSuite>,
-    /// Authentication protocols to agree to
-    #[arg(long, value_delimiter = ',', value_name = "PROTOCOL", default_value = "mschapv2,chap", value_parser = auth_protocol)]
-    pub(crate) auth: Vec<AuthProtocol>,
     /// Run in this network namespace, sockets and tunnel
     #[arg(long, value_name = "NAME")]
     pub(crate) netns: Option<String>,
@@ -399,18 +402,12 @@ pub(crate) struct ConnectArgs {
     /// Send everything through the tunnel, whatever the server names
     #[arg(long)]
     pub(crate) default_route: bool,
-    /// Largest inner packet in bytes
-    #[arg(long, default_value_t = 1400, value_parser = clap::value_parser!(u16).range(576..=1500))]
-    pub(crate) mtu: u16,
     /// Our UDP port for L2TP, inside IPsec or without it
     #[arg(long, default_value_t = 1701, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) local_port: u16,
     /// Our UDP ports for IKE and for NAT traversal; 0 is any free one
     #[arg(long, default_value = "0,0", value_name = "IKE,NATT", value_parser = ports)]
     pub(crate) source_ports: (u16, u16),
-    /// The server's UDP ports for IKE and for NAT traversal
-    #[arg(long, default_value = "500,4500", value_name = "IKE,NATT", value_parser = ports)]
-    pub(crate) server_ports: (u16, u16),
     /// Put ESP into UDP even where no NAT is seen
     #[arg(long)]
     pub(crate) force_encap: bool,

@@ -12,7 +12,7 @@ use super::bench_args::{
     BenchArgs, BenchCarryArgs, BenchCommand, BenchReflectArgs, BenchStormArgs, BenchTrafficArgs,
     LoadArgs,
 };
-use super::client::{enter_netns, from_environment, read_psk, resolve};
+use super::client::{enter_netns, from_environment, resolve};
 use super::failure::CliError;
 use super::output::{Output, remark};
 use super::run::{log_filter, runtime};
@@ -20,7 +20,6 @@ use crate::bench::{
     BenchError, Carry, Load, Names, Offer, Report, Scenario, Speech, Stop, Storm, Towards, Traffic,
     is_near, run, show, svg,
 };
-use crate::config::{default_esp, default_ike};
 use crate::users;
 
 pub(crate) fn bench(args: BenchArgs, out: &mut Output) -> Result<(), CliError> {
@@ -100,18 +99,17 @@ fn print(report: &Report, args: &LoadArgs, out: &mut Output) -> Result<(), CliEr
 }
 
 fn load(args: &LoadArgs) -> Result<Load, CliError> {
-    let server = resolve(&args.server, args.server_ports.0)?;
+    let dial = &args.dial;
+    let server = resolve(&dial.server, dial.server_ports.0)?;
     refuse_strangers("server", server, args.public_target)?;
-    let ike = if args.ike.is_empty() { default_ike(false) } else { args.ike.clone() };
-    let esp = if args.esp.is_empty() { default_esp(false) } else { args.esp.clone() };
     let speech = Speech {
         server,
-        server_ports: args.server_ports,
-        psk: read_psk(args.psk.as_deref(), args.psk_file.as_deref())?,
-        ike,
-        esp,
-        auth: args.auth.clone(),
-        mtu: args.mtu,
+        server_ports: dial.server_ports,
+        psk: dial.psk()?,
+        ike: dial.ike(),
+        esp: dial.esp(),
+        auth: dial.auth.clone(),
+        mtu: dial.mtu,
         profile: args.profile,
     };
     let password = match &args.password_file {

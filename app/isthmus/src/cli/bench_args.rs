@@ -7,11 +7,10 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use ipnet::Ipv4Net;
 use isthmus_client::Profile;
-use isthmus_crypto::EspSuite;
 use isthmus_load::{IMIX, PROBE_BYTES_MIN};
 
-use super::args::{any_duration, auth_protocol, esp_suite, ports, profiles};
-use crate::config::{AuthProtocol, IkeProposal};
+use super::args::{any_duration, profiles};
+use super::dial_args::DialArgs;
 
 /// Load an L2TP/IPsec server with many clients and measure how it bears it.
 ///
@@ -174,18 +173,11 @@ pub(crate) struct BenchReflectArgs {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct LoadArgs {
-    /// Name or address of the server
-    #[arg(long, short)]
-    pub(crate) server: String,
+    #[command(flatten)]
+    pub(crate) dial: DialArgs,
     /// The server has a public address; its owner knows of this load
     #[arg(long)]
     pub(crate) public_target: bool,
-    /// The pre-shared key; better in a file, or in the environment as `ISTHMUS_PSK`
-    #[arg(long, conflicts_with = "psk_file")]
-    pub(crate) psk: Option<String>,
-    /// A file whose first line is the pre-shared key; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) psk_file: Option<PathBuf>,
     /// The user; `{}` in it becomes the number of the client
     #[arg(long, short)]
     pub(crate) user: String,
@@ -214,21 +206,6 @@ pub(crate) struct LoadArgs {
     /// Threads of clients [default: half of the processors]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
-    /// The server's UDP ports for IKE and for NAT traversal
-    #[arg(long, default_value = "500,4500", value_name = "IKE,NATT", value_parser = ports)]
-    pub(crate) server_ports: (u16, u16),
-    /// IKE proposals to offer, most wanted first, such as aes256-sha256-modp2048
-    #[arg(long, value_delimiter = ',', value_name = "PROPOSAL")]
-    pub(crate) ike: Vec<IkeProposal>,
-    /// ESP suites to offer, most wanted first, such as aes256-sha1
-    #[arg(long, value_delimiter = ',', value_name = "SUITE", value_parser = esp_suite)]
-    pub(crate) esp: Vec<EspSuite>,
-    /// Authentication protocols to agree to
-    #[arg(long, value_delimiter = ',', value_name = "PROTOCOL", default_value = "mschapv2,chap", value_parser = auth_protocol)]
-    pub(crate) auth: Vec<AuthProtocol>,
-    /// Largest inner packet in bytes
-    #[arg(long, default_value_t = 1400, value_parser = clap::value_parser!(u16).range(576..=1500))]
-    pub(crate) mtu: u16,
     /// All clients speak as this one does; `help` lists them
     #[arg(
         long = "as",

@@ -20,7 +20,7 @@ use crate::client::{
     ClientEvent, ClientFailure, ClientIpv6, ClientRequest, ClientRoutes, ClientSettings,
     ClientSide, ClientUp, PlainL2tp, connect,
 };
-use crate::config::{IkeProposal, default_esp, default_ike};
+use crate::config::IkeProposal;
 use crate::users;
 
 pub(crate) fn client(args: ClientArgs, out: &mut Output) -> Result<(), CliError> {
@@ -161,18 +161,13 @@ fn show_up(up: &ClientUp, out: &mut Output) -> Result<(), CliError> {
 }
 
 fn settings(args: ConnectArgs) -> Result<ClientSettings, CliError> {
-    let server = resolve(&args.server, args.server_ports.0)?;
+    let server = resolve(&args.dial.server, args.dial.server_ports.0)?;
     let plain = plain(&args)?;
     let certificate = certificate(&args)?;
     let keyless = plain.is_some() || certificate.is_some();
-    let psk = if keyless {
-        SecretBytes::default()
-    } else {
-        read_psk(args.psk.as_deref(), args.psk_file.as_deref())?
-    };
+    let psk = if keyless { SecretBytes::default() } else { args.dial.psk()? };
     let password = password(&args)?;
-    let ike = if args.ike.is_empty() { default_ike(false) } else { args.ike };
-    let esp = if args.esp.is_empty() { default_esp(false) } else { args.esp };
+    let (ike, esp) = (args.dial.ike(), args.dial.esp());
     let legacy =
         ike.iter().copied().any(IkeProposal::is_legacy) || esp.iter().any(|s| s.is_legacy());
     let routes = if args.default_route {
@@ -182,7 +177,7 @@ fn settings(args: ConnectArgs) -> Result<ClientSettings, CliError> {
     };
     Ok(ClientSettings {
         server,
-        server_ports: args.server_ports,
+        server_ports: args.dial.server_ports,
         source_ports: args.source_ports,
         plain,
         psk,
@@ -193,11 +188,11 @@ fn settings(args: ConnectArgs) -> Result<ClientSettings, CliError> {
         ike,
         esp,
         legacy,
-        auth: args.auth,
+        auth: args.dial.auth,
         inner_netns: args.inner_netns,
         interface: args.interface,
         routes,
-        mtu: args.mtu,
+        mtu: args.dial.mtu,
         local_port: args.local_port,
         force_encap: args.force_encap,
         ike_lifetime: args.ike_lifetime,
@@ -278,7 +273,7 @@ fn certificate(args: &ConnectArgs) -> Result<Option<(Certificates, Identity)>, C
     let Own { signer, chain, subject } = own;
     let own = vec![OwnCertificate { signer, chain, subject }];
     let own = Certificates { own, trust: Arc::new(trust), serves: false };
-    let server = args.server_name.as_ref().unwrap_or(&args.server);
+    let server = args.server_name.as_ref().unwrap_or(&args.dial.server);
     Ok(Some((own, Identity::parse(server))))
 }
 

@@ -16,10 +16,12 @@ mod bench;
 mod bench_args;
 mod check;
 mod client;
+mod dial_args;
 mod explain;
 mod failure;
 mod guide;
 mod output;
+mod plan;
 mod profile;
 mod quickstart;
 mod run;
@@ -76,6 +78,7 @@ fn execute(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Check(args) => check::check(&args, out),
         Command::Client(args) => client::client(args, out),
         Command::Explain(args) => explain::explain(&args, out),
+        Command::Plan(args) => plan::show_plan(&args, out),
         Command::Profile(args) => profile::profile(&args, out),
         Command::Quickstart(args) => quickstart::quickstart(&args, out),
         Command::Reload(args) => status::reload(&args, out),

@@ -17,6 +17,7 @@ mod login;
 mod mtu;
 mod outer_v6;
 mod places;
+mod plan;
 mod profiles;
 mod refusals;
 mod rekey;

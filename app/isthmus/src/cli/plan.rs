@@ -1,0 +1,68 @@
+//! `isthmus plan`.
+
+use serde::Serialize;
+
+use super::args::PlanArgs;
+use super::failure::CliError;
+use super::output::{Output, remark};
+use super::run::runtime;
+use crate::config::{self, Environment};
+use crate::plan::{Action, Plan, Step, plan};
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    plan: &'a Plan,
+    add: usize,
+    change: usize,
+    remove: usize,
+}
+
+pub(crate) fn show_plan(args: &PlanArgs, out: &mut Output) -> Result<(), CliError> {
+    let (config, report) = match config::load(&args.config, &Environment::of_process()) {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            remark(&report.to_string());
+            return Err(CliError::Failed(format!("{} is not valid", args.config.display())));
+        }
+    };
+    if !report.is_empty() {
+        remark(&report.to_string());
+    }
+    let plan =
+        runtime()?.block_on(plan(&config)).map_err(|error| CliError::Failed(error.to_string()))?;
+    let count = |action| plan.count(action);
+    let (add, change, remove) = (count(Action::Add), count(Action::Change), count(Action::Remove));
+    if args.json {
+        return out.json(&Answer { plan: &plan, add, change, remove });
+    }
+    for (namespace, steps) in by_namespace(&plan.steps) {
+        out.line(&format!("namespace {}:", namespace.unwrap_or("of the gateway")))?;
+        for step in steps {
+            out.line(&line(step))?;
+        }
+    }
+    if plan.steps.is_empty() {
+        return out.line(&format!("gateway {}: the kernel is as it is to be", plan.gateway));
+    }
+    out.line(&format!(
+        "gateway {}: {add} to add, {change} to change, {remove} to remove; nothing has been changed",
+        plan.gateway
+    ))
+}
+
+fn line(step: &Step) -> String {
+    let sign = match step.action {
+        Action::Add => '+',
+        Action::Change => '~',
+        Action::Remove => '-',
+    };
+    let why = if step.why.is_empty() { String::new() } else { format!("  # {}", step.why) };
+    format!("  {sign} {}{why}", step.what)
+}
+
+/// Steps of one namespace follow each other.
+fn by_namespace(steps: &[Step]) -> impl Iterator<Item = (Option<&str>, &[Step])> {
+    let chunks = steps.chunk_by(|a, b| a.namespace == b.namespace);
+    chunks.map(|chunk| (chunk.first().and_then(|step| step.namespace.as_deref()), chunk))
+}

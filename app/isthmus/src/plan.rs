@@ -1,0 +1,149 @@
+//! What `isthmus plan` shows: each change of kernel state, and what in the configuration asks for it.
+
+use ipnet::IpNet;
+use isthmus_driver::{FIRST_TABLE, NetworkError, Planned};
+use isthmus_kernel::{Change, NextHop, Route};
+use serde::Serialize;
+
+use crate::config::{Config, Nat, Tenant};
+use crate::run;
+
+/// All changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The gateway's name.
+    pub gateway: String,
+    /// The changes, namespace by namespace, in the order they would be made.
+    pub steps: Vec<Step>,
+}
+
+/// A change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// The network namespace; none for the gateway's own.
+    pub namespace: Option<String>,
+    /// What is done.
+    pub action: Action,
+    /// To what.
+    pub what: String,
+    /// What asks for it.
+    pub why: String,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Something comes.
+    Add,
+    /// Something becomes another.
+    Change,
+    /// Something goes.
+    Remove,
+}
+
+impl Plan {
+    /// How many steps there are of a kind.
+    pub fn count(&self, action: Action) -> usize {
+        self.steps.iter().filter(|step| step.action == action).count()
+    }
+}
+
+/// Compares the configuration with the kernel.
+///
+/// # Errors
+/// When the kernel cannot be read, with what to do about it.
+pub async fn plan(config: &Config) -> Result<Plan, NetworkError> {
+    let (name, tenants, networks) = run::kernel_wishes(config);
+    let planned = isthmus_driver::plan(&name, &tenants, &networks).await?;
+    let steps = planned.iter().flat_map(|planned| steps(config, planned)).collect();
+    Ok(Plan { gateway: name, steps })
+}
+
+fn steps(config: &Config, planned: &Planned) -> Vec<Step> {
+    let namespace = planned.namespace.as_ref().map(|namespace| namespace.name().to_owned());
+    let step = |change: &Change| {
+        let (action, what) = action(change);
+        Step { namespace: namespace.clone(), action, what, why: why(config, change) }
+    };
+    planned.changes.iter().map(step).collect()
+}
+
+fn action(change: &Change) -> (Action, String) {
+    match change {
+        Change::AddAddress(address) => (Action::Add, address.to_string()),
+        Change::AddRoute(route) => (Action::Add, route.to_string()),
+        Change::AddRule(rule) => (Action::Add, rule.to_string()),
+        Change::RemoveAddress(address) => (Action::Remove, address.to_string()),
+        Change::RemoveNat => (Action::Remove, String::from("address translation")),
+        Change::RemoveRoute(route) => (Action::Remove, route.to_string()),
+        Change::RemoveRule(rule) => (Action::Remove, rule.to_string()),
+        // Devices are made by the gateway alone, and are up from their first moment.
+        Change::SetLink(link) => (Action::Add, format!("device {}", link.name)),
+        Change::SetNat(nat) => {
+            let each: Vec<_> = nat.iter().map(ToString::to_string).collect();
+            (Action::Change, format!("address translation: {}", each.join("; ")))
+        }
+        Change::ReplaceRoute { .. }
+        | Change::RestoreLink(_)
+        | Change::RestoreSysctl { .. }
+        | Change::SetSysctl { .. } => (Action::Change, change.to_string()),
+    }
+}
+
+/// What in the configuration asks for a change.
+fn why(config: &Config, change: &Change) -> String {
+    let of_device = |device: &str| config.tenants.iter().find(|tenant| tenant.interface == device);
+    let tenant = |device: &str, what: &str| {
+        of_device(device)
+            .map_or_else(String::new, |tenant| format!("{what} tenant {}", tenant.name))
+    };
+    match change {
+        Change::SetLink(link) => tenant(&link.name, "packets of"),
+        Change::AddAddress(address) => tenant(&address.link, "the gateway's own address in"),
+        Change::AddRoute(route) | Change::ReplaceRoute { to: route, .. } => {
+            why_route(config, route)
+        }
+        Change::AddRule(rule) => {
+            let device = rule.input.as_deref().unwrap_or_default();
+            tenant(device, "ways out of")
+        }
+        Change::SetNat(_) => {
+            let translates = |tenant: &&Tenant| tenant.egress.iter().any(|e| e.nat != Nat::None);
+            let names: Vec<_> =
+                config.tenants.iter().filter(translates).map(|tenant| &*tenant.name).collect();
+            format!("egress with `nat` of {}", names.join(", "))
+        }
+        Change::SetSysctl { .. } => String::from("packets of tenants are forwarded"),
+        Change::RemoveAddress(_)
+        | Change::RemoveNat
+        | Change::RemoveRoute(_)
+        | Change::RemoveRule(_)
+        | Change::RestoreLink(_)
+        | Change::RestoreSysctl { .. } => String::from("nothing asks for it any more"),
+    }
+}
+
+fn why_route(config: &Config, route: &Route) -> String {
+    let of_table = || {
+        let index = usize::try_from(route.table.checked_sub(FIRST_TABLE)?).ok()?;
+        config.tenants.get(index)
+    };
+    if let NextHop::Link(device) = &route.next {
+        let Some(tenant) = config.tenants.iter().find(|tenant| tenant.interface == *device) else {
+            return String::new();
+        };
+        let in_pool = match route.destination {
+            IpNet::V4(net) => tenant.pool.contains(&net),
+            IpNet::V6(net) => tenant.pool6.contains(&net),
+        };
+        let what = if in_pool { "the pool of" } else { "a network behind a user of" };
+        return format!("{what} tenant {}", tenant.name);
+    }
+    let Some(tenant) = of_table() else { return String::new() };
+    let leads = |egress: &&crate::config::Egress| {
+        egress.to.iter().any(|to| IpNet::V4(*to).trunc() == route.destination)
+    };
+    let name = tenant.egress.iter().find(leads).map_or("", |egress| &*egress.name);
+    format!("egress {name} of tenant {}", tenant.name)
+}

@@ -1,0 +1,48 @@
+//! What a gateway would change in the kernel, without changing it.
+
+use std::collections::BTreeMap;
+
+use ipnet::Ipv4Net;
+use isthmus_kernel::{Changes, Desired, Link, Options, Reconciler};
+use isthmus_net::Namespace;
+
+use crate::network::{NetworkError, Placed, TenantNetwork, want};
+
+/// The changes of one namespace, in the order they would be made. A device that is not there is a link to
+/// be set up.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The namespace; the caller's own when absent.
+    pub namespace: Option<Namespace>,
+    /// The changes.
+    pub changes: Changes,
+}
+
+/// Compares what the gateway of that name wants with what is there. `networks` has for each tenant those
+/// behind its users.
+///
+/// # Errors
+/// When a namespace cannot be entered or the kernel cannot be read, with what to do about it.
+pub async fn plan(
+    name: &str,
+    tenants: &[TenantNetwork],
+    networks: &[Vec<Ipv4Net>],
+) -> Result<Vec<Planned>, NetworkError> {
+    let mut wanted: BTreeMap<Option<Namespace>, Desired> = BTreeMap::new();
+    for ((index, tenant), networks) in (0..).zip(tenants).zip(networks) {
+        let desired = wanted.entry(tenant.device.namespace.clone()).or_default();
+        let device = tenant.device.name.clone();
+        desired.links.push(Link { name: device.clone(), up: true, mtu: None });
+        let placed = Placed { tenant: tenant.clone(), device, networks: networks.clone() };
+        want(desired, &placed, index);
+    }
+    let mut all = Vec::new();
+    for (namespace, desired) in wanted {
+        // Dropping it must not take down what a running gateway has.
+        let options =
+            Options { namespace: namespace.clone(), keep_on_drop: true, ..Options::named(name) };
+        let changes = Reconciler::new(options)?.plan(&desired).await?;
+        all.push(Planned { namespace, changes });
+    }
+    Ok(all)
+}

@@ -1,0 +1,64 @@
+//! `isthmus plan` says what would change, and changes nothing.
+
+use std::fs;
+use std::time::Duration;
+
+use isthmus_interop::{Access, CLOUD_HOST, KernelState, LabError, run, wait_for};
+use isthmus_netns::{Client, Config, Dial, Site, ping};
+use serde_json::Value;
+
+#[test]
+fn a_plan_names_each_change_and_who_asks_for_it_and_changes_nothing() -> Result<(), LabError> {
+    let mut site = Site::open("plan", Access::Nat, Config { tenant: WAY, ..Config::default() })?;
+    let folder = site.gateway().folder().to_owned();
+    wait_for("a plan without a change", Duration::from_secs(20), || {
+        let text = site.gateway().cli(&["plan", "--config", "gateway.toml"])?;
+        Ok(text.contains("gateway lab: the kernel is as it is to be").then_some(()))
+    })?;
+
+    // Another pool, and no way out.
+    let file = folder.join("gateway.toml");
+    let io = |source| LabError::Io { what: file.display().to_string(), source };
+    let before = fs::read_to_string(&file).map_err(io)?;
+    let (tenant, _) = before.split_once("[[tenant.egress]]").unwrap_or_default();
+    let changed = tenant.replace("10.64.0.0/24", "10.65.0.0/24");
+    fs::write(folder.join("next.toml"), changed).map_err(io)?;
+
+    let host = site.client_host()?;
+    let (client, _) = Client::connect(&site, &host, &Dial::new())?;
+    let kernel = KernelState::read(site.lab().gateway())?;
+    let text = site.gateway().cli(&["plan", "--config", "next.toml"])?;
+    for line in [
+        "  + address 10.65.0.1/32 on ist-acme  # the gateway's own address in tenant acme",
+        "  + route 10.65.0.0/24 on ist-acme source 10.65.0.1  # the pool of tenant acme",
+        "  - route 10.64.0.0/24 on ist-acme source 10.64.0.1  # nothing asks for it any more",
+        "  - address translation  # nothing asks for it any more",
+        "gateway lab: 2 to add, 0 to change, 8 to remove; nothing has been changed",
+    ] {
+        assert!(text.lines().any(|said| said == line), "{line}\nis not in\n{text}");
+    }
+    assert_eq!(KernelState::read(site.lab().gateway())?, kernel);
+
+    let json = site.gateway().cli(&["plan", "--config", "next.toml", "--json"])?;
+    let json: Value = serde_json::from_str(&json)
+        .map_err(|error| LabError::unexpected(format!("{error}: {json}")))?;
+    let counts = ["add", "change", "remove"].map(|key| json.get(key).and_then(Value::as_u64));
+    assert_eq!(counts, [Some(2), Some(0), Some(8)], "{json:#}");
+    ping(&host, CLOUD_HOST)?;
+    client.hang_up()?;
+
+    // Where nothing runs, devices are to be made as well.
+    let fresh = site.lab().namespace("fresh")?;
+    let mut command = fresh.command(site.binary());
+    let text = run(command.current_dir(&folder).args(["plan", "--config", "gateway.toml"]))?;
+    assert!(text.contains("  + device ist-acme  # packets of tenant acme\n"), "{text}");
+    assert!(text.contains("# egress cloud of tenant acme\n"), "{text}");
+    assert!(fresh.ip("link show ist-acme").is_err());
+    site.close()?.passed();
+    Ok(())
+}
+
+/// A way out with a routing table of its own.
+const WAY: &str = "[[tenant.egress]]\nname = \"cloud\"\n\
+     match = { to = [\"10.0.0.0/24\"] }\nvia = { interface = \"eth1\", gateway = \"10.0.0.2\" }\n\
+     nat = \"masquerade\"\n";

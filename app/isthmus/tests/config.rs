@@ -787,3 +787,34 @@ fn mistakes_about_ipv6_are_named() {
     refused(&user("2001:db8:64::/64", pool), 9, "gateway's own address", "another");
     refused(&user("2001:db8:64::/56", pool), 9, "is not a /64", "/64");
 }
+
+#[test]
+fn pools_in_networks_of_others_are_refused_or_warned_of() {
+    let pool = |net: &str| LEAST.replace("10.64.0.0/20", net);
+    for (net, whose) in [
+        ("0.1.0.0/16", "this network"),
+        ("127.1.0.0/16", "loopback"),
+        ("169.254.0.0/20", "metadata"),
+        ("239.0.0.0/24", "multicast"),
+        ("240.0.0.0/24", "reserved"),
+        ("168.63.128.0/18", "Azure"),
+    ] {
+        refused(&pool(net), 5, whose, "10.64.0.0/20");
+    }
+    for (net, whose) in [
+        ("192.168.0.128/25", "at home"),
+        ("192.168.0.0/16", "at home"),
+        ("192.168.1.0/24", "at home"),
+        ("10.0.0.0/16", "at home"),
+        ("172.16.0.0/12", "Docker"),
+        ("100.80.0.0/16", "RFC 6598"),
+        ("35.191.4.0/24", "Google"),
+        ("130.211.0.0/20", "Google"),
+        ("35.235.240.0/24", "IAP"),
+        ("199.36.153.0/24", "private access"),
+    ] {
+        warned(&pool(net), whose);
+    }
+    let (_, report) = load(&pool("10.1.0.0/16")).unwrap();
+    assert!(report.is_empty(), "{report}");
+}

@@ -7,6 +7,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 
 use super::choice;
+use super::reserved;
 use super::section::At;
 use super::tenant::TenantDraft;
 use super::types::{AuthProtocol, Ipsec, Tenant};
@@ -39,6 +40,7 @@ pub(crate) fn tenants(
     }
     distinct_names(&drafts, report);
     distinct_pools(&drafts, report);
+    reserved::check(&drafts, report);
     distinct_pools6(&drafts, report);
     exclusions(&drafts, report);
     let psks = psks(&drafts, shared, report);

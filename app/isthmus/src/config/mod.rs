@@ -20,6 +20,7 @@ mod lac;
 mod proposal;
 mod read;
 mod reference;
+mod reserved;
 pub(crate) mod secret;
 pub(crate) mod section;
 mod tenant;

@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 use isthmus_driver::{FIRST_TABLE, NetworkError, Planned};
 use isthmus_kernel::{Change, NextHop, Route};
+use isthmus_net::Namespace;
 use serde::Serialize;
 
 use crate::config::{Config, Nat, Tenant};
@@ -15,6 +16,19 @@ pub struct Plan {
     pub gateway: String,
     /// The changes, namespace by namespace, in the order they would be made.
     pub steps: Vec<Step>,
+    /// What cannot work, whatever is changed.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The network namespace; none for the gateway's own.
+    pub namespace: Option<String>,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: &'static str,
 }
 
 /// A change.
@@ -57,7 +71,8 @@ pub async fn plan(config: &Config) -> Result<Plan, NetworkError> {
     let (name, tenants, networks) = run::kernel_wishes(config);
     let planned = isthmus_driver::plan(&name, &tenants, &networks).await?;
     let steps = planned.iter().flat_map(|planned| steps(config, planned)).collect();
-    Ok(Plan { gateway: name, steps })
+    let findings = planned.iter().flat_map(|planned| overlaps(config, planned)).collect();
+    Ok(Plan { gateway: name, steps, findings })
 }
 
 fn steps(config: &Config, planned: &Planned) -> Vec<Step> {
@@ -67,6 +82,35 @@ fn steps(config: &Config, planned: &Planned) -> Vec<Step> {
         Step { namespace: namespace.clone(), action, what, why: why(config, change) }
     };
     planned.changes.iter().map(step).collect()
+}
+
+/// Pools that meet a network which the machine is part of: one of the two hides the other.
+fn overlaps(config: &Config, planned: &Planned) -> Vec<Finding> {
+    let namespace = planned.namespace.as_ref().map(Namespace::name);
+    let here = config.tenants.iter().filter(|tenant| tenant.netns.as_deref() == namespace);
+    let pools = here.flat_map(|tenant| {
+        let v4 = tenant.pool.iter().map(|net| IpNet::V4(*net));
+        let all = v4.chain(tenant.pool6.iter().map(|net| IpNet::V6(*net)));
+        all.map(move |net| (tenant, net))
+    });
+    let mut found = Vec::new();
+    for (tenant, pool) in pools {
+        for other in planned.others.iter().filter(|other| other.link != tenant.interface) {
+            let net = other.address.trunc();
+            if net.contains(&pool) || pool.contains(&net) {
+                found.push(Finding {
+                    namespace: namespace.map(str::to_owned),
+                    what: format!(
+                        "the pool {pool} of tenant {} overlaps {net} of {}: clients and the hosts there \
+                         hide each other",
+                        tenant.name, other.link
+                    ),
+                    remedy: "take a pool that no network of this machine has",
+                });
+            }
+        }
+    }
+    found
 }
 
 fn action(change: &Change) -> (Action, String) {

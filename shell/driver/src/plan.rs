@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
-use isthmus_kernel::{Changes, Desired, Link, Options, Reconciler};
+use isthmus_kernel::{Address, Changes, Desired, Link, Options, Reconciler};
 use isthmus_net::Namespace;
 
 use crate::network::{NetworkError, Placed, TenantNetwork, want};
@@ -16,6 +16,8 @@ pub struct Planned {
     pub namespace: Option<Namespace>,
     /// The changes.
     pub changes: Changes,
+    /// Addresses there that are not ours.
+    pub others: Vec<Address>,
 }
 
 /// Compares what the gateway of that name wants with what is there. `networks` has for each tenant those
@@ -41,8 +43,10 @@ pub async fn plan(
         // Dropping it must not take down what a running gateway has.
         let options =
             Options { namespace: namespace.clone(), keep_on_drop: true, ..Options::named(name) };
-        let changes = Reconciler::new(options)?.plan(&desired).await?;
-        all.push(Planned { namespace, changes });
+        let mut reconciler = Reconciler::new(options)?;
+        let changes = reconciler.plan(&desired).await?;
+        let others = reconciler.addresses_of_others().await?;
+        all.push(Planned { namespace, changes, others });
     }
     Ok(all)
 }

@@ -10,7 +10,9 @@ use crate::netlink::{Listener, Netlink};
 use crate::nft::Nft;
 use crate::state::{SavedLink, SavedNat, SavedSysctl, State, StateFile};
 use crate::watch::Watch;
-use crate::{Change, Changes, Desired, KernelError, Link, NextHop, Owner, Route, Rule, sysctl};
+use crate::{
+    Address, Change, Changes, Desired, KernelError, Link, NextHop, Owner, Route, Rule, sysctl,
+};
 
 /// Reads, compares and changes the kernel state of the namespace its thread is in.
 pub(crate) struct Engine {
@@ -45,6 +47,17 @@ impl Engine {
             .inspect_err(|error| tracing::debug!(%error, "changes of nftables stay unknown"))
             .ok();
         Ok(Watch { routes, nftables })
+    }
+
+    /// Addresses on links that are not ours.
+    pub(crate) fn addresses_of_others(&mut self) -> Result<Vec<Address>, KernelError> {
+        let failed = |error| refused("read addresses", error);
+        let links = self.netlink.links().map_err(failed)?;
+        let all = self.netlink.addresses(&links, self.owner.protocol).map_err(failed)?;
+        let others = all
+            .into_iter()
+            .filter(|(address, tagged)| !tagged && !self.state.addresses.contains(address));
+        Ok(others.map(|(address, _)| address).collect())
     }
 
     /// The changes that lead to `desired`.
@@ -145,7 +158,7 @@ impl Engine {
 
     fn add_address(
         &mut self,
-        address: &crate::Address,
+        address: &Address,
         actual: &Actual,
         change: &Change,
     ) -> Result<(), KernelError> {

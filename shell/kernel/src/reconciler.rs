@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::engine::Engine;
 use crate::watch::Watch;
-use crate::{Changes, Desired, KernelError, Owner};
+use crate::{Address, Changes, Desired, KernelError, Owner};
 
 /// How a reconciler is set up.
 #[derive(Clone, Debug)]
@@ -105,6 +105,15 @@ impl Reconciler {
     pub async fn plan(&mut self, desired: &Desired) -> Result<Changes, KernelError> {
         let desired = desired.clone();
         self.ask(move |engine| engine.plan(&desired)).await
+    }
+
+    /// The addresses on all links that are not ours.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot be read.
+    pub async fn addresses_of_others(&mut self) -> Result<Vec<Address>, KernelError> {
+        self.ask(Engine::addresses_of_others).await
     }
 
     /// Tells from now on when somebody else changes what is ours.

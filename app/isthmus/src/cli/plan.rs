@@ -42,6 +42,9 @@ pub(crate) fn show_plan(args: &PlanArgs, out: &mut Output) -> Result<(), CliErro
             out.line(&line(step))?;
         }
     }
+    for finding in &plan.findings {
+        out.line(&format!("  ! {}\n    {}", finding.what, finding.remedy))?;
+    }
     if plan.steps.is_empty() {
         return out.line(&format!("gateway {}: the kernel is as it is to be", plan.gateway));
     }

@@ -58,6 +58,36 @@ fn a_plan_names_each_change_and_who_asks_for_it_and_changes_nothing() -> Result<
     Ok(())
 }
 
+#[test]
+fn a_plan_finds_pools_that_the_machine_itself_is_part_of() -> Result<(), LabError> {
+    let site = Site::open("plan-overlap", Access::Nat, Config::default())?;
+    let fresh = site.lab().namespace("fresh")?;
+    fresh.ip("link add eth7 type veth peer name eth7p")?;
+    fresh.ip("address add 10.64.0.200/25 dev eth7")?;
+    fresh.ip("address add 10.65.0.1/24 dev eth7")?;
+    let folder = site.lab().evidence().path("configuration");
+    let plan = |words: &[&str]| {
+        let mut command = fresh.command(site.binary());
+        command.current_dir(&folder).args(["plan", "--config", "gateway.toml"]);
+        run(command.args(words))
+    };
+    let text = plan(&[])?;
+    let found: Vec<_> = text.lines().filter(|line| line.starts_with("  ! ")).collect();
+    let expected = "  ! the pool 10.64.0.0/24 of tenant acme overlaps 10.64.0.128/25 of eth7: clients and \
+                    the hosts there hide each other";
+    assert_eq!(found, [expected], "{text}");
+    assert!(plan(&["--json"])?.contains("\"remedy\": \"take a pool that no network"));
+
+    // The remedy.
+    fresh.ip("address delete 10.64.0.200/25 dev eth7")?;
+    fresh.ip("address add 10.66.0.200/25 dev eth7")?;
+    assert!(!plan(&[])?.contains("  ! "));
+    let (client, _) = Client::connect(&site, &site.client_host()?, &Dial::new())?;
+    client.hang_up()?;
+    site.close()?.passed();
+    Ok(())
+}
+
 /// A way out with a routing table of its own.
 const WAY: &str = "[[tenant.egress]]\nname = \"cloud\"\n\
      match = { to = [\"10.0.0.0/24\"] }\nvia = { interface = \"eth1\", gateway = \"10.0.0.2\" }\n\

@@ -29,6 +29,14 @@ impl Buffers {
         used.unwrap_or_else(|| Buf::with_capacity(BUF_BYTES))
     }
 
+    /// Puts a used buffer into `free` when that is empty, for messages of control: they are made from
+    /// nothing, so if each made a buffer of its own as well, the stock would fill up with them.
+    pub(crate) fn lend(&mut self, free: &mut Vec<Buf>) {
+        if free.is_empty() {
+            free.extend(self.own.pop().or_else(|| self.common.pop()));
+        }
+    }
+
     /// Takes back all of `free`.
     pub(crate) fn give(&mut self, free: &mut Vec<Buf>) {
         let room = OWN_MAX.saturating_sub(self.own.len()).min(free.len());
@@ -61,6 +69,22 @@ mod tests {
         let small = |mut buf: Buf| buf.spare().len() < BUF_BYTES;
         assert_eq!((0..5).filter(|_| small(taker.take())).count(), 3);
         assert!(small(giver.take()));
+    }
+
+    #[test]
+    fn any_number_of_messages_goes_in_one_buffer() {
+        let mut workers = Buffers::of(1);
+        workers[0].give(&mut some(1));
+        let mut free = Vec::new();
+        for _ in 0..5 {
+            workers[0].lend(&mut free);
+            workers[0].lend(&mut free);
+            assert_eq!((free.len(), workers[0].own.len()), (1, 0));
+            workers[0].give(&mut free);
+        }
+        workers[0].own.clear();
+        workers[0].lend(&mut free);
+        assert!(free.is_empty(), "the pipeline makes the first one");
     }
 
     #[test]

@@ -177,6 +177,7 @@ impl Worker {
         loop {
             match self.messages.try_recv() {
                 Ok(Message::Command(command)) => {
+                    self.buffers.lend(&mut self.out.free);
                     self.plane.apply(command, &mut self.out, self.clock.now());
                 }
                 Ok(Message::AddTun(id, device)) => self.add_tun(id, device),

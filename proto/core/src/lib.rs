@@ -15,6 +15,7 @@ mod outbox;
 mod path;
 mod rng;
 mod secret;
+mod small_map;
 mod time;
 mod timers;
 
@@ -23,8 +24,9 @@ pub use arena::{Arena, Key, LANES, SLOTS_MAX};
 pub use buf::Buf;
 pub use outbox::Outbox;
 pub use path::{Encap, Path};
-pub use rng::{Rng, Seed};
+pub use rng::{Rng, RngStream, Seed};
 pub use secret::{SecretBytes, ct_eq};
+pub use small_map::SmallMap;
 pub use time::{Instant, UnixTime};
 pub use timers::{Deadline, Timers};
 

@@ -45,9 +45,12 @@ impl<K: Copy + PartialEq> Timers<K> {
 
     /// Arms or moves a timer.
     pub fn set(&mut self, timer: K, at: Instant) {
-        match self.armed.iter_mut().find(|(_, k)| *k == timer) {
-            Some(slot) => slot.0 = at,
-            None => self.armed.push((at, timer)),
+        if let Some(slot) = self.armed.iter_mut().find(|(_, k)| *k == timer) {
+            slot.0 = at;
+        } else {
+            // Most machines have one or two, and a vector grows by four.
+            self.armed.reserve_exact(1);
+            self.armed.push((at, timer));
         }
     }
 

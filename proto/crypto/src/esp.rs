@@ -264,3 +264,12 @@ pub trait EspCipher: Send + Sync {
     /// Verifies (in constant time) and decrypts each packet in place.
     fn open(&self, batch: &mut [EspJob<'_>]);
 }
+
+/// Which way the packets of an SA go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EspWay {
+    /// From the peer.
+    Open,
+    /// To the peer.
+    Seal,
+}

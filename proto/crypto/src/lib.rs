@@ -13,7 +13,7 @@ mod names;
 mod sign;
 
 pub use dh::{DhGroup, DhJob, DhKeyPair, DhOutput, DhPrivate};
-pub use esp::{EspCipher, EspJob, EspJobResult, EspKeys, EspSuite};
+pub use esp::{EspCipher, EspJob, EspJobResult, EspKeys, EspSuite, EspWay};
 pub use job::{Job, JobOutput};
 pub use names::{CipherAlg, HashAlg};
 pub use sign::{Claim, ClaimedName, KeyKind, Signer, Trust, Untrusted, Verified};
@@ -107,6 +107,20 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// [`CryptoError::BadLength`] when the keys do not fit the suite.
     fn esp(&self, suite: EspSuite, keys: &EspKeys) -> Result<Box<dyn EspCipher>, CryptoError>;
+
+    /// The same for packets that go one way, which is all that an SA needs and takes less memory. The
+    /// other way may answer [`EspJobResult::BadLength`] to everything.
+    ///
+    /// # Errors
+    /// As [`Provider::esp`].
+    fn esp_one_way(
+        &self,
+        suite: EspSuite,
+        keys: &EspKeys,
+        _way: EspWay,
+    ) -> Result<Box<dyn EspCipher>, CryptoError> {
+        self.esp(suite, keys)
+    }
 }
 
 /// HMAC as a fresh secret of `alg.len()` bytes.

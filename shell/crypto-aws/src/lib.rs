@@ -22,7 +22,8 @@ pub use sign::{PrivateKey, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN};
 use std::sync::Arc;
 
 use isthmus_crypto::{
-    CipherAlg, CryptoError, DhJob, DhOutput, EspCipher, EspKeys, EspSuite, HashAlg, Provider,
+    CipherAlg, CryptoError, DhJob, DhOutput, EspCipher, EspKeys, EspSuite, EspWay, HashAlg,
+    Provider,
 };
 
 /// The provider; it has no state, so one value serves every machine and thread.
@@ -81,7 +82,16 @@ impl Provider for Aws {
     }
 
     fn esp(&self, suite: EspSuite, keys: &EspKeys) -> Result<Box<dyn EspCipher>, CryptoError> {
-        esp::transform(suite, keys)
+        esp::transform(suite, keys, None)
+    }
+
+    fn esp_one_way(
+        &self,
+        suite: EspSuite,
+        keys: &EspKeys,
+        way: EspWay,
+    ) -> Result<Box<dyn EspCipher>, CryptoError> {
+        esp::transform(suite, keys, Some(way))
     }
 }
 

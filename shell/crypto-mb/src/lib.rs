@@ -17,7 +17,8 @@ mod transform;
 use std::sync::Arc;
 
 use isthmus_crypto::{
-    CipherAlg, CryptoError, DhJob, DhOutput, EspCipher, EspKeys, EspSuite, HashAlg, Provider,
+    CipherAlg, CryptoError, DhJob, DhOutput, EspCipher, EspKeys, EspSuite, EspWay, HashAlg,
+    Provider,
 };
 use library::Library;
 pub use library::LoadError;
@@ -91,10 +92,30 @@ impl Provider for MultiBuffer {
     }
 
     fn esp(&self, suite: EspSuite, keys: &EspKeys) -> Result<Box<dyn EspCipher>, CryptoError> {
-        let inner = self.inner.esp(suite, keys)?;
+        Ok(self.in_front_of(self.inner.esp(suite, keys)?, suite, keys))
+    }
+
+    fn esp_one_way(
+        &self,
+        suite: EspSuite,
+        keys: &EspKeys,
+        way: EspWay,
+    ) -> Result<Box<dyn EspCipher>, CryptoError> {
+        Ok(self.in_front_of(self.inner.esp_one_way(suite, keys, way)?, suite, keys))
+    }
+}
+
+impl MultiBuffer {
+    /// Batches by the library, everything else by `inner`.
+    fn in_front_of(
+        &self,
+        inner: Box<dyn EspCipher>,
+        suite: EspSuite,
+        keys: &EspKeys,
+    ) -> Box<dyn EspCipher> {
         match Transform::new(&self.library, suite, keys, inner) {
-            Ok(transform) => Ok(Box::new(transform)),
-            Err(inner) => Ok(inner),
+            Ok(transform) => Box::new(transform),
+            Err(inner) => inner,
         }
     }
 }

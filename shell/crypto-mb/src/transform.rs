@@ -1,6 +1,6 @@
 //! CBC and HMAC over batches of ESP packets (RFC 4303 §3.3.2.1).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use isthmus_crypto::{EspCipher, EspJob, EspJobResult, EspKeys, EspSuite};
 use subtle::ConstantTimeEq;
@@ -9,12 +9,15 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::library::Library;
 use crate::manager::{BURST_MAX, CipherJob, Hash, HashJob, Managed, State, Tag};
 
-/// One SA's keys, ready for use.
+/// One SA's keys.
 pub(crate) struct Transform {
     library: Arc<Library>,
     suite: EspSuite,
     hash: Hash,
-    keys: Box<Keys>,
+    keys: EspKeys,
+    /// Expanded when the first batch comes, which to most SAs that are held it never does; none when the
+    /// library refuses.
+    expanded: OnceLock<Option<Box<Keys>>>,
     /// For what the library does not do: few packets, extended sequence numbers.
     inner: Box<dyn EspCipher>,
 }
@@ -46,9 +49,8 @@ impl Transform {
         inner: Box<dyn EspCipher>,
     ) -> Result<Self, Box<dyn EspCipher>> {
         let Some(hash) = hash_of(suite) else { return Err(inner) };
-        let expanded = Managed::with(library, |managed| Keys::new(managed, hash, keys));
-        let Some(Some(keys)) = expanded else { return Err(inner) };
-        Ok(Self { library: Arc::clone(library), suite, hash, keys, inner })
+        let (library, keys) = (Arc::clone(library), keys.clone());
+        Ok(Self { library, suite, hash, keys, expanded: OnceLock::new(), inner })
     }
 
     /// Whether the library does this batch.
@@ -78,34 +80,43 @@ impl Transform {
     }
 
     /// The tags of a batch of at most `BURST_MAX`; false when the library refused.
-    fn tags(&self, managed: &mut Managed, batch: &mut [EspJob<'_>], tags: &mut [Tag]) -> bool {
+    fn tags(
+        &self,
+        managed: &mut Managed,
+        keys: &Keys,
+        batch: &mut [EspJob<'_>],
+        tags: &mut [Tag],
+    ) -> bool {
         let messages = batch.iter_mut().zip(tags).filter_map(|(job, tag)| {
             let (covered, _) = self.split(job)?;
             Some(HashJob { message: covered, tag })
         });
-        managed.hmac(self.hash, &self.keys.inner, &self.keys.outer, messages)
+        managed.hmac(self.hash, &keys.inner, &keys.outer, messages)
     }
 
     /// Does a batch burst by burst; false when it is left to the other provider.
     fn bursts(
         &self,
         batch: &mut [EspJob<'_>],
-        work: impl Fn(&Self, &mut Managed, &mut [EspJob<'_>]),
+        work: impl Fn(&Self, &mut Managed, &Keys, &mut [EspJob<'_>]),
     ) -> bool {
         if !self.takes(batch) {
             return false;
         }
         let all = |managed: &mut Managed| {
-            batch.chunks_mut(BURST_MAX).for_each(|burst| work(self, managed, burst));
+            let expand = || Keys::new(managed, self.hash, &self.keys);
+            let keys = self.expanded.get_or_init(expand).as_deref()?;
+            batch.chunks_mut(BURST_MAX).for_each(|burst| work(self, managed, keys, burst));
+            Some(())
         };
-        Managed::with(&self.library, all).is_some()
+        Managed::with(&self.library, all).flatten().is_some()
     }
 
-    fn seal_burst(&self, managed: &mut Managed, batch: &mut [EspJob<'_>]) {
+    fn seal_burst(&self, managed: &mut Managed, keys: &Keys, batch: &mut [EspJob<'_>]) {
         let mut tags = [[0; 64]; BURST_MAX];
         let bodies = batch.iter_mut().filter_map(|job| self.cipher_job(job));
         let done =
-            managed.encrypt(&self.keys.schedule, bodies) && self.tags(managed, batch, &mut tags);
+            managed.encrypt(&keys.schedule, bodies) && self.tags(managed, keys, batch, &mut tags);
         for (job, tag) in batch.iter_mut().zip(&tags) {
             let written = self.split(job).filter(|_| done).and_then(|(_, icv)| {
                 icv.copy_from_slice(tag.get(..icv.len())?);
@@ -115,9 +126,9 @@ impl Transform {
         }
     }
 
-    fn open_burst(&self, managed: &mut Managed, batch: &mut [EspJob<'_>]) {
+    fn open_burst(&self, managed: &mut Managed, keys: &Keys, batch: &mut [EspJob<'_>]) {
         let mut tags = [[0; 64]; BURST_MAX];
-        let done = self.tags(managed, batch, &mut tags);
+        let done = self.tags(managed, keys, batch, &mut tags);
         for (job, tag) in batch.iter_mut().zip(&tags) {
             let is_right = self.split(job).filter(|_| done).is_some_and(|(_, icv)| {
                 tag.get(..icv.len()).is_some_and(|tag| bool::from(tag.ct_eq(icv)))
@@ -125,7 +136,7 @@ impl Transform {
             job.result = if is_right { EspJobResult::Done } else { EspJobResult::NotAuthentic };
         }
         let authentic = batch.iter_mut().filter(|job| job.result == EspJobResult::Done);
-        if !managed.decrypt(&self.keys.schedule, authentic.filter_map(|job| self.cipher_job(job))) {
+        if !managed.decrypt(&keys.schedule, authentic.filter_map(|job| self.cipher_job(job))) {
             for job in batch.iter_mut().filter(|job| job.result == EspJobResult::Done) {
                 job.result = EspJobResult::BadLength;
             }

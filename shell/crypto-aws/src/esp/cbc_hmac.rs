@@ -2,7 +2,7 @@
 
 use aws_lc_rs::{constant_time, hmac};
 use isthmus_crypto::{
-    CipherAlg, CryptoError, EspCipher, EspJob, EspJobResult, EspKeys, EspSuite, HashAlg,
+    CipherAlg, CryptoError, EspCipher, EspJob, EspJobResult, EspKeys, EspSuite, EspWay, HashAlg,
 };
 
 use super::interleave::Interleaver;
@@ -12,20 +12,26 @@ use crate::cbc::{Decryptor, Encryptor};
 /// One SA's expanded cipher keys and precomputed HMAC pads.
 pub(super) struct CbcHmac {
     suite: EspSuite,
-    encryptor: Encryptor,
-    /// For batches, where it helps.
-    interleaver: Option<Interleaver>,
-    decryptor: Decryptor,
+    /// None when no packet is sealed.
+    sealing: Option<Box<Sealing>>,
+    /// None when no packet is opened.
+    opening: Option<Box<Decryptor>>,
     mac: hmac::Key,
 }
 
+/// Keys for encryption.
+struct Sealing {
+    encryptor: Encryptor,
+    /// For batches, where it helps.
+    interleaver: Option<Interleaver>,
+}
+
 impl CbcHmac {
-    /// Expands the keys.
+    /// Expands the keys, those for `only` one way or all.
     pub(super) fn new(
-        suite: EspSuite,
-        cipher: CipherAlg,
-        hash: HashAlg,
+        (suite, cipher, hash): (EspSuite, CipherAlg, HashAlg),
         keys: &EspKeys,
+        only: Option<EspWay>,
     ) -> Result<Self, CryptoError> {
         let algorithm = match hash {
             HashAlg::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
@@ -34,20 +40,20 @@ impl CbcHmac {
             HashAlg::Sha512 => hmac::HMAC_SHA512,
             HashAlg::Md4 | HashAlg::Md5 => return Err(CryptoError::Unsupported),
         };
-        Ok(Self {
-            suite,
-            encryptor: Encryptor::new(cipher, keys.cipher.expose())?,
-            interleaver: Interleaver::new(cipher, keys.cipher.expose()),
-            decryptor: Decryptor::new(cipher, keys.cipher.expose())?,
-            mac: hmac::Key::new(algorithm, keys.integrity.expose()),
-        })
+        let key = keys.cipher.expose();
+        let seals = only != Some(EspWay::Open);
+        let opens = only != Some(EspWay::Seal);
+        let sealing = seals.then(|| Sealing::new(cipher, key)).transpose()?;
+        let opening = opens.then(|| Decryptor::new(cipher, key)).transpose()?;
+        let mac = hmac::Key::new(algorithm, keys.integrity.expose());
+        Ok(Self { suite, sealing: sealing.map(Box::new), opening: opening.map(Box::new), mac })
     }
 
     /// Encrypts and authenticates one packet after the other.
-    fn seal_serially(&self, batch: &mut [EspJob<'_>]) {
+    fn seal_serially(&self, encryptor: &Encryptor, batch: &mut [EspJob<'_>]) {
         for job in batch {
             let sealed = Fields::split(self.suite, job.packet)
-                .is_some_and(|fields| self.encryptor.encrypt(fields.iv, fields.body).is_ok());
+                .is_some_and(|fields| encryptor.encrypt(fields.iv, fields.body).is_ok());
             job.result = if sealed { self.sign(job) } else { EspJobResult::BadLength };
         }
     }
@@ -73,7 +79,7 @@ impl CbcHmac {
         }
     }
 
-    fn open_one(&self, job: &mut EspJob<'_>) -> EspJobResult {
+    fn open_one(&self, decryptor: &Decryptor, job: &mut EspJob<'_>) -> EspJobResult {
         if !well_formed(self.suite, job) {
             return EspJobResult::BadLength;
         }
@@ -85,7 +91,7 @@ impl CbcHmac {
         let Some(fields) = Fields::split(self.suite, job.packet) else {
             return EspJobResult::BadLength;
         };
-        match self.decryptor.decrypt(fields.iv, fields.body) {
+        match decryptor.decrypt(fields.iv, fields.body) {
             Ok(()) => EspJobResult::Done,
             Err(_) => EspJobResult::BadLength,
         }
@@ -107,18 +113,34 @@ impl CbcHmac {
 
 impl EspCipher for CbcHmac {
     fn seal(&self, batch: &mut [EspJob<'_>]) {
-        match &self.interleaver {
+        let Some(sealing) = &self.sealing else { return refuse(batch) };
+        match &sealing.interleaver {
             Some(interleaver) if batch.len() >= INTERLEAVE_MIN => {
                 self.seal_interleaved(interleaver, batch);
             }
-            Some(_) | None => self.seal_serially(batch),
+            Some(_) | None => self.seal_serially(&sealing.encryptor, batch),
         }
     }
 
     fn open(&self, batch: &mut [EspJob<'_>]) {
+        let Some(decryptor) = &self.opening else { return refuse(batch) };
         for job in batch {
-            job.result = self.open_one(job);
+            job.result = self.open_one(decryptor, job);
         }
+    }
+}
+
+impl Sealing {
+    fn new(cipher: CipherAlg, key: &[u8]) -> Result<Self, CryptoError> {
+        let encryptor = Encryptor::new(cipher, key)?;
+        Ok(Self { encryptor, interleaver: Interleaver::new(cipher, key) })
+    }
+}
+
+/// The keys are for the other way.
+fn refuse(batch: &mut [EspJob<'_>]) {
+    for job in batch {
+        job.result = EspJobResult::BadLength;
     }
 }
 
@@ -136,7 +158,7 @@ mod tests {
         let mut keymat = vec![0; suite.keymat_len()];
         Rng::new([1; 32]).fill(&mut keymat);
         let keys = EspKeys::from_keymat(suite, &keymat).unwrap();
-        CbcHmac::new(suite, cipher, hash, &keys).unwrap()
+        CbcHmac::new((suite, cipher, hash), &keys, None).unwrap()
     }
 
     fn jobs(packets: &mut [(Vec<u8>, Option<u32>)]) -> Vec<EspJob<'_>> {
@@ -175,10 +197,11 @@ mod tests {
                 let transform = transform(suite, cipher, hash);
                 let (mut serial, mut interleaved) = (packets.clone(), packets.clone());
                 let mut serial_jobs = jobs(&mut serial);
-                transform.seal_serially(&mut serial_jobs);
+                let sealing = transform.sealing.as_ref().unwrap();
+                transform.seal_serially(&sealing.encryptor, &mut serial_jobs);
                 let results: Vec<_> = serial_jobs.iter().map(|job| job.result).collect();
                 // Without AES instructions there is nothing to compare.
-                let Some(interleaver) = &transform.interleaver else { continue };
+                let Some(interleaver) = &sealing.interleaver else { continue };
                 let mut interleaved_jobs = jobs(&mut interleaved);
                 transform.seal_interleaved(interleaver, &mut interleaved_jobs);
                 for (job, result) in interleaved_jobs.iter().zip(results) {
@@ -205,6 +228,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn keys_for_one_way_do_that_as_keys_for_both_and_refuse_the_other() {
+        let suite = EspSuite::Aes256CbcSha1;
+        let parts = (suite, CipherAlg::Aes256Cbc, HashAlg::Sha1);
+        let keys = EspKeys::from_keymat(suite, &vec![7; suite.keymat_len()]).unwrap();
+        let make = |only| CbcHmac::new(parts, &keys, only).unwrap();
+        let (both, seals, opens) = (make(None), make(Some(EspWay::Seal)), make(Some(EspWay::Open)));
+        let packet = vec![(vec![3; 36 + 64], None); 3];
+        let work = |with: &dyn Fn(&mut [EspJob<'_>])| {
+            let mut packets = packet.clone();
+            let mut jobs = jobs(&mut packets);
+            with(&mut jobs);
+            let results: Vec<_> = jobs.iter().map(|job| job.result).collect();
+            (results, packets)
+        };
+        let there = |jobs: &mut [EspJob<'_>]| seals.seal(jobs);
+        assert_eq!(work(&there), work(&|jobs| both.seal(jobs)));
+        let back = |jobs: &mut [EspJob<'_>]| (seals.seal(jobs), opens.open(jobs)).0;
+        assert_eq!(work(&back).0, [EspJobResult::Done; 3]);
+        let refused = [EspJobResult::BadLength; 3];
+        assert_eq!(work(&|jobs| opens.seal(jobs)), (refused.to_vec(), packet.clone()));
+        assert_eq!(work(&|jobs| seals.open(jobs)), (refused.to_vec(), packet.clone()));
     }
 
     #[test]

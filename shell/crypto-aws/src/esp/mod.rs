@@ -4,12 +4,15 @@ mod cbc_hmac;
 mod gcm;
 mod interleave;
 
-use isthmus_crypto::{CipherAlg, CryptoError, EspCipher, EspJob, EspKeys, EspSuite, HashAlg};
+use isthmus_crypto::{
+    CipherAlg, CryptoError, EspCipher, EspJob, EspKeys, EspSuite, EspWay, HashAlg,
+};
 
-/// The transform of a suite with its keys expanded.
+/// The transform of a suite with its keys expanded, for packets that go `only` one way or both.
 pub(crate) fn transform(
     suite: EspSuite,
     keys: &EspKeys,
+    only: Option<EspWay>,
 ) -> Result<Box<dyn EspCipher>, CryptoError> {
     if keys.cipher.len() != suite.cipher_key_len() + suite.salt_len()
         || keys.integrity.len() != suite.integrity_key_len()
@@ -19,7 +22,7 @@ pub(crate) fn transform(
     match parts(suite) {
         Parts::Aead => Ok(Box::new(gcm::Gcm::new(suite, keys)?)),
         Parts::Generic(cipher, hash) => {
-            Ok(Box::new(cbc_hmac::CbcHmac::new(suite, cipher, hash, keys)?))
+            Ok(Box::new(cbc_hmac::CbcHmac::new((suite, cipher, hash), keys, only)?))
         }
     }
 }

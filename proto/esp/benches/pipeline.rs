@@ -17,7 +17,7 @@ use aws_lc_rs::cipher::{
     AES_256, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext, UnboundCipherKey,
 };
 use aws_lc_rs::{constant_time, hmac, iv::FixedLength};
-use isthmus_core::Buf;
+use isthmus_core::{Buf, RngStream};
 use isthmus_crypto::{EspJob, EspJobResult, EspKeys, EspSuite};
 use isthmus_esp::{HEADER_LEN, InboundSa, Lifetime, OutboundSa, SaParams, headroom};
 
@@ -102,10 +102,10 @@ impl Bench {
         let bare = bare(suite, &keys);
         let params = SaParams { spi: 1, suite, keys, esn: false, lifetime: Lifetime::UNLIMITED };
         let mut bench = Self { params, payload_len, sealed: Vec::new(), bare };
-        let mut outbound = bench.outbound();
+        let (mut outbound, mut ivs) = (bench.outbound(), RngStream::new([1; 32]));
         for _ in 0..PACKETS {
             let mut buf = Buf::copy_of(&vec![7; payload_len]);
-            outbound.seal(&mut buf, 17).expect("sealed");
+            outbound.seal(&mut buf, 17, &mut ivs).expect("sealed");
             bench.sealed.push(buf.to_vec());
         }
         bench
@@ -113,7 +113,7 @@ impl Bench {
 
     fn outbound(&self) -> OutboundSa {
         let provider = isthmus_crypto_aws::provider();
-        OutboundSa::new(self.params.clone(), 1, &*provider, [1; 32]).expect("keys fit")
+        OutboundSa::new(self.params.clone(), 1, &*provider).expect("keys fit")
     }
 
     fn bufs(&self, count: usize) -> Vec<Buf> {
@@ -149,9 +149,10 @@ impl Bench {
     fn seal_pipeline(&self, batch: usize) -> f64 {
         let (mut outbound, mut bufs) = (self.outbound(), self.bufs(batch));
         let (mut results, front) = (Vec::new(), headroom(self.params.suite));
+        let mut ivs = RngStream::new([1; 32]);
         seconds(|| {
             for _ in 0..PACKETS / batch {
-                outbound.seal_batch(&mut bufs, 17, &mut results);
+                outbound.seal_batch(&mut bufs, 17, &mut ivs, &mut results);
                 for buf in &mut bufs {
                     let behind = buf.len() - front - self.payload_len;
                     assert!(buf.trim_front(front) && buf.trim_back(behind));

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use isthmus_core::Buf;
-use isthmus_crypto::{CryptoError, EspCipher, EspJobResult, Provider};
+use isthmus_crypto::{CryptoError, EspCipher, EspJobResult, EspWay, Provider};
 
 use crate::batch::{self, Admitted, RUN_FEW, RUN_MAX, Run};
 use crate::params::Meter;
@@ -27,7 +27,7 @@ impl InboundSa {
     /// # Errors
     /// [`CryptoError`] when the keys do not fit the suite.
     pub fn new(params: SaParams, provider: &dyn Provider) -> Result<Self, CryptoError> {
-        let cipher = provider.esp(params.suite, &params.keys)?;
+        let cipher = provider.esp_one_way(params.suite, &params.keys, EspWay::Open)?;
         let meter = Meter::new(Counters::default());
         Ok(Self { params, cipher, window: ReplayWindow::new(), meter })
     }

@@ -3,8 +3,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use isthmus_core::{Buf, Rng, Seed};
-use isthmus_crypto::{CryptoError, EspCipher, EspJobResult, Provider};
+use isthmus_core::{Buf, RngStream};
+use isthmus_crypto::{CryptoError, EspCipher, EspJobResult, EspWay, Provider};
 
 use crate::batch::{self, Admitted, RUN_FEW, RUN_MAX, Run, low};
 use crate::params::Meter;
@@ -19,8 +19,6 @@ pub struct OutboundSa {
     next: Option<u64>,
     /// Numbers below this one may be used; none when nobody keeps records.
     reserved_until: Option<u64>,
-    /// Where CBC IVs come from: they must be unpredictable (RFC 3602 §3).
-    ivs: Rng,
     meter: Meter,
 }
 
@@ -33,25 +31,20 @@ impl OutboundSa {
         params: SaParams,
         first_seq: u64,
         provider: &dyn Provider,
-        seed: Seed,
     ) -> Result<Self, CryptoError> {
-        let cipher = provider.esp(params.suite, &params.keys)?;
+        let cipher = provider.esp_one_way(params.suite, &params.keys, EspWay::Seal)?;
         let next = Some(first_seq.max(1)).filter(|&next| next <= params.last_seq());
         let meter = Meter::new(Counters::default());
-        Ok(Self { params, cipher, next, reserved_until: None, ivs: Rng::new(seed), meter })
+        Ok(Self { params, cipher, next, reserved_until: None, meter })
     }
 
     /// An SA that goes on behind every number its predecessor may have used. It sends nothing until
-    /// a new record is stored and [`OutboundSa::reserve_until`] says so. The seed must be fresh.
+    /// a new record is stored and [`OutboundSa::reserve_until`] says so.
     ///
     /// # Errors
     /// As [`OutboundSa::new`].
-    pub fn restore(
-        record: OutboundRecord,
-        provider: &dyn Provider,
-        seed: Seed,
-    ) -> Result<Self, CryptoError> {
-        let mut sa = Self::new(record.params, record.resume_at, provider, seed)?;
+    pub fn restore(record: OutboundRecord, provider: &dyn Provider) -> Result<Self, CryptoError> {
+        let mut sa = Self::new(record.params, record.resume_at, provider)?;
         sa.reserved_until = Some(record.resume_at);
         sa.meter = Meter::new(record.counters);
         Ok(sa)
@@ -76,20 +69,21 @@ impl OutboundSa {
     }
 
     /// Seals packets in place and in order: each holds a payload before and a whole ESP packet
-    /// afterwards. `results` is emptied and gets one entry a packet; a dropped packet keeps its payload.
+    /// afterwards. IVs of CBC come from `ivs`: they must be unpredictable (RFC 3602 §3). `results` is emptied and gets one entry a packet; a dropped packet keeps its payload.
     pub fn seal_batch<'a>(
         &mut self,
         batch: impl IntoIterator<Item = &'a mut Buf>,
         next_header: u8,
+        ivs: &mut RngStream,
         results: &mut Vec<Result<(), DropReason>>,
     ) {
         results.clear();
         batch::runs(batch, |run| {
             let each = |result| results.push(result);
             if run.len() <= RUN_FEW {
-                self.seal_run::<RUN_FEW>(run, next_header, each);
+                self.seal_run::<RUN_FEW>(run, next_header, ivs, each);
             } else {
-                self.seal_run::<RUN_MAX>(run, next_header, each);
+                self.seal_run::<RUN_MAX>(run, next_header, ivs, each);
             }
         });
     }
@@ -98,9 +92,14 @@ impl OutboundSa {
     ///
     /// # Errors
     /// Why it was dropped; it keeps its payload.
-    pub fn seal(&mut self, buf: &mut Buf, next_header: u8) -> Result<(), DropReason> {
+    pub fn seal(
+        &mut self,
+        buf: &mut Buf,
+        next_header: u8,
+        ivs: &mut RngStream,
+    ) -> Result<(), DropReason> {
         let mut result = Err(DropReason::BadLength);
-        self.seal_run::<1>(&mut [Some(buf)], next_header, |sealed| result = sealed);
+        self.seal_run::<1>(&mut [Some(buf)], next_header, ivs, |sealed| result = sealed);
         result
     }
 
@@ -140,11 +139,12 @@ impl OutboundSa {
         &mut self,
         run: &mut Run<'_>,
         next_header: u8,
+        ivs: &mut RngStream,
         mut each: impl FnMut(Result<(), DropReason>),
     ) {
         let mut framed: Admitted<N> = [Err(DropReason::NoRoom); N];
         for (buf, framed) in run.iter_mut().flatten().zip(&mut framed) {
-            *framed = self.frame(buf, next_header);
+            *framed = self.frame(buf, next_header, ivs);
         }
         let mut outcomes =
             batch::transform(run, &framed, self.params.esn, |jobs| self.cipher.seal(jobs));
@@ -162,7 +162,12 @@ impl OutboundSa {
 
     /// Puts header, IV, padding and trailer around a payload, leaves room for the ICV and uses up a
     /// sequence number; or changes nothing.
-    fn frame(&mut self, buf: &mut Buf, next_header: u8) -> Result<u64, DropReason> {
+    fn frame(
+        &mut self,
+        buf: &mut Buf,
+        next_header: u8,
+        ivs: &mut RngStream,
+    ) -> Result<u64, DropReason> {
         let suite = self.params.suite;
         let padding = padding_len(suite, buf.len());
         let behind = padding + TRAILER_LEN + suite.icv_len();
@@ -174,7 +179,7 @@ impl OutboundSa {
         let tail = buf.push_back(behind).ok_or(DropReason::NoRoom)?;
         write_trailer(tail, padding, next_header);
         let head = buf.push_front(size::headroom(suite)).ok_or(DropReason::NoRoom)?;
-        self.write_header(head, seq);
+        self.write_header(head, seq, ivs);
         self.next = seq.checked_add(1).filter(|&next| next <= self.params.last_seq());
         self.meter.add(&self.params, seq, body_len);
         Ok(seq)
@@ -193,7 +198,7 @@ impl OutboundSa {
     }
 
     /// Writes SPI, sequence number and IV.
-    fn write_header(&mut self, head: &mut [u8], seq: u64) {
+    fn write_header(&self, head: &mut [u8], seq: u64, ivs: &mut RngStream) {
         let Some((header, iv)) = head.split_first_chunk_mut::<HEADER_LEN>() else { return };
         let number = u64::from(self.params.spi) << 32 | u64::from(low(seq));
         *header = number.to_be_bytes();
@@ -201,7 +206,7 @@ impl OutboundSa {
             // RFC 4106 §3.1: the IV must never repeat under a key; a counter does not.
             iv.copy_from_slice(&seq.to_be_bytes());
         } else {
-            self.ivs.fill(iv);
+            ivs.fill(iv);
         }
     }
 }

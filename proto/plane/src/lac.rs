@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use isthmus_core::{Buf, Key, Path};
+use isthmus_core::{Buf, Key, Path, SmallMap};
 use serde::Serialize;
 
 use crate::key_map::KeyMap;
@@ -58,7 +58,7 @@ pub(crate) struct Lac {
     /// RFC 2661 §8.1: addresses and ports stay for the life of a tunnel.
     pub(crate) path: Path,
     /// Its sessions by our tunnel and session id.
-    pub(crate) sessions: BTreeMap<(u16, u16), Key>,
+    pub(crate) sessions: SmallMap<(u16, u16), Key>,
     pub(crate) pulse: Pulse,
 }
 
@@ -111,7 +111,7 @@ impl Lacs {
 
     /// Takes a LAC in. Its key and place are free.
     pub(crate) fn insert(&mut self, lac: LacKey, path: Path) {
-        let known = Lac { path, sessions: BTreeMap::new(), pulse: Pulse::default() };
+        let known = Lac { path, sessions: SmallMap::new(), pulse: Pulse::default() };
         self.open.insert(lac.0, known);
         self.by_place.insert(place(&path), lac);
     }

@@ -217,7 +217,7 @@ impl Plane {
             return;
         };
         let mut results = core::mem::take(&mut self.scratch.sealed);
-        let (spi, sealed) = (sa.spi(), sa.seal(run, &mut results));
+        let (spi, sealed) = (sa.spi(), sa.seal(run, &mut self.ivs, &mut results));
         if sealed.soft_limit {
             out.reports.push(Report::SoftLimit { peer: key, spi });
         }

@@ -1,9 +1,9 @@
 //! One peer: where it is, what it is sent with, and what waits for it.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use isthmus_core::{Encap, Instant, Key, Path};
+use isthmus_core::{Encap, Instant, Key, Path, SmallMap};
 
 use crate::packet::Port;
 use crate::pulse::Pulse;
@@ -15,7 +15,7 @@ pub(crate) struct Peer {
     /// Unknown while only sessions have named the peer.
     pub(crate) place: Option<Place>,
     /// Its sessions by our tunnel and session id.
-    pub(crate) sessions: BTreeMap<(u16, u16), Key>,
+    pub(crate) sessions: SmallMap<(u16, u16), Key>,
     /// Our SPIs, the newest last.
     pub(crate) inbound: Vec<u32>,
     /// Outbound SAs, the newest last; that one is used.

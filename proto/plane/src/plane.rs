@@ -1,11 +1,10 @@
 //! The pipeline itself: its state and the commands.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use isthmus_core::{Agenda, Instant, Key, Path, Rng, Seed};
+use isthmus_core::{Agenda, Instant, Key, Path, RngStream, Seed, SmallMap};
 use isthmus_crypto::Provider;
 use isthmus_esp::{NAT_KEEPALIVE, NON_ESP_MARKER};
 use isthmus_l2tp::data::Header;
@@ -27,7 +26,8 @@ use crate::tables::Tables;
 /// The packet pipeline of one worker. See the crate documentation.
 pub struct Plane {
     provider: Arc<dyn Provider>,
-    rng: Rng,
+    /// Where IVs come from.
+    pub(crate) ivs: RngStream,
     pub(crate) tables: Tables,
     pub(crate) stats: Stats,
     pub(crate) too_big: Limiter,
@@ -52,7 +52,7 @@ impl Plane {
     pub fn sharing(share: Share, provider: Arc<dyn Provider>, seed: Seed) -> Self {
         Self {
             provider,
-            rng: Rng::new(seed),
+            ivs: RngStream::new(seed),
             tables: Tables::default(),
             stats: Stats::default(),
             too_big: Limiter::default(),
@@ -172,7 +172,7 @@ impl Plane {
         if peer.outbound_sas().iter().any(|sa| sa.is(params)) {
             return;
         }
-        let Ok(outbound) = Outbound::new(params, &*self.provider, self.rng.seed()) else {
+        let Ok(outbound) = Outbound::new(params, &*self.provider) else {
             let (peer, spi) = (params.peer, params.sa.params.spi);
             out.reports.push(Report::InstallFailed { peer, spi });
             return;
@@ -215,7 +215,7 @@ impl Plane {
             PeerRef::Ipsec(peer) => peers.get(peer).map(|peer| &peer.sessions),
             PeerRef::Lac(lac) => lacs.get(lac).map(|lac| &lac.sessions),
         };
-        for key in of_peer.into_iter().flat_map(BTreeMap::values) {
+        for key in of_peer.into_iter().flat_map(SmallMap::values) {
             if let Some(session) = sessions.get_mut(*key)
                 && session.sends(&header)
                 && let Some(sequence) = session.number()

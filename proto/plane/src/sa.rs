@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use isthmus_core::{Buf, Key, Seed};
+use isthmus_core::{Buf, Key, RngStream};
 use isthmus_crypto::{CryptoError, Provider};
 use isthmus_esp::{DropReason as EspDrop, InboundSa, OutboundSa, SaParams};
 use isthmus_wire::ip::protocol;
@@ -129,9 +129,8 @@ impl Outbound {
     pub(crate) fn new(
         params: &InstallOutbound,
         provider: &dyn Provider,
-        seed: Seed,
     ) -> Result<Self, CryptoError> {
-        let mut sa = OutboundSa::restore(params.sa.clone(), provider, seed)?;
+        let mut sa = OutboundSa::restore(params.sa.clone(), provider)?;
         sa.reserve_until(params.reserved_until.unwrap_or(u64::MAX));
         Ok(Self { sa, reserve_reported: false })
     }
@@ -159,9 +158,10 @@ impl Outbound {
     pub(crate) fn seal(
         &mut self,
         run: &mut [Buf],
+        ivs: &mut RngStream,
         results: &mut Vec<Result<(), EspDrop>>,
     ) -> Sealed {
-        self.sa.seal_batch(run, protocol::UDP, results);
+        self.sa.seal_batch(run, protocol::UDP, ivs, results);
         let low = self.sa.reserved_left().is_some_and(|left| left < RESERVE_LOW);
         let reserve_low = self.sa.next_seq().filter(|_| low && !self.reserve_reported);
         self.reserve_reported |= low;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use ipnet::IpNet;
-use isthmus_core::{Buf, Encap, Key, Path};
+use isthmus_core::{Buf, Encap, Key, Path, SmallMap};
 
 use crate::key_map::KeyMap;
 use crate::lac::{LacKey, Lacs, PeerRef};
@@ -45,7 +45,7 @@ impl Tables {
         }
     }
 
-    fn sessions_of(&mut self, peer: PeerRef) -> Option<&mut BTreeMap<(u16, u16), Key>> {
+    fn sessions_of(&mut self, peer: PeerRef) -> Option<&mut SmallMap<(u16, u16), Key>> {
         match peer {
             PeerRef::Ipsec(peer) => self.peers.get_mut(peer).map(|peer| &mut peer.sessions),
             PeerRef::Lac(lac) => self.lacs.get_mut(lac).map(|lac| &mut lac.sessions),

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use isthmus_core::Buf;
 use isthmus_crypto::{EspJob, EspJobResult, EspSuite};
 
-use super::{UDP, pair, params, sealed};
+use super::{UDP, ivs, pair, params, sealed};
 use crate::{DropReason, InboundRecord, InboundSa, OutboundSa, REPLAY_WINDOW, SaParams};
 
 #[test]
@@ -162,7 +162,7 @@ fn the_longest_padding_is_read() {
 fn a_dummy_packet_is_dropped_and_counts_as_seen() {
     let (mut outbound, mut inbound) = pair(&params(EspSuite::Aes128CbcSha256, false));
     let mut dummy = Buf::copy_of(b"any bytes");
-    outbound.seal(&mut dummy, 59).unwrap();
+    outbound.seal(&mut dummy, 59, &mut ivs()).unwrap();
     assert_eq!(inbound.open(&mut Buf::copy_of(&dummy)), Err(DropReason::Dummy));
     assert_eq!(inbound.open(&mut dummy), Err(DropReason::Replayed));
 }
@@ -217,7 +217,7 @@ fn state(inbound: &InboundSa) -> impl PartialEq + core::fmt::Debug + use<> {
 /// Halves of an SA whose next packet has the number `seq`.
 fn at(params: &SaParams, seq: u64) -> (OutboundSa, InboundSa) {
     let provider = isthmus_crypto_aws::provider();
-    let outbound = OutboundSa::new(params.clone(), seq, &*provider, [9; 32]).unwrap();
+    let outbound = OutboundSa::new(params.clone(), seq, &*provider).unwrap();
     let record =
         InboundRecord { params: params.clone(), top: seq - 1, counters: outbound.counters() };
     (outbound, InboundSa::restore(record, &*provider).unwrap())

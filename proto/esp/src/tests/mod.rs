@@ -6,7 +6,9 @@ mod props;
 mod replay;
 mod vectors;
 
-use isthmus_core::{Buf, Rng};
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use isthmus_core::{Buf, Rng, RngStream};
 use isthmus_crypto::{EspKeys, EspSuite};
 
 use crate::{InboundSa, Lifetime, OutboundSa, SaParams};
@@ -25,13 +27,19 @@ pub(crate) fn params(suite: EspSuite, esn: bool) -> SaParams {
 /// Both halves of a fresh SA.
 pub(crate) fn pair(params: &SaParams) -> (OutboundSa, InboundSa) {
     let provider = isthmus_crypto_aws::provider();
-    let outbound = OutboundSa::new(params.clone(), 1, &*provider, [9; 32]).unwrap();
+    let outbound = OutboundSa::new(params.clone(), 1, &*provider).unwrap();
     (outbound, InboundSa::new(params.clone(), &*provider).unwrap())
+}
+
+/// IVs, others each time.
+fn ivs() -> RngStream {
+    static SEED: AtomicU8 = AtomicU8::new(0);
+    RngStream::new([SEED.fetch_add(1, Ordering::Relaxed); 32])
 }
 
 /// A sealed packet.
 fn sealed(outbound: &mut OutboundSa, payload: &[u8]) -> Buf {
     let mut buf = Buf::copy_of(payload);
-    outbound.seal(&mut buf, UDP).unwrap();
+    outbound.seal(&mut buf, UDP, &mut ivs()).unwrap();
     buf
 }

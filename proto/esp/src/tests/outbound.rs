@@ -3,10 +3,10 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use isthmus_core::Buf;
+use isthmus_core::{Buf, RngStream};
 use isthmus_crypto::{CryptoError, EspSuite, HashAlg};
 
-use super::{UDP, pair, params, sealed};
+use super::{UDP, ivs, pair, params, sealed};
 use crate::{
     Counters, DropReason, InboundSa, Lifetime, OutboundSa, SaParams, SoftLimit, headroom,
     packet_len, tailroom_max,
@@ -77,11 +77,12 @@ fn expected_body(suite: EspSuite, payload: &[u8]) -> Vec<u8> {
 fn numbers_go_up_and_ivs_never_repeat() {
     for suite in EspSuite::ALL {
         let (mut outbound, _) = pair(&params(suite, false));
-        let mut ivs = BTreeSet::new();
+        let (mut ivs, mut seen) = (ivs(), BTreeSet::new());
         for seq in 1..200u32 {
-            let packet = sealed(&mut outbound, b"the same payload");
+            let mut packet = Buf::copy_of(b"the same payload");
+            outbound.seal(&mut packet, UDP, &mut ivs).unwrap();
             assert_eq!(packet[4..8], seq.to_be_bytes());
-            assert!(ivs.insert(packet[8..8 + suite.iv_len()].to_vec()), "{suite}");
+            assert!(seen.insert(packet[8..8 + suite.iv_len()].to_vec()), "{suite}");
         }
     }
 }
@@ -91,8 +92,10 @@ fn cbc_ivs_follow_from_the_seed_alone() {
     let params = params(EspSuite::Aes128CbcSha1, false);
     let provider = isthmus_crypto_aws::provider();
     let first = |seed| {
-        let mut sa = OutboundSa::new(params.clone(), 1, &*provider, seed).unwrap();
-        sealed(&mut sa, b"payload").to_vec()
+        let mut sa = OutboundSa::new(params.clone(), 1, &*provider).unwrap();
+        let mut buf = Buf::copy_of(b"payload");
+        sa.seal(&mut buf, UDP, &mut RngStream::new(seed)).unwrap();
+        buf.to_vec()
     };
     assert_eq!(first([1; 32]), first([1; 32]));
     assert_ne!(first([1; 32]), first([2; 32]));
@@ -104,10 +107,10 @@ fn the_last_number_is_used_and_the_next_refused() {
     for (esn, last) in cases {
         let params = params(EspSuite::Aes128Gcm16, esn);
         let provider = isthmus_crypto_aws::provider();
-        let mut sa = OutboundSa::new(params, last - 1, &*provider, [0; 32]).unwrap();
+        let mut sa = OutboundSa::new(params, last - 1, &*provider).unwrap();
         let mut bufs: Vec<Buf> = (0..4).map(|_| Buf::copy_of(b"payload")).collect();
         let mut results = Vec::new();
-        sa.seal_batch(&mut bufs, UDP, &mut results);
+        sa.seal_batch(&mut bufs, UDP, &mut ivs(), &mut results);
         let refused = Err(DropReason::SequenceExhausted);
         assert_eq!(results, [Ok(()), Ok(()), refused, refused]);
         assert_eq!(&*bufs[2], b"payload", "a dropped packet keeps its payload");
@@ -120,8 +123,8 @@ fn the_last_number_is_used_and_the_next_refused() {
 fn an_sa_may_begin_behind_its_last_number_and_sends_nothing() {
     let provider = isthmus_crypto_aws::provider();
     let params = params(EspSuite::Aes128Gcm16, false);
-    let mut sa = OutboundSa::new(params, 1 << 32, &*provider, [0; 32]).unwrap();
-    let refused = sa.seal(&mut Buf::copy_of(b"payload"), UDP);
+    let mut sa = OutboundSa::new(params, 1 << 32, &*provider).unwrap();
+    let refused = sa.seal(&mut Buf::copy_of(b"payload"), UDP, &mut ivs());
     assert_eq!(refused, Err(DropReason::SequenceExhausted));
 }
 
@@ -131,7 +134,7 @@ fn running_out_of_numbers_is_announced_once_and_in_time() {
     let eighth = u64::from(u32::MAX / 8);
     let late = u64::from(u32::MAX) - eighth;
     let params = params(EspSuite::Aes128Gcm16, false);
-    let mut sa = OutboundSa::new(params, late, &*provider, [0; 32]).unwrap();
+    let mut sa = OutboundSa::new(params, late, &*provider).unwrap();
     sealed(&mut sa, b"payload");
     assert_eq!(sa.poll_soft_limit(), None);
     sealed(&mut sa, b"payload");
@@ -151,7 +154,7 @@ fn both_halves_keep_to_their_lifetime_in_bytes() {
     let mut reports = Vec::new();
     for packet in 1..=3 {
         let mut buf = Buf::copy_of(&[0; 20]);
-        assert_eq!(limited.seal(&mut buf, UDP), Ok(()));
+        assert_eq!(limited.seal(&mut buf, UDP, &mut ivs()), Ok(()));
         reports.push(limited.poll_soft_limit());
         assert_eq!(inbound.open(&mut sealed(&mut outbound, &[0; 20])), Ok(UDP));
         assert_eq!(inbound.poll_soft_limit().is_some(), packet == 2);
@@ -159,7 +162,7 @@ fn both_halves_keep_to_their_lifetime_in_bytes() {
     assert_eq!(reports, [None, Some(SoftLimit::Bytes), None]);
     assert_eq!(limited.counters(), Counters { packets: 3, bytes: 96 });
     assert_eq!(inbound.counters(), Counters { packets: 3, bytes: 96 });
-    let refused = limited.seal(&mut Buf::copy_of(b""), UDP);
+    let refused = limited.seal(&mut Buf::copy_of(b""), UDP, &mut ivs());
     assert_eq!(refused, Err(DropReason::LifetimeOver));
     assert_eq!(limited.next_seq(), Some(4), "a refused packet uses no number");
     let refused = inbound.open(&mut sealed(&mut outbound, b""));
@@ -202,13 +205,17 @@ fn missing_room_is_a_named_drop_that_changes_nothing() {
         for (front, back) in [(front - 1, back), (front, suite.icv_len() + 1), (0, 0)] {
             let mut buf = exact(front, back);
             let before = buf.to_vec();
-            assert_eq!(outbound.seal(&mut buf, UDP), Err(DropReason::NoRoom), "{suite}");
+            assert_eq!(
+                outbound.seal(&mut buf, UDP, &mut ivs()),
+                Err(DropReason::NoRoom),
+                "{suite}"
+            );
             assert_eq!(&*buf, &before[..]);
             assert_eq!((buf.headroom(), buf.tailroom()), (front, back));
         }
         assert_eq!(outbound.next_seq(), Some(1));
         assert_eq!(outbound.counters(), Counters::default());
-        assert_eq!(outbound.seal(&mut exact(front, back), UDP), Ok(()), "{suite}");
+        assert_eq!(outbound.seal(&mut exact(front, back), UDP, &mut ivs()), Ok(()), "{suite}");
     }
 }
 
@@ -229,25 +236,25 @@ fn a_restored_sa_uses_no_number_of_its_predecessor() {
         old.reserve_until(stored.resume_at);
         let mut used = BTreeSet::new();
         let mut buf = Buf::copy_of(b"payload");
-        while old.seal(&mut buf, UDP).is_ok() {
+        while old.seal(&mut buf, UDP, &mut ivs()).is_ok() {
             used.insert(buf[4..8].to_vec());
             assert_eq!(inbound.open(&mut buf), Ok(UDP));
         }
-        assert_eq!(old.seal(&mut buf, UDP), Err(DropReason::SequenceUnreserved));
+        assert_eq!(old.seal(&mut buf, UDP, &mut ivs()), Err(DropReason::SequenceUnreserved));
         assert_eq!(&*buf, b"payload");
         assert_eq!(used.len(), 100);
         assert_eq!(old.reserved_left(), Some(0));
         // Killed here; the record is all that is left.
-        let mut new = OutboundSa::restore(stored, &*provider, [3; 32]).unwrap();
-        assert_eq!(new.seal(&mut buf, UDP), Err(DropReason::SequenceUnreserved));
+        let mut new = OutboundSa::restore(stored, &*provider).unwrap();
+        assert_eq!(new.seal(&mut buf, UDP, &mut ivs()), Err(DropReason::SequenceUnreserved));
         let stored = new.record(100);
         new.reserve_until(stored.resume_at);
         assert_eq!(new.reserved_left(), Some(100));
-        assert_eq!(new.seal(&mut buf, UDP), Ok(()));
+        assert_eq!(new.seal(&mut buf, UDP, &mut ivs()), Ok(()));
         assert!(used.insert(buf[4..8].to_vec()), "{suite}");
         assert_eq!(inbound.open(&mut buf), Ok(UDP), "the peer accepts the jump");
         // Killed twice in a row: the second record lies behind the first.
-        let newer = OutboundSa::restore(stored, &*provider, [4; 32]).unwrap();
+        let newer = OutboundSa::restore(stored, &*provider).unwrap();
         assert!(newer.next_seq() > new.next_seq());
     }
 }
@@ -268,11 +275,11 @@ fn reserving_ahead_of_need_loses_no_number() {
 fn an_exhausted_sa_restores_exhausted() {
     let provider = isthmus_crypto_aws::provider();
     let params = params(EspSuite::Aes128Gcm16, false);
-    let mut sa = OutboundSa::new(params, u64::from(u32::MAX), &*provider, [0; 32]).unwrap();
+    let mut sa = OutboundSa::new(params, u64::from(u32::MAX), &*provider).unwrap();
     sealed(&mut sa, b"payload");
-    let mut restored = OutboundSa::restore(sa.record(10), &*provider, [1; 32]).unwrap();
+    let mut restored = OutboundSa::restore(sa.record(10), &*provider).unwrap();
     restored.reserve_until(u64::MAX);
-    let refused = restored.seal(&mut Buf::copy_of(b"payload"), UDP);
+    let refused = restored.seal(&mut Buf::copy_of(b"payload"), UDP, &mut ivs());
     assert_eq!(refused, Err(DropReason::SequenceExhausted));
 }
 
@@ -300,7 +307,7 @@ fn keys_of_another_suite_are_refused() {
     let provider = isthmus_crypto_aws::provider();
     let keys = params(EspSuite::Aes128CbcSha1, false).keys;
     let wrong = SaParams { keys, ..params(EspSuite::Aes256Gcm16, false) };
-    let outbound = OutboundSa::new(wrong.clone(), 1, &*provider, [0; 32]);
+    let outbound = OutboundSa::new(wrong.clone(), 1, &*provider);
     assert_eq!(outbound.map(|_| ()).unwrap_err(), CryptoError::BadLength);
     assert_eq!(InboundSa::new(wrong, &*provider).map(|_| ()).unwrap_err(), CryptoError::BadLength);
 }

@@ -2,11 +2,11 @@
 
 use alloc::vec::Vec;
 
-use isthmus_core::Buf;
+use isthmus_core::{Buf, RngStream};
 use isthmus_crypto::EspSuite;
 use proptest::prelude::*;
 
-use super::{UDP, pair, params};
+use super::{UDP, ivs, pair, params};
 
 fn payload() -> impl Strategy<Value = Vec<u8>> {
     let len = prop_oneof![Just(0usize), Just(1), 0..64usize, 0..1500usize];
@@ -35,11 +35,12 @@ proptest! {
         let (mut by_batch, mut opens_batch) = pair(&params);
         let (mut by_one, mut opens_one) = pair(&params);
         let (mut batch, mut results) = (bufs(&payloads), Vec::new());
-        by_batch.seal_batch(&mut batch, UDP, &mut results);
+        let (mut ivs, mut same) = (RngStream::new([9; 32]), RngStream::new([9; 32]));
+        by_batch.seal_batch(&mut batch, UDP, &mut ivs, &mut results);
         prop_assert_eq!(results.len(), payloads.len());
         let mut singles = bufs(&payloads);
         for (index, single) in singles.iter_mut().enumerate() {
-            prop_assert_eq!(by_one.seal(single, UDP), results[index]);
+            prop_assert_eq!(by_one.seal(single, UDP, &mut same), results[index]);
             prop_assert_eq!(&**single, &*batch[index]);
         }
         prop_assert_eq!(by_batch.counters(), by_one.counters());
@@ -79,7 +80,7 @@ proptest! {
     ) {
         let (mut outbound, mut inbound) = pair(&params(suite, esn));
         let (mut batch, mut sealed, mut opened) = (bufs(&payloads), Vec::new(), Vec::new());
-        outbound.seal_batch(&mut batch, UDP, &mut sealed);
+        outbound.seal_batch(&mut batch, UDP, &mut ivs(), &mut sealed);
         inbound.open_batch(&mut batch, &mut opened);
         prop_assert!(opened.iter().all(|result| *result == Ok(UDP)));
         for (buf, payload) in batch.iter().zip(&payloads) {

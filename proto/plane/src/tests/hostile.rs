@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use isthmus_core::Encap;
+use isthmus_core::{Encap, RngStream};
 use isthmus_crypto::{EspJob, EspJobResult, EspSuite};
 use isthmus_esp::OutboundSa;
 use proptest::prelude::*;
@@ -17,9 +17,9 @@ const PORTS: [Port; 4] = [Port::Esp, Port::Ike, Port::L2tp, Port::NatT];
 fn sealed(link: &Link, next_header: u8, content: &[u8]) -> crate::Rx {
     let record = link.client_outbound(0).sa;
     let provider = isthmus_crypto_aws::provider();
-    let mut sa = OutboundSa::new(record.params, 1000, &*provider, [9; 32]).unwrap();
+    let mut sa = OutboundSa::new(record.params, 1000, &*provider).unwrap();
     let mut buf = isthmus_core::Buf::copy_of(content);
-    sa.seal(&mut buf, next_header).unwrap();
+    sa.seal(&mut buf, next_header, &mut RngStream::new([9; 32])).unwrap();
     rx(link, Port::NatT, &buf)
 }
 

@@ -120,9 +120,9 @@ pub struct SessionUp {
     /// To which customer the LAC says the call belongs.
     pub group: Option<Bounded<GROUP_ID_MAX>>,
     /// LCP that the LAC negotiated already.
-    pub proxy_lcp: Option<ProxyLcp>,
+    pub proxy_lcp: Option<Box<ProxyLcp>>,
     /// Authentication that the LAC did already.
-    pub proxy_auth: Option<ProxyAuth>,
+    pub proxy_auth: Option<Box<ProxyAuth>>,
 }
 
 /// A refusal of ours.

@@ -235,8 +235,8 @@ impl Tunnel {
             tx_speed: connected.tx_speed,
             rx_speed: connected.rx_speed,
             group: connected.group,
-            proxy_lcp: connected.proxy_lcp,
-            proxy_auth: connected.proxy_auth,
+            proxy_lcp: connected.proxy_lcp.map(Box::new),
+            proxy_auth: connected.proxy_auth.map(Box::new),
         })));
         self.watch_calls();
     }

@@ -1,11 +1,11 @@
 //! All tunnels with one IPsec peer: finds the tunnel of a message, and makes and ends tunnels.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use core::fmt;
 
-use isthmus_core::{Deadline, Instant, Outbox, Rng, Seed};
+use isthmus_core::{Deadline, Instant, Outbox, Rng, Seed, SmallMap};
 use isthmus_crypto::Provider;
 use isthmus_wire::{DecodeError, Reader};
 
@@ -22,8 +22,7 @@ use crate::tunnel::Tunnel;
 
 /// The L2TP of one IPsec peer. Ids are scoped to it.
 pub struct Endpoint {
-    /// Boxed, since a node of the map has room for eleven and most peers have one.
-    pub(crate) tunnels: BTreeMap<TunnelId, Box<Tunnel>>,
+    pub(crate) tunnels: SmallMap<TunnelId, Box<Tunnel>>,
     pub(crate) shared: Shared,
 }
 
@@ -103,7 +102,7 @@ impl Endpoint {
             out: Outbox::new(),
             stats: Stats::default(),
         };
-        Self { tunnels: BTreeMap::new(), shared }
+        Self { tunnels: SmallMap::new(), shared }
     }
 
     /// Nobody has checked that the peer is where its packets come from: until SCCCN shows that it receives

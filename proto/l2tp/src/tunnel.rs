@@ -10,10 +10,9 @@
 //! Calls inside the tunnel are in [`calls`](crate::calls).
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use isthmus_core::{Deadline, Duration, Instant, Timers};
+use isthmus_core::{Deadline, Duration, Instant, SmallMap, Timers};
 
 use crate::action::{Action, CloseReason, DownReason, Refused, SessionId, SessionRef, TunnelId};
 use crate::avp::{Avp, Bounded, ResultCode};
@@ -33,8 +32,7 @@ pub(crate) struct Tunnel {
     pub(crate) to_port: u16,
     pub(crate) state: State,
     pub(crate) channel: Channel,
-    /// Boxed, since a node of the map has room for eleven and most tunnels have one.
-    pub(crate) sessions: BTreeMap<SessionId, Box<Session>>,
+    pub(crate) sessions: SmallMap<SessionId, Box<Session>>,
     pub(crate) host: Bounded<HOST_NAME_MAX>,
     pub(crate) timers: Timers<Timer>,
     pub(crate) initiator: bool,
@@ -122,7 +120,7 @@ impl Tunnel {
             to_port,
             state,
             channel,
-            sessions: BTreeMap::new(),
+            sessions: SmallMap::new(),
             host: Bounded::default(),
             timers,
             initiator: false,

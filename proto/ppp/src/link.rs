@@ -120,7 +120,7 @@ struct Network {
     ipcp: Negotiation<IpcpOptions>,
     /// Other network protocols that are our habit to ask for.
     asked: Vec<Asked>,
-    ipv6: Option<Ipv6Network>,
+    ipv6: Option<Box<Ipv6Network>>,
     /// Whether the peer has spoken IPCP, so that it knows it is accepted.
     heard: bool,
     is_up: bool,

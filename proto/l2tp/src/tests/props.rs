@@ -205,7 +205,7 @@ proptest! {
             let record = bench.lns.record();
             if let Some(first) = bench.lns.tunnels.keys().next() {
                 tunnel = first.0;
-                session = bench.lns.tunnels[first].sessions.keys().next().map_or(2, |s| s.0);
+                session = bench.lns.tunnels.get(first).unwrap().sessions.keys().next().map_or(2, |s| s.0);
             }
             prop_assert!(record.tunnels.len() <= limits.0);
             prop_assert!(bench.lns.session_count() <= limits.1);

@@ -89,7 +89,8 @@ impl Link {
         let ipcp = Negotiation::restore(addresses, timing, record.ipcp_id);
         let ipv6 = record.ipv6.map(|Ipv6Record { up, id }| {
             let options = Ipv6cpOptions::restore(up, Rng::new(rng.seed()));
-            Ipv6Network { cp: Negotiation::restore(options, timing, id), is_up: true, ups: 1 }
+            let cp = Negotiation::restore(options, timing, id);
+            Box::new(Ipv6Network { cp, is_up: true, ups: 1 })
         });
         let asked = Vec::new();
         let network = Network { login, ipcp, asked, ipv6, heard: true, is_up: true };

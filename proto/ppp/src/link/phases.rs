@@ -259,7 +259,7 @@ impl Link {
             let options = Ipv6cpOptions::new(Rng::new(self.rng.seed()));
             let mut cp = Negotiation::new(options, self.config.timing);
             cp.open(now);
-            Ipv6Network { cp, is_up: false, ups: 0 }
+            Box::new(Ipv6Network { cp, is_up: false, ups: 0 })
         });
         let network = Network { login, ipcp, asked, ipv6, heard: false, is_up: false };
         self.phase = Phase::Network(Box::new(network));

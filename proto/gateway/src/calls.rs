@@ -3,7 +3,6 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -17,7 +16,6 @@ use crate::diagnosis::End;
 use crate::failure::{Failure, Milestone, Stage, printable};
 use crate::inform::dhcp_packet;
 use crate::ipv6::ipv6_packet;
-use crate::links::link_config;
 use crate::machine::Gateway;
 use crate::negotiation::Sender;
 use crate::peer::Peer;
@@ -150,7 +148,7 @@ impl Gateway {
             | l2tp::DownReason::TieBreakerLost => return,
         };
         let quiet = |p: &Peer| p.had_session || p.attempt.reported;
-        if self.peers.get(&peer).is_none_or(quiet) {
+        if self.peers.get(&peer).is_none_or(|peer| quiet(peer)) {
             return;
         }
         self.l2tp_failed(peer, cause, reason.to_string(), now);
@@ -176,8 +174,7 @@ impl Gateway {
         let Some(state) = self.peers.get(&peer) else { return };
         let home = state.tenants.home;
         let Some(tenant) = self.config.tenants.get(home) else { return };
-        let ipv6 = !tenant.pool6.is_empty();
-        let config = Arc::new(link_config(&self.config, tenant.gateway_address, ipv6));
+        let config = self.link_configs.of(&self.config, tenant);
         let adopted = self.adopt_link(peer, &call, &config, now);
         let handed_over = adopted.is_some();
         let link = adopted.unwrap_or_else(|| {
@@ -279,7 +276,7 @@ impl Gateway {
         let Some(cause) = end.cause() else { return };
         let mut failure = Failure::new(now, peer.path.remote, session.stage(), cause);
         failure.user.clone_from(&session.claimed_user);
-        failure.steps.clone_from(&session.steps);
+        failure.steps = session.steps.list().collect();
         if session.lease.is_some() {
             failure.tenant = self.tenant_name(session.tenant);
         }

@@ -15,6 +15,7 @@ use isthmus_ppp::{self as ppp, NegotiationFailure};
 use crate::cause::Cause;
 use crate::failure::{Client, Failure, Milestone, Stage, Step};
 use crate::peer::Peer;
+use crate::steps::Steps;
 
 /// A failure that IKE reports.
 pub(crate) fn of_ike(failed: &ike::Failure, config: &ike::Config, now: Instant) -> Failure {
@@ -116,20 +117,13 @@ fn ike_detail(failed: &ike::Failure, cause: Cause) -> String {
 
 /// What an attempt that ended at this stage of IKE has behind it; when is not known.
 pub(crate) fn main_mode_steps(stage: ike::Stage) -> Vec<Step> {
-    let behind: &[Milestone] = match stage {
-        ike::Stage::Proposal => &[Milestone::Began],
-        ike::Stage::KeyExchange => &[Milestone::Began, Milestone::ProposalAgreed],
-        ike::Stage::Authentication => {
-            &[Milestone::Began, Milestone::ProposalAgreed, Milestone::KeysExchanged]
-        }
-        ike::Stage::QuickMode => &[
-            Milestone::Began,
-            Milestone::ProposalAgreed,
-            Milestone::KeysExchanged,
-            Milestone::Authenticated,
-        ],
+    let next = match stage {
+        ike::Stage::Proposal => Milestone::ProposalAgreed,
+        ike::Stage::KeyExchange => Milestone::KeysExchanged,
+        ike::Stage::Authentication => Milestone::Authenticated,
+        ike::Stage::QuickMode => Milestone::Secured,
     };
-    behind.iter().map(|milestone| Step { milestone: *milestone, at: None }).collect()
+    Steps::before(next).list().collect()
 }
 
 /// Which of the offered IKE proposals to allow, and with which switch.
@@ -212,7 +206,7 @@ pub(crate) fn of_rejected(rejected: &Rejected) -> Option<(Cause, String)> {
 
 /// A peer that is gone without ever having had a call.
 pub(crate) fn of_peer(peer: &Peer, reason: &str, now: Instant) -> Failure {
-    let reached = |milestone| peer.attempt.steps.iter().any(|step| step.milestone == milestone);
+    let reached = |milestone| peer.attempt.steps.has(milestone);
     let windows =
         peer.attempt.client.server_behind_nat && peer.attempt.client.kind.starts_with("Windows");
     let who = &peer.identity;

@@ -106,7 +106,7 @@ impl Gateway {
     pub(crate) fn advertise_due(&mut self, peer: PeerRef, now: Instant) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let mut due = Vec::new();
-        for (at, session) in &mut state.sessions {
+        for (at, session) in state.sessions.iter_mut() {
             let router = session.ipv6.as_mut().map(|ipv6| &mut ipv6.router);
             if let Some(router) = router.filter(|r| r.due.is_some_and(|at| at <= now)) {
                 router.advertised(&mut self.rng, now);

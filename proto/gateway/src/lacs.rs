@@ -5,6 +5,7 @@
 //! else to find it by; each such place is a peer of its own, whose ids mean nothing elsewhere. A place
 //! is forgotten with its last tunnel.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -112,7 +113,7 @@ impl Gateway {
             endpoint,
         );
         peer.spoke_l2tp = true;
-        self.peers.insert(peer.id, peer);
+        self.peers.insert(peer.id, Box::new(peer));
         self.plane(Command::OpenLac { lac: key, path });
         Some(key)
     }

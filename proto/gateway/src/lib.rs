@@ -43,6 +43,7 @@ mod restore;
 mod session;
 mod stats;
 mod status;
+mod steps;
 mod tenants;
 mod users;
 

@@ -1,5 +1,6 @@
 //! What PPP does: links, logins, and who is connected.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -11,14 +12,14 @@ use isthmus_plane::PeerRef;
 use isthmus_ppp as ppp;
 
 use crate::cause::Cause;
-use crate::config::Config;
+use crate::config::{Config, Tenant};
 use crate::diagnosis::End;
 use crate::event::Event;
 use crate::failure::{Failure, Milestone, Stage, printable};
 use crate::login;
 use crate::machine::Gateway;
-use crate::negotiation::Sender;
-use crate::peer::{Peer, reach};
+use crate::negotiation::{Negotiation, Sender};
+use crate::peer::Peer;
 use crate::pool::Pools;
 use crate::probe::{ECHO_HEADER_LEN, NarrowPath, PROBE_TRIES_MAX, PathProbe};
 use crate::session::{Lease, Session};
@@ -45,7 +46,9 @@ impl Gateway {
             ppp::Action::Up(network) => {
                 let mtu = network.peer_mru.min(self.config.mru);
                 if let Some(session) = self.session_mut(peer, at) {
-                    reach(&mut session.steps, Milestone::Connected, now);
+                    session.steps.reach(Milestone::Connected, now);
+                    // It was for the case that they would not agree.
+                    session.negotiation = Negotiation::default();
                     session.probe.get_or_insert_with(|| PathProbe::new(mtu, now));
                 }
                 self.network_up(peer, at, network, now);
@@ -68,17 +71,18 @@ impl Gateway {
         let Some(session) = state.sessions.get_mut(&at) else { return };
         session.claimed_user = Some(printable(&request.user));
         let handed_over = core::mem::take(&mut session.handed_over);
-        reach(&mut session.steps, Milestone::LinkUp, now);
+        session.steps.reach(Milestone::LinkUp, now);
         let holder = u64::from(session.key.raw());
         let outcome = state.tenants.lead(&self.config.tenants, &request.user).and_then(|lead| {
-            move_to(session, lead.tenant, &self.config, &mut self.pools);
+            let shared = (&mut self.pools[..], &mut self.link_configs);
+            move_to(session, lead.tenant, &self.config, shared);
             let tenant = self.config.tenants.get(lead.tenant).ok_or(Cause::UnknownRealm)?;
             let pools = self.pools.get_mut(lead.tenant).ok_or(Cause::UnknownRealm)?;
             login::decide(tenant, pools, (&lead.name, holder), request, &*self.provider)
         });
         match outcome {
             Ok(grant) => {
-                reach(&mut session.steps, Milestone::LoggedIn, now);
+                session.steps.reach(Milestone::LoggedIn, now);
                 // Once more on a link that negotiates again: what is not granted again goes back.
                 if let (Some(old), Some(pools)) =
                     (session.lease.take(), self.pools.get_mut(session.tenant))
@@ -126,7 +130,7 @@ impl Gateway {
         let mut failure = Failure::new(now, state.path.remote, Stage::PppAuth, cause);
         if let Some(session) = state.sessions.get(&at) {
             failure.user.clone_from(&session.claimed_user);
-            failure.steps.clone_from(&session.steps);
+            failure.steps = session.steps.list().collect();
             failure.detail = self.refusal_detail(&state, session, request, cause) + brought;
             if cause != Cause::UnknownRealm {
                 failure.tenant = self.tenant_name(session.tenant);
@@ -256,7 +260,7 @@ impl Gateway {
         );
         if let Some(session) = state.sessions.get(&at) {
             failure.user.clone_from(&session.claimed_user);
-            failure.steps.clone_from(&session.steps);
+            failure.steps = session.steps.list().collect();
         }
         self.peer_failed(&mut state, failure);
         self.peers.insert(peer, state);
@@ -272,7 +276,12 @@ impl Gateway {
 }
 
 /// Brings a session to the tenant that its login leads to; what it had of another one goes back.
-fn move_to(session: &mut Session, tenant: usize, config: &Config, pools: &mut [Pools]) {
+fn move_to(
+    session: &mut Session,
+    tenant: usize,
+    config: &Config,
+    (pools, link_configs): (&mut [Pools], &mut LinkConfigs),
+) {
     if session.tenant == tenant {
         return;
     }
@@ -281,12 +290,34 @@ fn move_to(session: &mut Session, tenant: usize, config: &Config, pools: &mut [P
     }
     session.tenant = tenant;
     if let Some(tenant) = config.tenants.get(tenant) {
-        let ipv6 = !tenant.pool6.is_empty();
-        session.link.go_on_with(Arc::new(link_config(config, tenant.gateway_address, ipv6)));
+        session.link.go_on_with(link_configs.of(config, tenant));
     }
 }
 
-pub(crate) fn link_config(config: &Config, local_address: Ipv4Addr, ipv6: bool) -> ppp::LinkConfig {
+/// How links behave, by our address on them and whether they may have IPv6: the sessions of a tenant share
+/// what is equal.
+#[derive(Debug, Default)]
+pub(crate) struct LinkConfigs(BTreeMap<(Ipv4Addr, bool), Arc<ppp::LinkConfig>>);
+
+impl LinkConfigs {
+    /// For the sessions of a tenant.
+    pub(crate) fn of(&mut self, config: &Config, tenant: &Tenant) -> Arc<ppp::LinkConfig> {
+        self.at(config, tenant.gateway_address, !tenant.pool6.is_empty())
+    }
+
+    /// For links with this address of ours.
+    pub(crate) fn at(
+        &mut self,
+        config: &Config,
+        local: Ipv4Addr,
+        ipv6: bool,
+    ) -> Arc<ppp::LinkConfig> {
+        let make = || Arc::new(link_config(config, local, ipv6));
+        Arc::clone(self.0.entry((local, ipv6)).or_insert_with(make))
+    }
+}
+
+fn link_config(config: &Config, local_address: Ipv4Addr, ipv6: bool) -> ppp::LinkConfig {
     let role = ppp::Role::Server(ppp::ServerConfig {
         auth: config.auth.clone(),
         name: config.l2tp.host_name.as_bytes().to_vec(),

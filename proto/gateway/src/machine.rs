@@ -18,6 +18,7 @@ use crate::event::Event;
 use crate::failure::{Failure, Stage};
 use crate::failures::FailureLog;
 use crate::lacs::Lacs;
+use crate::links::LinkConfigs;
 use crate::peer::Peer;
 use crate::pool::Pools;
 use crate::stats::Stats;
@@ -49,7 +50,9 @@ pub struct Gateway {
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) rng: Rng,
     pub(crate) ike: ike::Endpoint,
-    pub(crate) peers: BTreeMap<PeerRef, Peer>,
+    /// Boxed, since a node of the map has room for eleven and half of it stays empty.
+    pub(crate) peers: BTreeMap<PeerRef, Box<Peer>>,
+    pub(crate) link_configs: LinkConfigs,
     pub(crate) lacs: Lacs,
     /// Session keys; the value says where the session is.
     pub(crate) sessions: Arena<(PeerRef, SessionRef)>,
@@ -78,6 +81,7 @@ impl Gateway {
             rng,
             ike,
             peers: BTreeMap::new(),
+            link_configs: LinkConfigs::default(),
             lacs: Lacs::default(),
             sessions: Arena::in_lanes(),
             pools,
@@ -158,6 +162,7 @@ impl Gateway {
             }));
         }
         self.config = config;
+        self.link_configs = LinkConfigs::default();
         self.review_lacs(now);
         self.trust_lacs();
     }

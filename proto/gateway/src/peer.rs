@@ -1,17 +1,16 @@
 //! One peer, an IPsec peer or a trusted LAC: its L2TP endpoint, its sessions and its timers.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 
-use isthmus_core::{Deadline, Encap, Instant, Path, Timers};
+use isthmus_core::{Deadline, Encap, Instant, Path, SmallMap, Timers};
 use isthmus_ike as ike;
 use isthmus_l2tp::{self as l2tp, SessionRef};
 use isthmus_plane::PeerRef;
 
-use crate::failure::{Client, Milestone, Step};
+use crate::failure::{Client, Milestone};
 use crate::session::Session;
+use crate::steps::Steps;
 use crate::tenants::Admitted;
 
 /// Everything that hangs on one peer.
@@ -29,8 +28,7 @@ pub(crate) struct Peer {
     /// The ESP suite in use, once there is one.
     pub(crate) suite: Option<&'static str>,
     pub(crate) l2tp: l2tp::Endpoint,
-    /// Boxed, since a node of the map has room for eleven and most peers have one.
-    pub(crate) sessions: BTreeMap<SessionRef, Box<Session>>,
+    pub(crate) sessions: SmallMap<SessionRef, Box<Session>>,
     pub(crate) timers: Timers<PeerTimer>,
     /// Whether any L2TP control message came.
     pub(crate) spoke_l2tp: bool,
@@ -40,7 +38,7 @@ pub(crate) struct Peer {
     pub(crate) attempt: Attempt,
     /// By SPI of the peer: the numbers below may be used, and no record names one below. Empty when no
     /// records are kept.
-    pub(crate) reserved: BTreeMap<u32, u64>,
+    pub(crate) reserved: SmallMap<u32, u64>,
 }
 
 /// What a failure record will need, should nothing come of the peer.
@@ -48,7 +46,7 @@ pub(crate) struct Peer {
 pub(crate) struct Attempt {
     pub(crate) client: Client,
     /// Reached by the peer itself; sessions have their own.
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Steps,
     /// How often IPsec SAs were made.
     pub(crate) children: u32,
     pub(crate) l2tp_messages: u64,
@@ -59,13 +57,7 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// Notes that a milestone is behind; only the first time counts.
     pub(crate) fn reach(&mut self, milestone: Milestone, now: Instant) {
-        reach(&mut self.steps, milestone, now);
-    }
-}
-
-pub(crate) fn reach(steps: &mut Vec<Step>, milestone: Milestone, now: Instant) {
-    if !steps.iter().any(|step| step.milestone == milestone) {
-        steps.push(Step { milestone, at: Some(now) });
+        self.steps.reach(milestone, now);
     }
 }
 
@@ -95,12 +87,12 @@ impl Peer {
             identity,
             suite: None,
             l2tp,
-            sessions: BTreeMap::new(),
+            sessions: SmallMap::new(),
             timers: Timers::new(),
             spoke_l2tp: false,
             had_session: false,
             attempt: Attempt::default(),
-            reserved: BTreeMap::new(),
+            reserved: SmallMap::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What IKE does, turned into commands for the pipeline and into peers.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,8 +19,9 @@ use crate::diagnosis::{self, End};
 use crate::event::Event;
 use crate::failure::{Client, Failure, Milestone, Stage};
 use crate::machine::{Action, Gateway};
-use crate::peer::{Peer, PeerTimer, reach};
+use crate::peer::{Peer, PeerTimer};
 use crate::record::RESERVE_BLOCK;
+use crate::steps::Steps;
 use crate::tenants::Admitted;
 
 /// How long a peer may stay silent on L2TP once its IPsec SA is up.
@@ -82,7 +84,7 @@ impl Gateway {
         );
         let mut peer = Peer::of_ipsec(up, tenants, endpoint);
         peer.timers.set(PeerTimer::NoL2tp, now + NO_L2TP_AFTER);
-        peer.attempt.steps = diagnosis::main_mode_steps(ike::Stage::Authentication);
+        peer.attempt.steps = Steps::before(Milestone::Authenticated);
         peer.attempt.reach(Milestone::Authenticated, now);
         self.announce_peer(up, peer);
         if self.closing {
@@ -99,8 +101,9 @@ impl Gateway {
             up.path.local.ip()
         );
         failure.client = Client::of(&up.vendors, Some(up.nat));
-        failure.steps = diagnosis::main_mode_steps(ike::Stage::Authentication);
-        reach(&mut failure.steps, Milestone::Authenticated, now);
+        let mut steps = Steps::before(Milestone::Authenticated);
+        steps.reach(Milestone::Authenticated, now);
+        failure.steps = steps.list().collect();
         self.fail(failure);
         // Carried out by whoever carries out what IKE wants.
         self.ike.close_peer(up.peer, now);
@@ -119,15 +122,16 @@ impl Gateway {
         });
         let id = peer.id;
         self.agenda.set(id, peer.deadline().map(|d| d.at));
-        self.peers.insert(id, peer);
+        self.peers.insert(id, Box::new(peer));
     }
 
     /// Sends with a new SA. Where records are kept, the first block is its own: no record names less.
     fn install_fresh(&mut self, mut install: plane::InstallOutbound) {
         let keeps = self.keeps_records;
         if let Some(state) = self.peers.get_mut(&PeerRef::Ipsec(install.peer)).filter(|_| keeps) {
-            let reserved = state.reserved.entry(install.sa.params.spi).or_insert(RESERVE_BLOCK);
-            *reserved = (*reserved).max(RESERVE_BLOCK);
+            let spi = install.sa.params.spi;
+            let before = state.reserved.get(&spi).copied().unwrap_or_default();
+            state.reserved.insert(spi, before.max(RESERVE_BLOCK));
             install.reserved_until = Some(RESERVE_BLOCK);
         }
         self.plane(Command::InstallOutbound(install));
@@ -168,7 +172,7 @@ impl Gateway {
         peer: PeerRef,
         reason: &'static str,
         now: Instant,
-    ) -> Option<Peer> {
+    ) -> Option<Box<Peer>> {
         self.agenda.set(peer, None);
         let mut state = self.peers.remove(&peer)?;
         for session in core::mem::take(&mut state.sessions).into_values() {
@@ -183,7 +187,7 @@ impl Gateway {
         failure.client.clone_from(&peer.attempt.client);
         failure.tenant = failure.tenant.or(peer.tenants.only().and_then(|t| self.tenant_name(t)));
         let own = core::mem::take(&mut failure.steps);
-        failure.steps = peer.attempt.steps.iter().copied().chain(own).collect();
+        failure.steps = peer.attempt.steps.list().chain(own).collect();
         self.fail(failure);
     }
 

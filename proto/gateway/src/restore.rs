@@ -1,18 +1,15 @@
 //! A recorded peer comes back: what of the record is free is claimed, then every layer is rebuilt.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use core::fmt;
 
-use isthmus_core::Instant;
+use isthmus_core::{Instant, SmallMap};
 use isthmus_ike as ike;
 use isthmus_l2tp::{self as l2tp, SessionRef, SessionUp};
 use isthmus_plane::{self as plane, Command, PeerRef};
 use isthmus_ppp as ppp;
 
 use crate::ipv6::{Ipv6Session, Router};
-use crate::links::link_config;
 use crate::machine::Gateway;
 use crate::peer::Peer;
 use crate::peers::{install_inbound, install_outbound};
@@ -191,7 +188,7 @@ impl Gateway {
             record.l2tp.clone(),
             now,
         );
-        let mut sessions = BTreeMap::new();
+        let mut sessions = SmallMap::new();
         for saved in &record.sessions {
             if let Some(call) = call(record, saved) {
                 let session = self.restored_session(saved, call, now);
@@ -218,14 +215,9 @@ impl Gateway {
         let tenant = self.tenant_of(saved).unwrap_or_default();
         let local = self.config.tenants.get(tenant).map(|tenant| tenant.gateway_address);
         let local = local.unwrap_or(saved.link.network.local);
-        let config = link_config(&self.config, local, saved.prefix6.is_some());
-        let link = ppp::Link::restore(
-            &saved.link,
-            Arc::new(config),
-            self.provider.clone(),
-            self.rng.seed(),
-            now,
-        );
+        let config = self.link_configs.at(&self.config, local, saved.prefix6.is_some());
+        let link =
+            ppp::Link::restore(&saved.link, config, self.provider.clone(), self.rng.seed(), now);
         Session {
             lease: Some(Lease {
                 user: saved.user.clone(),

@@ -13,10 +13,11 @@ use isthmus_ppp as ppp;
 use isthmus_ppp::dhcp::Domain;
 
 use crate::cause::Cause;
-use crate::failure::{Stage, Step};
+use crate::failure::Stage;
 use crate::ipv6::Ipv6Session;
 use crate::negotiation::{Negotiation, Sender};
 use crate::probe::PathProbe;
+use crate::steps::Steps;
 
 /// From the call to the hang-up.
 pub(crate) struct Session {
@@ -38,7 +39,7 @@ pub(crate) struct Session {
     /// What both sides asked for on the link.
     pub(crate) negotiation: Negotiation,
     /// What the session has behind it.
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Steps,
     /// The result of IPCP, while the network is up.
     pub(crate) network: Option<ppp::NetworkUp>,
     /// IPv6, while IPV6CP is up.
@@ -87,7 +88,7 @@ impl Session {
             claimed_user: None,
             refused: None,
             negotiation: Negotiation::default(),
-            steps: Vec::new(),
+            steps: Steps::default(),
             probe: None,
             network: None,
             ipv6: None,

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | SHA-1/2, HMAC, AES-CBC, AES-GCM, 3DES-CBC, ECP groups | `aws-lc-rs`, safe API |
 //! | MODP groups | `aws-lc-sys` big numbers in `dh::bignum` (unsafe) |
+//! | HMAC in ESP | `aws-lc-sys` hash states in `esp::mac` (unsafe) |
 //! | RSA and ECDSA signatures over bare digests | `aws-lc-sys` in `sign` (unsafe) |
 //! | MD4, MD5, HMAC-MD5, the DES block of MS-CHAPv2 | `RustCrypto` |
 //!

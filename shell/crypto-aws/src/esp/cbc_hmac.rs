@@ -1,11 +1,12 @@
 //! CBC, then HMAC over everything from the SPI to the last block (RFC 4303 §3.3.2.1).
 
-use aws_lc_rs::{constant_time, hmac};
+use aws_lc_rs::constant_time;
 use isthmus_crypto::{
     CipherAlg, CryptoError, EspCipher, EspJob, EspJobResult, EspKeys, EspSuite, EspWay, HashAlg,
 };
 
 use super::interleave::Interleaver;
+use super::mac::{Mac, Tag};
 use super::{Fields, well_formed};
 use crate::cbc::{Decryptor, Encryptor};
 
@@ -16,7 +17,7 @@ pub(super) struct CbcHmac {
     sealing: Option<Box<Sealing>>,
     /// None when no packet is opened.
     opening: Option<Box<Decryptor>>,
-    mac: hmac::Key,
+    mac: Mac,
 }
 
 /// Keys for encryption.
@@ -33,19 +34,12 @@ impl CbcHmac {
         keys: &EspKeys,
         only: Option<EspWay>,
     ) -> Result<Self, CryptoError> {
-        let algorithm = match hash {
-            HashAlg::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-            HashAlg::Sha256 => hmac::HMAC_SHA256,
-            HashAlg::Sha384 => hmac::HMAC_SHA384,
-            HashAlg::Sha512 => hmac::HMAC_SHA512,
-            HashAlg::Md4 | HashAlg::Md5 => return Err(CryptoError::Unsupported),
-        };
         let key = keys.cipher.expose();
         let seals = only != Some(EspWay::Open);
         let opens = only != Some(EspWay::Seal);
         let sealing = seals.then(|| Sealing::new(cipher, key)).transpose()?;
         let opening = opens.then(|| Decryptor::new(cipher, key)).transpose()?;
-        let mac = hmac::Key::new(algorithm, keys.integrity.expose());
+        let mac = Mac::new(hash, keys.integrity.expose())?;
         Ok(Self { suite, sealing: sealing.map(Box::new), opening: opening.map(Box::new), mac })
     }
 
@@ -72,7 +66,7 @@ impl CbcHmac {
     fn sign(&self, job: &mut EspJob<'_>) -> EspJobResult {
         match self.tag(job) {
             Some((tag, icv)) => {
-                icv.copy_from_slice(tag.as_ref().get(..icv.len()).unwrap_or_default());
+                icv.copy_from_slice(tag.get(..icv.len()).unwrap_or_default());
                 EspJobResult::Done
             }
             None => EspJobResult::BadLength,
@@ -84,7 +78,7 @@ impl CbcHmac {
             return EspJobResult::BadLength;
         }
         let Some((tag, icv)) = self.tag(job) else { return EspJobResult::BadLength };
-        let expected = tag.as_ref().get(..icv.len()).unwrap_or_default();
+        let expected = tag.get(..icv.len()).unwrap_or_default();
         if constant_time::verify_slices_are_equal(expected, icv).is_err() {
             return EspJobResult::NotAuthentic;
         }
@@ -99,15 +93,14 @@ impl CbcHmac {
 
     /// The HMAC of the packet and the place of its ICV. The upper half of an extended sequence
     /// number is covered though never sent (RFC 4303 §2.2.1).
-    fn tag<'a>(&self, job: &'a mut EspJob<'_>) -> Option<(hmac::Tag, &'a mut [u8])> {
+    fn tag<'a>(&self, job: &'a mut EspJob<'_>) -> Option<(Tag, &'a mut [u8])> {
         let covered_len = job.packet.len().checked_sub(self.suite.icv_len())?;
         let (covered, icv) = job.packet.split_at_mut_checked(covered_len)?;
-        let mut context = hmac::Context::with_key(&self.mac);
-        context.update(covered);
-        if let Some(seq_hi) = job.seq_hi {
-            context.update(&seq_hi.to_be_bytes());
-        }
-        Some((context.sign(), icv))
+        let tag = match job.seq_hi {
+            Some(seq_hi) => self.mac.tag(&[covered, &seq_hi.to_be_bytes()]),
+            None => self.mac.tag(&[covered]),
+        };
+        Some((tag, icv))
     }
 }
 

@@ -3,6 +3,7 @@
 mod cbc_hmac;
 mod gcm;
 mod interleave;
+mod mac;
 
 use isthmus_crypto::{
     CipherAlg, CryptoError, EspCipher, EspJob, EspKeys, EspSuite, EspWay, HashAlg,

@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use isthmus_core::Buf;
+use isthmus_core::{Buf, RngStream};
 use isthmus_crypto::{EspJob, EspJobResult, EspSuite};
 use isthmus_esp::{Datagram, DropReason, InboundSa, OutboundSa, SaParams, classify};
 use isthmus_fuzz::tunnel::{params, spi};
@@ -49,10 +49,10 @@ fn forged(sa: &mut InboundSa, packet: &[u8]) {
 /// An authentic packet with some of its bytes changed: pairs of place and difference.
 fn changed(sa: &mut InboundSa, bytes: &[u8]) {
     let provider = isthmus_crypto_aws::provider();
-    let mut outbound = OutboundSa::new(sa.params().clone(), 1, &*provider, [9; 32]).unwrap();
+    let mut outbound = OutboundSa::new(sa.params().clone(), 1, &*provider).unwrap();
     let (changes, payload) = bytes.split_at(bytes.len().min(8));
     let mut packet = Buf::copy_of(payload);
-    outbound.seal(&mut packet, 17).unwrap();
+    outbound.seal(&mut packet, 17, &mut RngStream::new([9; 32])).unwrap();
     let mut other = packet.to_vec();
     for &[at, difference] in changes.as_chunks::<2>().0 {
         let at = usize::from(at) % other.len();

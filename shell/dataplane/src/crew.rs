@@ -107,12 +107,13 @@ impl Crew {
         self.workers.len()
     }
 
-    /// Has a command carried out by whom it concerns; each carries out commands in order.
+    /// Has a command carried out by whom it concerns; each carries out commands in order. Nobody is woken
+    /// for it before [`Crew::ring`].
     pub fn command(&self, command: Command) {
         let owner = match command.audience() {
             Audience::Everybody => {
                 for worker in &self.workers {
-                    worker.send(Message::Command(command.clone()));
+                    worker.post(Message::Command(command.clone()));
                 }
                 return;
             }
@@ -120,21 +121,29 @@ impl Crew {
             Audience::First => 0,
         };
         if let Some(worker) = self.workers.get(owner) {
-            worker.send(Message::Command(command));
+            worker.post(Message::Command(command));
         }
+    }
+
+    /// Wakes whoever has something to do and sleeps; to be called after the last of a burst of commands.
+    pub fn ring(&self) {
+        self.workers.iter().filter(|worker| worker.has_messages()).for_each(WorkerHandle::ring);
     }
 
     /// Gives each worker a queue of a device.
     pub fn add_tun(&self, id: TunId, queues: Vec<TunDevice>) {
         for (worker, queue) in self.workers.iter().zip(queues) {
-            worker.send(Message::AddTun(id, queue));
+            worker.post(Message::AddTun(id, queue));
+            worker.ring();
         }
     }
 
     /// How the workers' sockets and devices do, all taken together.
     pub fn io(&self) -> IoReport {
         let (answer, answers) = channel();
-        let asked = self.workers.iter().filter(|w| w.send(Message::ReadIo(answer.clone()))).count();
+        let ask = |worker: &&WorkerHandle| worker.post(Message::ReadIo(answer.clone()));
+        let asked = self.workers.iter().filter(ask).count();
+        self.ring();
         let mut sum = IoReport::default();
         for _ in 0..asked {
             // A worker answers between two batches.

@@ -8,12 +8,13 @@
 //! A client belongs to one worker for good (see [`isthmus_plane::Share`]). What comes to another one is
 //! left in its owner's inbox.
 //!
-//! Each turn of the loop: take what control said, read a batch from every ready descriptor, run it
+//! Each turn of the loop: take what control said (a bell wakes only a worker that sleeps), read a batch from every ready descriptor, run it
 //! through the pipeline, write the results out in batches, hand reports to control.
 
 mod buffers;
 mod clock;
 mod crew;
+mod doorbell;
 mod inbox;
 mod io;
 mod poller;
@@ -22,5 +23,6 @@ mod worker;
 
 pub use clock::Clock;
 pub use crew::{Crew, CrewConfig, WorkerError};
+pub use doorbell::Doorbell;
 pub use io::{IoReport, IoStats, TunReport};
 pub use ports::PortsConfig;

@@ -129,7 +129,7 @@ impl Worker {
     }
 
     fn watch(&self) -> io::Result<()> {
-        self.poller.watch(&*self.inbox, Source::Wake)?;
+        self.poller.watch(&self.inbox.door, Source::Wake)?;
         for (index, descriptor) in (0..).zip(self.ports.fds()) {
             self.poller.watch(&descriptor, Source::Socket(index))?;
         }
@@ -140,10 +140,12 @@ impl Worker {
         let mut ready = Ready::new();
         // Only EFAULT, EINVAL and ENOMEM end the waiting, and none of them passes by itself.
         while self.wait(&mut ready).is_ok() {
+            if !self.take_messages() {
+                return self.flush();
+            }
             for source in ready.sources() {
                 match *source {
-                    Source::Wake if !self.take_messages() => return self.flush(),
-                    Source::Wake => {}
+                    Source::Wake => self.inbox.door.silence(),
                     Source::Socket(index) => self.read_socket(index),
                     Source::Tun(id) => self.read_tun(id),
                 }
@@ -154,7 +156,8 @@ impl Worker {
         }
     }
 
-    /// Sleeps until a descriptor is readable, another worker has left something or the pipeline is due.
+    /// Sleeps until a descriptor is readable, control or another worker has left something, or the
+    /// pipeline is due.
     fn wait(&mut self, ready: &mut Ready) -> io::Result<()> {
         let is_busy = !self.busy_poll.is_zero() && self.clock.now() < self.awake_until;
         let time = if is_busy || !self.inbox.may_sleep() {
@@ -163,29 +166,37 @@ impl Worker {
             self.plane.poll_timeout().map(|at| self.clock.until(at))
         };
         let waited = self.poller.wait(time.as_ref(), ready);
-        self.inbox.awake();
+        self.inbox.door.awake();
         if !self.busy_poll.is_zero() && !ready.sources().is_empty() {
             self.awake_until = self.clock.now() + self.busy_poll;
         }
         waited
     }
 
-    /// Carries out what control said so far; false when it said stop or is gone.
+    /// Carries out what control said, at most one batch; false when it said stop or is gone.
     fn take_messages(&mut self) -> bool {
-        // Silenced before reading the queue: a message that comes later wakes us again.
-        self.inbox.silence();
-        loop {
-            match self.messages.try_recv() {
-                Ok(Message::Command(command)) => {
+        for _ in 0..MESSAGES_MAX {
+            if !self.inbox.door.has_messages() {
+                break;
+            }
+            let message = match self.messages.try_recv() {
+                Ok(message) => message,
+                // It is announced and not yet there; until it is, nobody sleeps.
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return false,
+            };
+            self.inbox.door.message_taken();
+            match message {
+                Message::Command(command) => {
                     self.buffers.lend(&mut self.out.free);
                     self.plane.apply(command, &mut self.out, self.clock.now());
                 }
-                Ok(Message::AddTun(id, device)) => self.add_tun(id, device),
-                Ok(Message::ReadIo(answer)) => drop(answer.send(self.io_report())),
-                Ok(Message::Stop) | Err(TryRecvError::Disconnected) => return false,
-                Err(TryRecvError::Empty) => return true,
+                Message::AddTun(id, device) => self.add_tun(id, device),
+                Message::ReadIo(answer) => drop(answer.send(self.io_report())),
+                Message::Stop => return false,
             }
         }
+        true
     }
 
     fn add_tun(&mut self, id: TunId, device: TunDevice) {
@@ -263,10 +274,12 @@ impl Worker {
                 self.out.free.push(buf);
             }
             if let Some(before) = rung.replace(owner).filter(|before| *before != owner) {
-                self.inboxes.get(before).into_iter().for_each(|inbox| inbox.ring());
+                self.inboxes.get(before).into_iter().for_each(|inbox| inbox.door.ring());
             }
         }
-        rung.and_then(|last| self.inboxes.get(last)).into_iter().for_each(|inbox| inbox.ring());
+        rung.and_then(|last| self.inboxes.get(last))
+            .into_iter()
+            .for_each(|inbox| inbox.door.ring());
     }
 
     fn flush_net(&mut self) {
@@ -300,13 +313,26 @@ impl Worker {
 }
 
 impl WorkerHandle {
-    /// Says something to the worker; false when it is gone.
-    pub(crate) fn send(&self, message: Message) -> bool {
-        self.messages.send(message).is_ok() && self.inbox.wake()
+    /// Says something to the worker, after what was said before; false when it is gone. Call
+    /// [`WorkerHandle::ring`] after the last.
+    pub(crate) fn post(&self, message: Message) -> bool {
+        self.inbox.door.announce();
+        self.messages.send(message).is_ok()
+    }
+
+    /// Whether the worker has not yet taken all that was said.
+    pub(crate) fn has_messages(&self) -> bool {
+        self.inbox.door.has_messages()
+    }
+
+    /// Wakes the worker if it sleeps.
+    pub(crate) fn ring(&self) {
+        self.inbox.door.ring();
     }
 
     fn join(&mut self) {
-        self.send(Message::Stop);
+        self.post(Message::Stop);
+        self.ring();
         if let Some(thread) = self.thread.take() {
             // A panic of the worker has been printed by its own thread.
             let _panicked = thread.join();
@@ -319,6 +345,9 @@ impl Drop for WorkerHandle {
         self.join();
     }
 }
+
+/// Messages of control taken at a time, so that a burst of logins does not keep packets waiting.
+const MESSAGES_MAX: usize = 256;
 
 /// Packets with the same answer go through the same socket.
 fn route(tx: &Tx) -> (Port, IpAddr) {

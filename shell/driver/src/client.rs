@@ -129,14 +129,19 @@ impl ClientDriver {
 
     /// Carries out actions in order, up to the first event.
     fn carry_out(&mut self) -> Option<Event> {
+        let mut event = None;
         while let Some(action) = self.machine.poll_action() {
             match action {
-                Action::Event(event) => return Some(event),
+                Action::Event(happened) => {
+                    event = Some(happened);
+                    break;
+                }
                 Action::Offload { id, job } => self.jobs.run(id, job),
                 Action::Plane(command) => self.crew.command(command),
             }
         }
-        None
+        self.crew.ring();
+        event
     }
 
     fn timer(&self) -> TokioInstant {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
-use isthmus_core::Key;
+use isthmus_core::{Instant, Key};
 use isthmus_crypto::Provider;
 use isthmus_dataplane::{Clock, Crew, CrewConfig, IoReport};
 use isthmus_gateway::{Action, Config, Event, Gateway, SessionInfo, Status, Tenant};
@@ -18,6 +18,7 @@ use crate::entropy::seed;
 use crate::jobs::{JobDone, JobPool};
 use crate::mailbox::{Mailbox, mailbox};
 use crate::network::{Inside, Network, NetworkError, TenantNetwork};
+use crate::pace::Pace;
 
 /// What a gateway needs of the world.
 #[derive(Clone, Debug)]
@@ -85,6 +86,9 @@ pub struct GatewayDriver {
     asking: BTreeMap<u64, Asking>,
     next_token: u64,
     engine: String,
+    /// When those who were due were last called.
+    fired: Instant,
+    pace: Pace,
 }
 
 impl GatewayDriver {
@@ -123,6 +127,8 @@ impl GatewayDriver {
             asking: BTreeMap::new(),
             next_token: 0,
             engine,
+            fired: clock.now(),
+            pace: Pace::new(),
         })
     }
 
@@ -133,10 +139,12 @@ impl GatewayDriver {
     pub async fn run(mut self) -> Result<(), NetworkError> {
         let outcome = loop {
             self.carry_out();
+            self.crew.ring();
+            self.pace.turn().await;
             let timer = self.timer();
             tokio::select! {
                 report = self.mailbox.next() => match report {
-                    Some(report) => self.handle_report(report),
+                    Some(report) => self.handle_reports(report),
                     None => break Err(NetworkError::WorkerGone),
                 },
                 Some((id, result)) = self.results.recv() => {
@@ -148,8 +156,9 @@ impl GatewayDriver {
                     }
                 }
                 look = self.network.disturbed() => self.network.repair(look).await,
-                () = sleep_until(timer) => self.machine.handle_timeout(self.clock.now()),
+                () = sleep_until(timer) => {}
             }
+            self.handle_timeout();
         };
         self.shut_down().await?;
         outcome
@@ -161,6 +170,31 @@ impl GatewayDriver {
         // Stopping the workers lets them send what is queued: the farewells.
         drop(self.crew);
         self.network.down().await
+    }
+
+    /// Handles a report and those that have come since, at most one batch; arithmetic that is done comes
+    /// next.
+    fn handle_reports(&mut self, first: Report) {
+        self.handle_report(first);
+        for _ in 1..REPORTS_PER_TURN_MAX {
+            let Some(report) = self.mailbox.try_next() else { break };
+            self.carry_out();
+            self.handle_report(report);
+        }
+        while let Ok((id, result)) = self.results.try_recv() {
+            self.carry_out();
+            self.machine.handle_job(id, result, self.clock.now());
+        }
+    }
+
+    /// Lets time pass, if somebody waits for it.
+    fn handle_timeout(&mut self) {
+        let now = self.clock.now();
+        if now >= self.due() {
+            self.carry_out();
+            self.machine.handle_timeout(now);
+            self.fired = now;
+        }
     }
 
     fn handle_report(&mut self, report: Report) {
@@ -242,11 +276,16 @@ impl GatewayDriver {
         }
     }
 
+    /// When time must pass next. Who is due soon after others waits a little, so that the keepalives of
+    /// thousands are sent in few turns.
+    fn due(&self) -> Instant {
+        let deadline = self.machine.poll_timeout();
+        deadline.map_or(Instant::FAR_FUTURE, |deadline| deadline.at.max(self.fired + TIMER_SLACK))
+    }
+
     fn timer(&self) -> TokioInstant {
-        let far = TokioInstant::now() + IDLE_WAKE_UP;
-        self.machine
-            .poll_timeout()
-            .map_or(far, |deadline| TokioInstant::from_std(self.clock.to_std(deadline.at)).min(far))
+        let far = self.clock.now() + IDLE_WAKE_UP;
+        TokioInstant::from_std(self.clock.to_std(self.due().min(far)))
     }
 }
 
@@ -257,6 +296,10 @@ fn networks(config: &Config) -> Vec<Vec<Ipv4Net>> {
 
 /// Diffie-Hellman key pairs of each group made ahead: a burst of logins is that much shorter.
 const KEY_PAIRS_AHEAD: usize = 256;
+/// Most reports handled before timers and arithmetic have their turn.
+const REPORTS_PER_TURN_MAX: usize = 256;
+/// How long a timer may be late; the shortest of the protocols' is five times as long.
+const TIMER_SLACK: Duration = Duration::from_millis(20);
 /// The loop wakes up at least this often.
 pub(crate) const IDLE_WAKE_UP: Duration = Duration::from_mins(1);
 

@@ -1,8 +1,8 @@
 //! The event loop: one machine, one worker, one timer, a pool for slow arithmetic.
 //!
-//! The only async place. Each turn takes exactly one input (a report of the worker, the result of a job,
-//! a request, the timer), feeds it to the machine, carries out every action in order, and arms the timer
-//! anew. The machine is a [`Gateway`](isthmus_gateway::Gateway) or a
+//! The only async place. Each turn takes inputs one by one (reports of the workers, results of jobs,
+//! a request, the timer), feeds each to the machine, carries out every action in order, and then wakes
+//! the workers and arms the timer anew. The machine is a [`Gateway`](isthmus_gateway::Gateway) or a
 //! [`Client`](isthmus_client::Client); the loop is the same.
 
 mod client;
@@ -12,6 +12,7 @@ mod guard;
 mod jobs;
 mod mailbox;
 mod network;
+mod pace;
 mod plan;
 mod stock;
 

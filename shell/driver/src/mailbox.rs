@@ -63,6 +63,13 @@ impl Mailbox {
             report = self.strangers.recv() => report,
         }
     }
+
+    /// The next report that is already here, in the same order.
+    pub(crate) fn try_next(&mut self) -> Option<Report> {
+        let peers = self.peers.try_recv();
+        let known = peers.or_else(|_| self.ike.try_recv());
+        known.or_else(|_| self.strangers.try_recv()).ok()
+    }
 }
 
 /// Whether the responder cookie is still zero, or missing.
@@ -99,6 +106,11 @@ mod tests {
         assert!(deliver(Report::Alive { peer: Key::from_raw(1) }));
         assert_eq!(mailbox.next().await, Some(Report::Alive { peer: Key::from_raw(1) }));
         assert_eq!(mailbox.next().await, Some(ike(1)));
+        assert!(deliver(Report::Alive { peer: Key::from_raw(2) }));
+        assert_eq!(mailbox.try_next(), Some(Report::Alive { peer: Key::from_raw(2) }));
+        let order: Vec<_> = std::iter::from_fn(|| mailbox.try_next()).collect();
+        assert_eq!(order.len(), IKE_REPORTS_MAX - 1 + STRANGER_REPORTS_MAX);
+        assert_eq!((order.first(), order.last()), (Some(&ike(1)), Some(&ike(0))));
     }
 
     #[tokio::test]

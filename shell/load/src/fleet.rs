@@ -1,7 +1,6 @@
 //! The caller's end of all clients.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,9 +10,8 @@ use std::time::Duration;
 use isthmus_client::Config;
 use isthmus_core::{Instant, Seed};
 use isthmus_crypto::Provider;
-use isthmus_dataplane::Clock;
+use isthmus_dataplane::{Clock, Doorbell};
 use isthmus_tun::TunDevice;
-use rustix::event::{EventfdFlags, eventfd};
 
 use crate::carrier::{Carried, Carrier};
 use crate::host::Dial;
@@ -44,7 +42,7 @@ pub struct Fleet {
 
 struct Handle {
     orders: Sender<Order>,
-    wake: Arc<OwnedFd>,
+    door: Arc<Doorbell>,
     busy: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
@@ -70,8 +68,7 @@ impl Fleet {
         let mut device = setup.device;
         let start = |seed| -> io::Result<Handle> {
             let (orders, taken) = channel();
-            let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
-            let wake = Arc::new(eventfd(0, flags)?);
+            let door = Arc::new(Doorbell::new()?);
             let busy = Arc::new(AtomicU64::new(0));
             let shard = Shard::new(Start {
                 template: Arc::clone(&template),
@@ -80,14 +77,14 @@ impl Fleet {
                 clock,
                 orders: taken,
                 told: tell.clone(),
-                wake: Arc::clone(&wake),
+                door: Arc::clone(&door),
                 busy: Arc::clone(&busy),
                 shards: count,
                 carrier: device.take().map(Carrier::new),
             })?;
             let thread = std::thread::Builder::new().name("isthmus-load".into());
             let thread = Some(thread.spawn(|| shard.run())?);
-            Ok(Handle { orders, wake, busy, thread })
+            Ok(Handle { orders, door, busy, thread })
         };
         let shards = setup.seeds.into_iter().map(start).collect::<io::Result<_>>()?;
         Ok(Self { shards, told, clock })
@@ -184,9 +181,10 @@ impl Fleet {
 
 impl Handle {
     fn send(&self, order: Order) {
+        self.door.announce();
         // A shard that is gone has panicked, which its thread has said.
         let _gone = self.orders.send(order);
-        let _full_wakes_too = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        self.door.ring();
     }
 }
 

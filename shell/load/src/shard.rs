@@ -12,7 +12,7 @@ use std::time::Duration;
 use isthmus_client::Config;
 use isthmus_core::{Agenda, Buf, Instant, Rng, Seed};
 use isthmus_crypto::Provider;
-use isthmus_dataplane::Clock;
+use isthmus_dataplane::{Clock, Doorbell};
 use isthmus_plane::Outputs;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
@@ -51,7 +51,7 @@ pub(crate) struct Start {
     pub(crate) clock: Clock,
     pub(crate) orders: Receiver<Order>,
     pub(crate) told: Sender<Told>,
-    pub(crate) wake: Arc<OwnedFd>,
+    pub(crate) door: Arc<Doorbell>,
     /// Time spent working, in nanoseconds.
     pub(crate) busy: Arc<AtomicU64>,
     /// How many shards there are: client `n` has place `n / shards` on shard `n % shards`.
@@ -65,12 +65,14 @@ pub(crate) struct Shard {
     world: World,
     clock: Clock,
     orders: Receiver<Order>,
-    wake: Arc<OwnedFd>,
+    door: Arc<Doorbell>,
     busy: Arc<AtomicU64>,
     shards: u32,
     epoll: OwnedFd,
     hosts: Vec<Option<Box<Host>>>,
     agenda: Agenda<u32>,
+    /// When those who were due were last called.
+    fired: Instant,
     lives: u64,
     source: Option<Source>,
     /// What the device has sent, while it is dealt out.
@@ -82,7 +84,7 @@ impl Shard {
     pub(crate) fn new(start: Start) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let wake = epoll::EventData::new_u64(WAKE);
-        epoll::add(&epoll, start.wake.as_fd(), wake, epoll::EventFlags::IN)?;
+        epoll::add(&epoll, start.door.as_fd(), wake, epoll::EventFlags::IN)?;
         if let Some(carrier) = &start.carrier {
             epoll::add(&epoll, carrier, epoll::EventData::new_u64(DEVICE), epoll::EventFlags::IN)?;
         }
@@ -103,12 +105,13 @@ impl Shard {
             world,
             clock: start.clock,
             orders: start.orders,
-            wake: start.wake,
+            door: start.door,
             busy: start.busy,
             shards: start.shards,
             epoll,
             hosts: Vec::new(),
             agenda: Agenda::new(),
+            fired: Instant::ZERO,
             lives: 0,
             source: None,
             packets: Vec::new(),
@@ -126,7 +129,7 @@ impl Shard {
             let began = self.clock.now();
             for event in events.drain(..) {
                 match event.data.u64() {
-                    WAKE => drop(rustix::io::read(&self.wake, &mut [0; 8])),
+                    WAKE => self.door.silence(),
                     DEVICE => self.carry(),
                     place => self.receive(place),
                 }
@@ -146,11 +149,16 @@ impl Shard {
     fn wait(&self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
         let now = self.clock.now();
         let traffic = self.source.as_ref().and_then(|source| source.next(now));
-        let next = self.agenda.next().into_iter().chain(traffic).min();
-        // With arithmetic to do, what is ready is only looked at.
-        let next = if self.world.jobs.is_empty() { next } else { Some(now) };
+        // Who is due soon after others waits a little, so that many are called in one turn.
+        let due = self.agenda.next().map(|at| at.max(self.fired + TIMER_SLACK));
+        let next = due.into_iter().chain(traffic).min();
+        // With arithmetic or orders to carry out, what is ready is only looked at.
+        let may_sleep = self.world.jobs.is_empty() && self.door.may_sleep(|| true);
+        let next = if may_sleep { next } else { Some(now) };
         let wait = next.map(|at| self.clock.until(at));
-        match epoll::wait(&self.epoll, spare_capacity(events), wait.as_ref()) {
+        let waited = epoll::wait(&self.epoll, spare_capacity(events), wait.as_ref());
+        self.door.awake();
+        match waited {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
@@ -215,27 +223,34 @@ impl Shard {
     /// False when it is time to end.
     fn take_orders(&mut self) -> bool {
         for _ in 0..ORDERS_MAX {
-            match self.orders.try_recv() {
-                Ok(Order::Dial(dial)) => self.dial(dial),
-                Ok(Order::HangUp(client)) => self.act(client, Host::hang_up),
-                Ok(Order::Vanish(client)) => self.forget(self.place(client)),
-                Ok(Order::Traffic(plan)) => self.begin(plan),
-                Ok(Order::Quiet) => self.source = None,
-                Ok(Order::Tally(answer)) => {
+            if !self.door.has_messages() {
+                break;
+            }
+            let order = match self.orders.try_recv() {
+                Ok(order) => order,
+                // It is announced and not yet there; until it is, nobody sleeps.
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return false,
+            };
+            self.door.message_taken();
+            match order {
+                Order::Dial(dial) => self.dial(dial),
+                Order::HangUp(client) => self.act(client, Host::hang_up),
+                Order::Vanish(client) => self.forget(self.place(client)),
+                Order::Traffic(plan) => self.begin(plan),
+                Order::Quiet => self.source = None,
+                Order::Tally(answer) => {
                     let counting = self.world.counting.as_ref();
                     // Whoever asked may be gone.
                     let _gone = answer.send(counting.map(|c| c.tally.clone()).unwrap_or_default());
                 }
-                Ok(Order::Carried(answer)) => {
+                Order::Carried(answer) => {
                     let carrier = self.world.carrier.as_ref();
                     let _gone = answer.send(carrier.map(Carrier::carried).unwrap_or_default());
                 }
-                Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return false,
-                Err(TryRecvError::Empty) => return true,
+                Order::Stop => return false,
             }
         }
-        // There are more: come back at once, after a look at the sockets.
-        let _full_wakes_too = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
         true
     }
 
@@ -277,6 +292,10 @@ impl Shard {
     /// Calls whoever is due.
     fn fire(&mut self) {
         let now = self.clock.now();
+        if self.agenda.next().is_none_or(|at| at > now) {
+            return;
+        }
+        self.fired = now;
         for _ in 0..TIMERS_MAX {
             let Some(number) = self.agenda.pop_due(now) else { return };
             if let Some(host) = at(&mut self.hosts, u64::from(number)) {
@@ -382,6 +401,8 @@ const EVENTS_MAX: usize = 256;
 const BATCHES_MAX: usize = 8;
 /// Most orders carried out in a round.
 const ORDERS_MAX: usize = 64;
+/// How long a timer may be late; none is so short that it matters.
+const TIMER_SLACK: Duration = Duration::from_millis(5);
 /// Most timers fired in a round.
 const TIMERS_MAX: usize = 512;
 /// How long a round may compute; the last computation may take it beyond.

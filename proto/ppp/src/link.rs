@@ -160,7 +160,7 @@ impl Link {
         phase: Phase,
     ) -> Self {
         Self {
-            keepalive: Keepalive::new(config.echo),
+            keepalive: Keepalive::new(config.echo, matches!(config.role, Role::Server(_))),
             ipv6: config.ipv6,
             config,
             provider: Shared(provider),
@@ -205,7 +205,7 @@ impl Link {
         let outcome = self.admit(frame, now);
         match outcome {
             Ok(accepted) => {
-                self.keepalive.hear();
+                self.keepalive.hear(now);
                 self.commit(accepted, now);
                 self.settle(now);
                 Ok(())
@@ -261,8 +261,8 @@ impl Link {
     }
 
     /// Authenticated traffic of the peer was seen elsewhere: it counts as a sign of life.
-    pub const fn peer_alive(&mut self, _now: Instant) {
-        self.keepalive.hear();
+    pub fn peer_alive(&mut self, now: Instant) {
+        self.keepalive.hear(now);
     }
 
     /// Takes the passage of time; calling it early is harmless.

@@ -74,8 +74,8 @@ fn nobody_who_sends_data_is_probed() {
     assert!(is_up(&mut world, gateway));
 }
 
-/// The last word of the client falls into one interval; the next begins the silence; four probes follow,
-/// an interval apart; the fifth interval is the last. Then two goodbyes, three seconds apart.
+/// Four probes follow the last word of the client, an interval apart; half an interval after the time for
+/// a fifth it is given up. Then two goodbyes, three seconds apart.
 #[test]
 fn a_silent_client_is_given_up_after_five_to_six_intervals() {
     for talk in [Duration::from_secs(3), Duration::from_secs(29), Duration::from_secs(31)] {

@@ -148,7 +148,7 @@ pub(crate) const PPP: SectionKeys = SectionKeys {
             kind: "duration",
             default: "`\"30s\"`",
             example: "\"30s\"",
-            about: "A link that was silent for so long is probed with LCP Echo.",
+            about: "A link that was silent for so long, less a tenth, is probed with LCP Echo.",
         },
     ],
     reserved: &[],

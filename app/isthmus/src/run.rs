@@ -6,7 +6,9 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use isthmus_core::SecretBytes;
 use isthmus_dataplane::{CrewConfig, PortsConfig};
-use isthmus_driver::{EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork};
+use isthmus_driver::{
+    Detail, EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork,
+};
 use isthmus_gateway as machine;
 use isthmus_ike::{OwnCertificate, Psk, PskId, RemoteMatch};
 use isthmus_net::{Namespace, SocketOptions};
@@ -89,17 +91,17 @@ async fn answer(
             let _gone = reply.send(told.await.unwrap_or(false));
         }
         ControlRequest::Failures(reply) => {
-            if let Some(snapshot) = snapshot(driver).await {
+            if let Some(snapshot) = snapshot(driver, Detail::Sums).await {
                 let _gone = reply.send(view::failures(&snapshot));
             }
         }
         ControlRequest::Sessions(reply) => {
-            if let Some(snapshot) = snapshot(driver).await {
+            if let Some(snapshot) = snapshot(driver, Detail::Sessions).await {
                 let _gone = reply.send(view::sessions(&snapshot));
             }
         }
         ControlRequest::Status(reply) => {
-            if let Some(snapshot) = snapshot(driver).await {
+            if let Some(snapshot) = snapshot(driver, Detail::Sums).await {
                 let _gone = reply.send(view::status(config, &snapshot));
             }
         }
@@ -107,9 +109,12 @@ async fn answer(
     None
 }
 
-async fn snapshot(driver: &mpsc::Sender<Request>) -> Option<isthmus_driver::Snapshot> {
+async fn snapshot(
+    driver: &mpsc::Sender<Request>,
+    detail: Detail,
+) -> Option<isthmus_driver::Snapshot> {
     let (tell, told) = oneshot::channel();
-    driver.send(Request::Snapshot(tell)).await.ok()?;
+    driver.send(Request::Snapshot(detail, tell)).await.ok()?;
     told.await.ok()
 }
 

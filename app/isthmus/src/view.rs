@@ -1,10 +1,12 @@
 //! A snapshot of the gateway turned into what the API shows.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use isthmus_core::Encap;
 use isthmus_driver::{Snapshot, TunReport};
 use isthmus_gateway::{Failure as MachineFailure, SessionInfo};
+use isthmus_plane::SessionCounters;
 
 use crate::api::{
     DataPath, DeviceStatus, DropCount, Failure, LacStatus, Session, SessionId, Status, Step,
@@ -15,7 +17,7 @@ use crate::config::Config;
 /// Everything at a glance.
 pub(crate) fn status(config: &Config, snapshot: &Snapshot) -> Status {
     let machine = &snapshot.status;
-    let up = snapshot.sessions.iter().filter(|session| session.up).count();
+    let up = machine.sessions_up;
     let gateway = &config.gateway;
     Status {
         name: gateway.name.clone(),
@@ -26,7 +28,7 @@ pub(crate) fn status(config: &Config, snapshot: &Snapshot) -> Status {
         listen: gateway.listen.iter().map(|a| SocketAddr::new(*a, gateway.ike_port)).collect(),
         peers: machine.peers as u64,
         sessions: up as u64,
-        sessions_starting: (snapshot.sessions.len() - up) as u64,
+        sessions_starting: machine.sessions.saturating_sub(up) as u64,
         sessions_total: machine.stats.sessions_up_total,
         tenants: tenants(config, snapshot),
         lacs: machine.lacs.iter().map(lac).collect(),
@@ -39,7 +41,10 @@ pub(crate) fn status(config: &Config, snapshot: &Snapshot) -> Status {
 
 /// All sessions with their counters.
 pub(crate) fn sessions(snapshot: &Snapshot) -> Vec<Session> {
-    snapshot.sessions.iter().map(|info| session(snapshot, info)).collect()
+    let counters = snapshot.counters.iter().flat_map(|counters| counters.sessions.iter().copied());
+    let counters: BTreeMap<_, _> = counters.collect();
+    let of = |info: &SessionInfo| counters.get(&info.session).copied().unwrap_or_default();
+    snapshot.sessions.iter().map(|info| session(snapshot, info, of(info))).collect()
 }
 
 /// The failures that are kept, newest first.
@@ -76,12 +81,7 @@ fn milliseconds(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn session(snapshot: &Snapshot, info: &SessionInfo) -> Session {
-    let counters = snapshot.counters.as_ref();
-    let counters = counters
-        .and_then(|c| c.sessions.iter().find(|(key, _)| *key == info.session))
-        .map(|(_, counters)| *counters)
-        .unwrap_or_default();
+fn session(snapshot: &Snapshot, info: &SessionInfo, counters: SessionCounters) -> Session {
     Session {
         id: SessionId(info.session.raw()),
         user: info.user.clone(),
@@ -128,7 +128,7 @@ fn tenants(config: &Config, snapshot: &Snapshot) -> Vec<TenantStatus> {
             pool6: tenant.pool6.clone(),
             pool6_used: state.leased6 as u64,
             users: state.users as u64,
-            sessions: snapshot.sessions.iter().filter(|s| s.tenant == tenant.name).count() as u64,
+            sessions: state.sessions as u64,
         })
         .collect()
 }

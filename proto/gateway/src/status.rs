@@ -22,6 +22,8 @@ pub struct Status {
     pub lacs: Vec<LacStatus>,
     /// Sessions, connected or logging in.
     pub sessions: usize,
+    /// Those through which packets flow.
+    pub sessions_up: usize,
     /// Per tenant, in order of configuration.
     pub tenants: Vec<TenantStatus>,
     /// What was refused.
@@ -45,6 +47,8 @@ pub struct TenantStatus {
     pub leased6: usize,
     /// Users known.
     pub users: usize,
+    /// Sessions, connected or logging in.
+    pub sessions: usize,
 }
 
 /// One LAC that is trusted without IPsec.
@@ -102,23 +106,42 @@ pub struct SessionInfo {
 impl Gateway {
     /// The state now.
     pub fn status(&self) -> Status {
-        let tenants =
-            self.config.tenants.iter().zip(&self.pools).map(|(tenant, pool)| TenantStatus {
-                name: tenant.name.clone(),
-                leased: pool.v4.leased_count(),
-                capacity: pool.v4.capacity(),
-                leased6: pool.v6.leased_count(),
-                users: tenant.users.len(),
-            });
+        let counts = self.count_sessions();
+        let tenants = self.config.tenants.iter().zip(&self.pools).zip(&counts);
+        let tenants = tenants.map(|((tenant, pool), (sessions, _))| TenantStatus {
+            name: tenant.name.clone(),
+            leased: pool.v4.leased_count(),
+            capacity: pool.v4.capacity(),
+            leased6: pool.v6.leased_count(),
+            users: tenant.users.len(),
+            sessions: *sessions,
+        });
         Status {
             peers: self.peers.keys().filter(|peer| matches!(peer, PeerRef::Ipsec(_))).count(),
             lacs: self.lac_status(),
             sessions: self.sessions.len(),
+            sessions_up: counts.iter().map(|(_, up)| up).sum(),
             tenants: tenants.collect(),
             stats: self.stats.clone(),
             failures: self.failures.iter().cloned().collect(),
             failures_total: self.failures.total(),
         }
+    }
+
+    /// For each tenant how many sessions there are, and how many of them are up.
+    fn count_sessions(&self) -> Vec<(usize, usize)> {
+        let mut counts = alloc::vec![(0, 0); self.config.tenants.len()];
+        for peer in self.peers.values() {
+            for session in peer.sessions.values() {
+                let tenant = session.lease.as_ref().map(|_| session.tenant);
+                let tenant = tenant.or_else(|| peer.tenants.only());
+                if let Some((all, up)) = tenant.and_then(|tenant| counts.get_mut(tenant)) {
+                    *all += 1;
+                    *up += usize::from(session.network.is_some());
+                }
+            }
+        }
+        counts
     }
 
     /// All sessions, in order of peer.

@@ -119,6 +119,8 @@ pub enum Command {
     ReadCounters {
         /// Comes back in the answer.
         token: u64,
+        /// Those of each session and SA as well, of which there may be tens of thousands.
+        each: bool,
     },
 }
 

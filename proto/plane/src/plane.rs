@@ -130,9 +130,11 @@ impl Plane {
                 let buf = out.copy(&[NAT_KEEPALIVE]);
                 out.net.push(Tx { path, port: Port::NatT, buf });
             }
-            Command::ReadCounters { token } => {
-                let counters = Report::Counters(Box::new(self.counters(token)));
-                out.reports.push(counters);
+            Command::ReadCounters { token, each } => {
+                let total = self.stats;
+                let sums = || Counters { token, total, sessions: Vec::new(), sas: Vec::new() };
+                let counters = if each { self.counters(token) } else { sums() };
+                out.reports.push(Report::Counters(Box::new(counters)));
             }
         }
     }

@@ -39,10 +39,20 @@ pub enum Request {
     Disconnect(Key, oneshot::Sender<bool>),
     /// Takes over a new configuration; answers when it is in force.
     Reconfigure(Arc<Config>, oneshot::Sender<()>),
-    /// Shows everything.
-    Snapshot(oneshot::Sender<Snapshot>),
+    /// Shows everything; with the sessions one by one only where they are wanted, for there may be tens of
+    /// thousands.
+    Snapshot(Detail, oneshot::Sender<Snapshot>),
     /// Ends everything, telling peers.
     Shutdown,
+}
+
+/// How much of a gateway is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Sums.
+    Sums,
+    /// Each session and SA as well.
+    Sessions,
 }
 
 /// Everything a gateway shows of itself.
@@ -50,9 +60,9 @@ pub enum Request {
 pub struct Snapshot {
     /// The machine.
     pub status: Status,
-    /// Its sessions.
+    /// Its sessions; none with [`Detail::Sums`].
     pub sessions: Vec<SessionInfo>,
-    /// The pipeline's counters.
+    /// The pipeline's counters; with [`Detail::Sums`] without those of sessions and SAs.
     pub counters: Option<Counters>,
     /// The workers' sockets and devices.
     pub io: IoReport,
@@ -65,6 +75,7 @@ pub struct Snapshot {
 /// A snapshot that waits for the pipelines' counters.
 struct Asking {
     answer: oneshot::Sender<Snapshot>,
+    detail: Detail,
     /// How many pipelines have told theirs.
     told: usize,
     /// Their sum.
@@ -229,11 +240,12 @@ impl GatewayDriver {
                 self.machine.reconfigure(config, self.clock.now());
                 let _asker_gone = answer.send(());
             }
-            Request::Snapshot(answer) => {
+            Request::Snapshot(detail, answer) => {
                 let token = self.next_token;
                 self.next_token += 1;
-                self.asking.insert(token, Asking { answer, told: 0, counters: None });
-                self.crew.command(Command::ReadCounters { token });
+                self.asking.insert(token, Asking { answer, detail, told: 0, counters: None });
+                let each = detail == Detail::Sessions;
+                self.crew.command(Command::ReadCounters { token, each });
             }
             Request::Shutdown => return false,
         }
@@ -252,11 +264,15 @@ impl GatewayDriver {
         if asking.told < self.crew.workers() {
             return;
         }
-        let Some(Asking { answer, counters, .. }) = self.asking.remove(&token) else { return };
+        let Some(asking) = self.asking.remove(&token) else { return };
+        let Asking { answer, detail, counters, .. } = asking;
         let io = self.crew.io();
         let snapshot = Snapshot {
             status: self.machine.status(),
-            sessions: self.machine.sessions(),
+            sessions: match detail {
+                Detail::Sessions => self.machine.sessions(),
+                Detail::Sums => Vec::new(),
+            },
             counters,
             io,
             engine: self.engine.clone(),

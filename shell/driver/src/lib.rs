@@ -20,6 +20,6 @@ pub use client::{ClientDriver, ClientRequest, ClientSettings};
 pub use entropy::seed;
 pub use isthmus_dataplane::{IoReport, TunReport};
 
-pub use gateway::{GatewayDriver, GatewaySettings, Request, Snapshot};
+pub use gateway::{Detail, GatewayDriver, GatewaySettings, Request, Snapshot};
 pub use network::{EgressNetwork, FIRST_TABLE, NetworkError, TenantNetwork};
 pub use plan::{Planned, plan};

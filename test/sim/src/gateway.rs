@@ -73,7 +73,7 @@ impl GatewayHost {
     /// # Panics
     /// When the pipeline does not answer.
     pub fn counters(&mut self, now: Instant) -> Counters {
-        self.pipeline.apply(Command::ReadCounters { token: 0 }, now);
+        self.pipeline.apply(Command::ReadCounters { token: 0, each: true }, now);
         let mut answer = None;
         for report in self.pipeline.reports() {
             if let Report::Counters(counters) = report {

@@ -106,6 +106,8 @@ fn a_client_that_answers_echoes_and_says_nothing_else_lives() {
 fn a_session_that_was_up_ends_as_a_session_and_not_as_a_failed_attempt() {
     let (mut world, gateway, _client) = connected(config());
     let session = world.gateway(gateway).machine.sessions().remove(0).session;
+    let status = world.gateway(gateway).machine.status();
+    assert_eq!((status.sessions, status.sessions_up, status.tenants[0].sessions), (1, 1, 1));
     world.with_gateway(gateway, |g, now| {
         assert!(g.machine.disconnect(session, now));
         g.settle(now);

@@ -98,6 +98,17 @@ fn an_open_session_can_be_changed_and_keeps_its_counters() {
 }
 
 #[test]
+fn sums_are_told_without_each_session() {
+    let (mut gateway, _) = connected(&Link::new(1));
+    let all = gateway.counters();
+    assert!(!all.sessions.is_empty() && !all.sas.is_empty());
+    gateway.apply(Command::ReadCounters { token: 7, each: false });
+    let Some(Report::Counters(sums)) = gateway.reports().pop() else { panic!("no counters") };
+    assert_eq!((sums.token, sums.total), (7, all.total));
+    assert!(sums.sessions.is_empty() && sums.sas.is_empty());
+}
+
+#[test]
 fn a_session_with_the_ids_of_another_replaces_it() {
     let link = Link::new(1);
     let (mut gateway, mut client) = connected(&link);

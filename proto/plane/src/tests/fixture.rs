@@ -91,7 +91,7 @@ impl End {
     }
 
     pub(crate) fn counters(&mut self) -> Counters {
-        self.apply(Command::ReadCounters { token: 99 });
+        self.apply(Command::ReadCounters { token: 99, each: true });
         match self.reports().pop() {
             Some(Report::Counters(counters)) => *counters,
             other => panic!("no counters but {other:?}"),

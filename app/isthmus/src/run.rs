@@ -296,6 +296,8 @@ fn machine_tenant(index: u16, tenant: &Tenant, keys: Vec<PskId>) -> machine::Ten
         routes: tenant.routes.clone(),
         domain: tenant.domain.clone(),
         search: tenant.search.clone(),
+        sessions_max: tenant.sessions,
+        limits: tenant.limits,
         users: Arc::new(machine::Users::new(users.collect())),
         tun: TunId(index),
     }
@@ -334,6 +336,7 @@ fn machine_user(user: &User) -> machine::User {
         domain: user.domain.clone(),
         search: user.search.clone(),
         group: user.group.clone(),
+        limits: user.limits,
         disabled: user.disabled,
     }
 }

@@ -90,6 +90,9 @@ fn session(snapshot: &Snapshot, info: &SessionInfo, counters: SessionCounters) -
         prefix6: info.prefix6,
         up: info.up,
         age_seconds: snapshot.uptime.as_secs().saturating_sub(info.since.as_secs()),
+        ends_in_seconds: info
+            .expires
+            .map(|at| at.as_secs().saturating_sub(snapshot.uptime.as_secs())),
         from: info.from,
         encapsulated: info.encap == Some(Encap::Udp),
         suite: info.suite.map(str::to_owned),

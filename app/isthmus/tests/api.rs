@@ -68,6 +68,7 @@ fn session() -> Session {
         rx_bytes: 2048,
         rx_packets: 10,
         tx_bytes: 4096,
+        ends_in_seconds: None,
         tx_packets: 20,
     }
 }

@@ -99,6 +99,7 @@ fn session() -> isthmus::api::Session {
         rx_bytes: 1536,
         rx_packets: 10,
         tx_bytes: 5 << 20,
+        ends_in_seconds: None,
         tx_packets: 20,
     }
 }

@@ -258,14 +258,16 @@ impl Gateway {
         now: Instant,
     ) {
         self.sessions.remove(session.key);
-        if let (Some(lease), Some(pools)) = (&session.lease, self.pools.get_mut(session.tenant)) {
+        self.expiries.set(session.key, None);
+        if let (Some(lease), Some(pools)) = (&session.lease, self.pools.get_mut(session.tenant())) {
             pools.release(lease, u64::from(session.key.raw()));
         }
         if session.network.is_some() || session.call.send_sequence {
             self.plane(Command::CloseSession { session: session.key });
         }
         if session.announced.is_some() {
-            self.session_down(session.key, session.announced.clone(), &end.text());
+            let reason = session.ending.map_or_else(|| end.text(), |ending| ending.text().into());
+            self.session_down(session.key, session.announced.clone(), &reason);
         } else if session.refused.is_none() && !self.closing {
             self.session_failed(peer, session, end, now);
         }
@@ -278,7 +280,7 @@ impl Gateway {
         failure.user.clone_from(&session.claimed_user);
         failure.steps = session.steps.list().collect();
         if session.lease.is_some() {
-            failure.tenant = self.tenant_name(session.tenant);
+            failure.tenant = self.tenant_name(session.tenant());
         }
         let wanted = session.negotiation.describe();
         let wanted = if wanted.is_empty() { wanted } else { format!("; {wanted}") };

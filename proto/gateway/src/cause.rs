@@ -52,6 +52,8 @@ pub enum Cause {
     ReturnPathDead,
     /// A limit was reached.
     TooMany,
+    /// The tenant or the user has as many sessions as it may have.
+    TooManySessions,
     /// Aggressive mode with a group that is not configured.
     UnknownGroup,
     /// The realm in the user's name is no tenant's, or there is none in it and every tenant wants one.
@@ -70,7 +72,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in order of name.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::AccountDisabled,
         Self::AddressInUse,
         Self::AuthProtocolUnusable,
@@ -93,6 +95,7 @@ impl Cause {
         Self::PoolExhausted,
         Self::ReturnPathDead,
         Self::TooMany,
+        Self::TooManySessions,
         Self::UnknownGroup,
         Self::UnknownRealm,
         Self::UnknownUser,
@@ -127,6 +130,7 @@ impl Cause {
             Self::PoolExhausted => "pool_exhausted",
             Self::ReturnPathDead => "return_path_dead",
             Self::TooMany => "too_many",
+            Self::TooManySessions => "too_many_sessions",
             Self::UnknownGroup => "unknown_group",
             Self::UnknownRealm => "unknown_realm",
             Self::UnknownUser => "unknown_user",
@@ -217,6 +221,10 @@ impl Cause {
                  rewrites the port 4500"
             }
             Self::TooMany => "find out who opens so many; `isthmus status` counts what was dropped",
+            Self::TooManySessions => {
+                "end another session, raise `sessions` or `sessions_per_user` of the tenant or `sessions` \
+                 of the user, or set `on_limit = \"replace\"`"
+            }
             Self::UnknownGroup => {
                 "set the client's group name to a `group` of a tenant, in the same letter case, or \
                  remove it from the client to use the tenant's own pre-shared key"

@@ -10,6 +10,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_plane::TunId;
 use isthmus_ppp::dhcp::Domain;
 
+use crate::limits::Limits;
 use crate::tenants::Selector;
 use crate::users::Users;
 
@@ -92,6 +93,10 @@ pub struct Tenant {
     pub domain: Option<Domain>,
     /// Domains that clients look short names up in.
     pub search: Vec<Domain>,
+    /// Most sessions with a user at once.
+    pub sessions_max: Option<u32>,
+    /// Limits of each user.
+    pub limits: Limits,
     /// Who may log in.
     pub users: Arc<Users>,
     /// The TUN device of the tenant.
@@ -114,6 +119,8 @@ impl Tenant {
             routes: Vec::new(),
             domain: None,
             search: Vec::new(),
+            sessions_max: None,
+            limits: Limits::default(),
             users: Arc::default(),
             tun,
         }

@@ -26,7 +26,7 @@ impl Gateway {
     pub(crate) fn handle_dhcp(&mut self, peer: PeerRef, at: SessionRef, packet: &[u8]) {
         let Some(state) = self.peers.get(&peer) else { return };
         let Some(session) = state.sessions.get(&at) else { return };
-        let Some(tenant) = self.config.tenants.get(session.tenant) else { return };
+        let Some(tenant) = self.config.tenants.get(session.tenant()) else { return };
         match answer(session, tenant.gateway_address, packet) {
             Ok(packet) => {
                 let frame = Frame { protocol: Protocol::IPV4, body: &packet };

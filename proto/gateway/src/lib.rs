@@ -27,6 +27,7 @@ mod failures;
 mod inform;
 mod ipv6;
 mod lacs;
+mod limits;
 mod links;
 mod login;
 mod machine;
@@ -57,6 +58,7 @@ pub use failures::{
 };
 pub use isthmus_plane::PeerRef;
 pub use lacs::PLACES_MAX;
+pub use limits::{Limits, OnLimit};
 pub use machine::{Action, Gateway};
 pub use pool::{Holder, Pool};
 pub use pool6::Pool6;

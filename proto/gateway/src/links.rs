@@ -67,28 +67,45 @@ impl Gateway {
         request: &ppp::AuthRequest,
         now: Instant,
     ) {
+        let config = Arc::clone(&self.config);
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let Some(session) = state.sessions.get_mut(&at) else { return };
         session.claimed_user = Some(printable(&request.user));
         let handed_over = core::mem::take(&mut session.handed_over);
         session.steps.reach(Milestone::LinkUp, now);
-        let holder = u64::from(session.key.raw());
-        let outcome = state.tenants.lead(&self.config.tenants, &request.user).and_then(|lead| {
+        let key = session.key;
+        let holder = u64::from(key.raw());
+        let lead = state.tenants.lead(&config.tenants, &request.user);
+        let proven = lead.and_then(|lead| {
             let shared = (&mut self.pools[..], &mut self.link_configs);
-            move_to(session, lead.tenant, &self.config, shared);
-            let tenant = self.config.tenants.get(lead.tenant).ok_or(Cause::UnknownRealm)?;
-            let pools = self.pools.get_mut(lead.tenant).ok_or(Cause::UnknownRealm)?;
-            login::decide(tenant, pools, (&lead.name, holder), request, &*self.provider)
+            move_to(session, lead.tenant, &config, shared);
+            let tenant = config.tenants.get(lead.tenant).ok_or(Cause::UnknownRealm)?;
+            let proven = login::judge(tenant, &lead.name, request, &*self.provider)?;
+            Ok((lead.tenant, tenant, proven))
         });
+        let outcome = proven.and_then(|(index, tenant, proven)| {
+            self.make_room((index, tenant), (proven.name, proven.user), (peer, key), now)?;
+            let pools = self.pools.get_mut(index).ok_or(Cause::UnknownRealm)?;
+            login::grant(tenant, pools, proven, holder)
+        });
+        let Some(session) = self.peers.get_mut(&peer).and_then(|p| p.sessions.get_mut(&at)) else {
+            return;
+        };
         match outcome {
             Ok(grant) => {
                 session.steps.reach(Milestone::LoggedIn, now);
                 // Once more on a link that negotiates again: what is not granted again goes back.
                 if let (Some(old), Some(pools)) =
-                    (session.lease.take(), self.pools.get_mut(session.tenant))
+                    (session.lease.take(), self.pools.get_mut(session.tenant()))
                 {
                     pools.give_back(&old, &grant, holder);
                 }
+                if let Some(pools) = self.pools.get_mut(session.tenant()) {
+                    pools.enter(&grant.user, holder);
+                }
+                let limits = grant.limits;
+                let expiry = limits.session_timeout.map(|most| session.since + most);
+                self.expiries.set(key, expiry);
                 let verdict = ppp::Verdict::Accept {
                     address: grant.address,
                     dns: grant.dns.clone(),
@@ -133,7 +150,7 @@ impl Gateway {
             failure.steps = session.steps.list().collect();
             failure.detail = self.refusal_detail(&state, session, request, cause) + brought;
             if cause != Cause::UnknownRealm {
-                failure.tenant = self.tenant_name(session.tenant);
+                failure.tenant = self.tenant_name(session.tenant());
             }
         }
         self.peer_failed(&mut state, failure);
@@ -157,11 +174,13 @@ impl Gateway {
             let known = peer.tenants.realms(&self.config.tenants).join(", ");
             return format!("{protocol}, realms of the client's key: {known}");
         }
-        let Some(tenant) = self.config.tenants.get(session.tenant) else { return protocol.into() };
+        let Some(tenant) = self.config.tenants.get(session.tenant()) else {
+            return protocol.into();
+        };
         let place = format!("{protocol}, tenant {}", tenant.name);
         let lead = peer.tenants.lead(&self.config.tenants, &request.user);
         let fixed = lead.ok().and_then(|lead| tenant.users.find(&lead.name)?.1.address);
-        match (cause, self.pools.get(session.tenant), fixed) {
+        match (cause, self.pools.get(session.tenant()), fixed) {
             (Cause::PoolExhausted, Some(pool), _) => {
                 format!(
                     "{place}: {} of {} addresses are leased",
@@ -193,7 +212,7 @@ impl Gateway {
     fn announce(&mut self, peer: PeerRef, at: SessionRef) {
         let Some(state) = self.peers.get_mut(&peer) else { return };
         let Some(session) = state.sessions.get_mut(&at) else { return };
-        let tenant = self.config.tenants.get(session.tenant);
+        let tenant = self.config.tenants.get(session.tenant());
         let (Some(lease), Some(tenant)) = (&session.lease, tenant) else { return };
         let now_up = (lease.user.clone(), lease.address);
         // A client that negotiated anew and is who it was before is the same session.
@@ -282,13 +301,13 @@ fn move_to(
     config: &Config,
     (pools, link_configs): (&mut [Pools], &mut LinkConfigs),
 ) {
-    if session.tenant == tenant {
+    if session.tenant() == tenant {
         return;
     }
-    if let (Some(old), Some(pools)) = (session.lease.take(), pools.get_mut(session.tenant)) {
+    if let (Some(old), Some(pools)) = (session.lease.take(), pools.get_mut(session.tenant())) {
         pools.release(&old, u64::from(session.key.raw()));
     }
-    session.tenant = tenant;
+    session.move_to(tenant);
     if let Some(tenant) = config.tenants.get(tenant) {
         session.link.go_on_with(link_configs.of(config, tenant));
     }
@@ -351,7 +370,9 @@ fn close_reason(reason: ppp::DownReason) -> l2tp::CloseReason {
 fn refusal(cause: Cause) -> ppp::Refusal {
     match cause {
         Cause::AccountDisabled => ppp::Refusal::AccountDisabled,
-        Cause::AddressInUse | Cause::PoolExhausted | Cause::TooMany => ppp::Refusal::NoResources,
+        Cause::AddressInUse | Cause::PoolExhausted | Cause::TooMany | Cause::TooManySessions => {
+            ppp::Refusal::NoResources
+        }
         Cause::AuthProtocolUnusable => ppp::Refusal::Unavailable,
         Cause::ExchangeUnsupported
         | Cause::IkeV2

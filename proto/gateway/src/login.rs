@@ -12,6 +12,7 @@ use isthmus_ppp::{AuthRequest, Proof};
 
 use crate::cause::Cause;
 use crate::config::Tenant;
+use crate::limits::Limits;
 use crate::pool::{Holder, Pools};
 use crate::users::{User, UserSecret};
 
@@ -36,27 +37,50 @@ pub(crate) struct Grant {
     pub(crate) search: Vec<Domain>,
     /// Networks behind the user.
     pub(crate) networks: Vec<Ipv4Net>,
+    /// Those of the user and the tenant.
+    pub(crate) limits: Limits,
     /// For MS-CHAPv2: our proof that we know the password too.
     pub(crate) response: Option<AuthenticatorResponse>,
 }
 
-/// Checks a login as `name` against a tenant's users and leases an address. The name in the request may
-/// have a realm, which proofs cover.
+/// A user who is who he says.
+#[derive(Debug)]
+pub(crate) struct Proven<'a> {
+    /// The name in the users file.
+    pub(crate) name: &'a str,
+    pub(crate) user: &'a User,
+    response: Option<AuthenticatorResponse>,
+}
+
+/// Checks a login as `name` against a tenant's users. The name in the request may have a realm, which
+/// proofs cover.
 ///
 /// # Errors
-/// The cause of the refusal; nothing is leased then.
-pub(crate) fn decide(
-    tenant: &Tenant,
-    pools: &mut Pools,
-    (name, holder): (&[u8], Holder),
+/// The cause of the refusal.
+pub(crate) fn judge<'a>(
+    tenant: &'a Tenant,
+    name: &[u8],
     request: &AuthRequest,
     provider: &dyn Provider,
-) -> Result<Grant, Cause> {
+) -> Result<Proven<'a>, Cause> {
     let (name, user) = tenant.users.find(name).ok_or(Cause::UnknownUser)?;
     let response = prove(user, request, provider)?;
     if user.disabled {
         return Err(Cause::AccountDisabled);
     }
+    Ok(Proven { name, user, response })
+}
+
+/// Leases a user what he gets.
+///
+/// # Errors
+/// The cause of the refusal; nothing is leased then.
+pub(crate) fn grant(
+    tenant: &Tenant,
+    pools: &mut Pools,
+    Proven { name, user, response }: Proven<'_>,
+    holder: Holder,
+) -> Result<Grant, Cause> {
     let address = match user.address {
         Some(address) => pools.v4.lease_fixed(address, holder).ok_or(Cause::AddressInUse)?,
         None => pools.v4.lease(name, holder).ok_or(Cause::PoolExhausted)?,
@@ -75,6 +99,7 @@ pub(crate) fn decide(
         domain: user.domain.as_ref().or(tenant.domain.as_ref()).cloned(),
         search: own_or(&user.search, &tenant.search),
         networks: user.networks.clone(),
+        limits: user.limits.or(tenant.limits),
         response,
     })
 }

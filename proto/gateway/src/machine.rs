@@ -59,6 +59,8 @@ pub struct Gateway {
     /// One per tenant, same order.
     pub(crate) pools: Vec<Pools>,
     pub(crate) agenda: Agenda<PeerRef>,
+    /// When sessions have lasted as long as they may; most gateways set no such limit.
+    pub(crate) expiries: Agenda<Key>,
     pub(crate) failures: FailureLog,
     pub(crate) stats: Stats,
     pub(crate) outbox: Outbox<Action>,
@@ -86,6 +88,7 @@ impl Gateway {
             sessions: Arena::in_lanes(),
             pools,
             agenda: Agenda::new(),
+            expiries: Agenda::new(),
             failures: FailureLog::default(),
             stats: Stats::default(),
             outbox: Outbox::new(),
@@ -142,6 +145,9 @@ impl Gateway {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.ike.handle_timeout(now);
         self.drain_ike(now);
+        while let Some(session) = self.expiries.pop_due(now) {
+            self.end_expired(session, now);
+        }
         while let Some(peer) = self.agenda.pop_due(now) {
             self.handle_peer_timeout(peer, now);
         }
@@ -193,7 +199,8 @@ impl Gateway {
     /// When to call [`Gateway::handle_timeout`] next.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let peers = self.agenda.next().map(|at| Deadline { at, why: "peer" });
-        Deadline::earlier(self.ike.poll_timeout(), peers)
+        let expiries = self.expiries.next().map(|at| Deadline { at, why: "session timeout" });
+        Deadline::earlier(Deadline::earlier(self.ike.poll_timeout(), peers), expiries)
     }
 
     /// Whether no peer is left.

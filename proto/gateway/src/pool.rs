@@ -9,11 +9,12 @@ use core::ops::RangeInclusive;
 use ipnet::Ipv4Net;
 
 use crate::config::Tenant;
+use crate::limits::LoggedIn;
 use crate::login::Grant;
 use crate::pool6::Pool6;
 use crate::session::Lease;
 
-pub(crate) use space::Space;
+pub(crate) use space::{Space, hash};
 
 /// Who holds an address: opaque to the pool.
 pub type Holder = u64;
@@ -23,6 +24,7 @@ pub type Holder = u64;
 pub(crate) struct Pools {
     pub(crate) v4: Pool,
     pub(crate) v6: Pool6,
+    pub(crate) logged_in: LoggedIn,
 }
 
 impl Pools {
@@ -44,8 +46,16 @@ impl Pools {
         self.v6.reconfigure(&tenant.pool6, &excluded, &users.fixed_prefixes());
     }
 
+    /// Notes that somebody has logged in.
+    pub(crate) fn enter(&mut self, user: &str, holder: Holder) {
+        self.logged_in.enter(user, holder);
+    }
+
     /// Takes back what a session held and was not granted anew.
     pub(crate) fn give_back(&mut self, old: &Lease, granted: &Grant, holder: Holder) {
+        if old.user != granted.user {
+            self.logged_in.leave(&old.user, holder);
+        }
         if old.address != granted.address {
             self.v4.release(old.address, &old.user, holder);
         }
@@ -56,6 +66,7 @@ impl Pools {
 
     /// Takes back what a session held.
     pub(crate) fn release(&mut self, lease: &Lease, holder: Holder) {
+        self.logged_in.leave(&lease.user, holder);
         self.v4.release(lease.address, &lease.user, holder);
         if let Some(prefix) = lease.prefix6 {
             self.v6.release(prefix, &lease.user, holder);

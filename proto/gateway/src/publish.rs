@@ -18,7 +18,7 @@ impl Gateway {
     pub(crate) fn number(&mut self, peer: PeerRef, at: SessionRef) {
         let Some(state) = self.peers.get(&peer) else { return };
         let Some(session) = state.sessions.get(&at) else { return };
-        let tenant = self.config.tenants.get(session.tenant);
+        let tenant = self.config.tenants.get(session.tenant());
         let (true, Some(tenant)) = (session.call.send_sequence, tenant) else { return };
         let params = session_params(peer, at, session, tenant, self.config.mru);
         self.plane(Command::OpenSession(params));
@@ -28,7 +28,7 @@ impl Gateway {
     pub(crate) fn publish(&mut self, peer: PeerRef, at: SessionRef, network: &ppp::NetworkUp) {
         let Some(state) = self.peers.get(&peer) else { return };
         let Some(session) = state.sessions.get(&at) else { return };
-        let tenant = self.config.tenants.get(session.tenant);
+        let tenant = self.config.tenants.get(session.tenant());
         let (Some(lease), Some(tenant)) = (&session.lease, tenant) else { return };
         let mtu = network.peer_mru.min(self.config.mru);
         let prefixes = prefixes(lease, session.ipv6.is_some());

@@ -196,7 +196,7 @@ impl Gateway {
             .sessions
             .iter()
             .filter_map(|(at, s)| {
-                record_session(*at, s, self.tenant_name(s.tenant)?, now, counters)
+                record_session(*at, s, self.tenant_name(s.tenant())?, now, counters)
             })
             .collect();
         if sessions.is_empty() {

@@ -112,6 +112,9 @@ impl Gateway {
             }
             v4 && v6
         });
+        if let Some(pools) = self.pools.get_mut(tenant).filter(|_| claimed) {
+            pools.enter(&session.user, holder);
+        }
         if !claimed {
             self.sessions.remove(key);
             return Err(RestoreError::AddressInUse);
@@ -129,6 +132,7 @@ impl Gateway {
             self.sessions.remove(session.session);
             if let Some(pools) = self.tenant_of(session).and_then(|t| self.pools.get_mut(t)) {
                 let holder = Holder::from(session.session.raw());
+                pools.logged_in.leave(&session.user, holder);
                 pools.v4.release(session.address, &session.user, holder);
                 if let Some(prefix) = session.prefix6 {
                     pools.v6.release(prefix, &session.user, holder);
@@ -218,6 +222,8 @@ impl Gateway {
         let config = self.link_configs.at(&self.config, local, saved.prefix6.is_some());
         let link =
             ppp::Link::restore(&saved.link, config, self.provider.clone(), self.rng.seed(), now);
+        let expiry = self.expiry(tenant, &saved.user, now - saved.age);
+        self.expiries.set(saved.session, expiry);
         Session {
             lease: Some(Lease {
                 user: saved.user.clone(),

@@ -15,6 +15,7 @@ use isthmus_ppp::dhcp::Domain;
 use crate::cause::Cause;
 use crate::failure::Stage;
 use crate::ipv6::Ipv6Session;
+use crate::limits::Ending;
 use crate::negotiation::{Negotiation, Sender};
 use crate::probe::PathProbe;
 use crate::steps::Steps;
@@ -27,7 +28,7 @@ pub(crate) struct Session {
     pub(crate) call: Box<SessionUp>,
     pub(crate) link: ppp::Link,
     /// Index of the tenant: that of the user, before login the peer's home.
-    pub(crate) tenant: usize,
+    pub(crate) tenant: u16,
     /// What was granted at login.
     pub(crate) lease: Option<Lease>,
     /// The next login is one that the LAC took down.
@@ -48,6 +49,8 @@ pub(crate) struct Session {
     pub(crate) announced: Option<(String, Ipv4Addr)>,
     /// Whether large packets pass; none before the network is up.
     pub(crate) probe: Option<PathProbe>,
+    /// Why we end it, where its own end would not say so.
+    pub(crate) ending: Option<Ending>,
     /// When the call began.
     pub(crate) since: Instant,
     /// What it carried under earlier processes.
@@ -82,7 +85,7 @@ impl Session {
             key,
             call,
             link,
-            tenant,
+            tenant: u16::try_from(tenant).unwrap_or(u16::MAX),
             lease: None,
             handed_over: false,
             claimed_user: None,
@@ -93,9 +96,20 @@ impl Session {
             network: None,
             ipv6: None,
             announced: None,
+            ending: None,
             since,
             carried: SessionCounters::default(),
         }
+    }
+
+    /// Index of the tenant.
+    pub(crate) fn tenant(&self) -> usize {
+        self.tenant.into()
+    }
+
+    /// Brings it to another tenant.
+    pub(crate) fn move_to(&mut self, tenant: usize) {
+        self.tenant = u16::try_from(tenant).unwrap_or(u16::MAX);
     }
 
     /// When the link or the probe needs attention.

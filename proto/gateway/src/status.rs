@@ -91,6 +91,8 @@ pub struct SessionInfo {
     pub up: bool,
     /// When the call began.
     pub since: Instant,
+    /// When the session has lasted as long as it may; none without a limit.
+    pub expires: Option<Instant>,
     /// Where the client is.
     pub from: SocketAddr,
     /// How ESP travels; none without IPsec.
@@ -133,7 +135,7 @@ impl Gateway {
         let mut counts = alloc::vec![(0, 0); self.config.tenants.len()];
         for peer in self.peers.values() {
             for session in peer.sessions.values() {
-                let tenant = session.lease.as_ref().map(|_| session.tenant);
+                let tenant = session.lease.as_ref().map(|_| session.tenant());
                 let tenant = tenant.or_else(|| peer.tenants.only());
                 if let Some((all, up)) = tenant.and_then(|tenant| counts.get_mut(tenant)) {
                     *all += 1;
@@ -157,7 +159,7 @@ impl Gateway {
             peer: peer.id,
             user: lease.map(|l| l.user.clone()).or_else(|| session.claimed_user.clone()),
             tenant: lease
-                .map_or_else(|| peer.tenants.only(), |_| Some(session.tenant))
+                .map_or_else(|| peer.tenants.only(), |_| Some(session.tenant()))
                 .and_then(|tenant| self.tenant_name(tenant))
                 .unwrap_or_default(),
             address: lease.map(|l| l.address),
@@ -167,6 +169,10 @@ impl Gateway {
             carried: session.carried,
             up: session.network.is_some(),
             since: session.since,
+            expires: session
+                .lease
+                .as_ref()
+                .and_then(|lease| self.expiry(session.tenant(), &lease.user, session.since)),
             from: peer.path.remote,
             encap: peer.encap,
             suite: peer.suite,

@@ -9,6 +9,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 use isthmus_ppp::dhcp::Domain;
 
+use crate::limits::Limits;
+
 /// The users of one tenant by name.
 #[derive(Clone, Debug, Default)]
 pub struct Users(BTreeMap<String, User>);
@@ -37,6 +39,8 @@ pub struct User {
     pub search: Vec<Domain>,
     /// The group, for policy.
     pub group: Option<String>,
+    /// What is none is as the tenant has it.
+    pub limits: Limits,
     /// Refused with its own cause.
     pub disabled: bool,
 }
@@ -64,6 +68,7 @@ impl User {
             domain: None,
             search: Vec::new(),
             group: None,
+            limits: Limits { sessions_per_user: None, on_limit: None, session_timeout: None },
             disabled: false,
         }
     }
@@ -87,6 +92,11 @@ impl Users {
             .flatten()
             .find_map(|n| self.0.get_key_value(n))
             .map(|(n, u)| (n.as_str(), u))
+    }
+
+    /// The user with exactly this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&User> {
+        self.0.get(name)
     }
 
     /// Addresses kept for named users.

@@ -2,7 +2,9 @@
 use std::sync::Arc;
 
 use isthmus_core::{Duration, SecretBytes};
-use isthmus_gateway::{Cause, Config, Event, IdentityPattern, Stage, Tenant};
+use isthmus_gateway::{
+    Cause, Config, Event, IdentityPattern, Limits, OnLimit, Stage, Tenant, User, UserSecret, Users,
+};
 use isthmus_ppp::AuthProtocol;
 use isthmus_sim::settings::{self, GATEWAY};
 use isthmus_sim::{GatewayHost, NodeId, World, seeds};
@@ -229,4 +231,126 @@ fn a_user_who_comes_back_has_the_same_addresses_and_what_is_excluded_is_nobodys(
     }
     let tenant = world.gateway(gateway).machine.status().tenants.remove(0);
     assert_eq!((tenant.leased, tenant.capacity), (4, 4));
+}
+
+/// One tenant with the users `user1`, who has `own` limits, and `user2`.
+fn limited(sessions_max: Option<u32>, limits: Limits, own: Limits) -> Config {
+    let mut config = settings::gateway();
+    let user = |name: &str, limits| {
+        let secret = UserSecret::Password(SecretBytes::copy_of(name.as_bytes()));
+        (name.to_owned(), User { limits, ..User::new(secret) })
+    };
+    let users = [user("user1", own), user("user2", Limits::default())];
+    if let Some(tenant) = config.tenants.first_mut() {
+        (tenant.sessions_max, tenant.limits) = (sessions_max, limits);
+        tenant.users = Arc::new(Users::new(users.into()));
+    }
+    config
+}
+
+fn one(on_limit: OnLimit) -> Limits {
+    Limits { sessions_per_user: Some(1), on_limit: Some(on_limit), session_timeout: None }
+}
+
+/// Why sessions ended.
+fn ends(world: &mut World, gateway: NodeId) -> Vec<String> {
+    let events = world.gateway(gateway).events.iter();
+    let reason = |event: &Event| {
+        if let Event::SessionDown { reason, .. } = event { Some(reason.clone()) } else { None }
+    };
+    events.filter_map(reason).collect()
+}
+
+fn last_cause(world: &mut World, gateway: NodeId) -> Option<Cause> {
+    world.gateway(gateway).machine.status().failures.last().map(|failure| failure.cause)
+}
+
+#[test]
+fn a_user_who_has_all_his_sessions_is_refused_another_one_and_others_are_not() {
+    let config = limited(None, one(OnLimit::Refuse), Limits::default());
+    let (mut world, gateway) = World::around(9, config);
+    let first = connect(&mut world, "198.51.100.1", "user1");
+    world.dial(client("198.51.100.2", "user1"));
+    world.run_for(Duration::from_secs(30));
+    assert_eq!(last_cause(&mut world, gateway), Some(Cause::TooManySessions));
+    let other = world.dial(settings::client("198.51.100.3", "user2"));
+    world.wait_up(other, LIMIT);
+    world.echo(first, b"still there");
+    assert_eq!(who(&mut world, gateway).len(), 2);
+    world.with_client(first, |c, now| c.act(now, isthmus_client::Client::stop));
+    world.run_for(Duration::from_secs(30));
+    connect(&mut world, "198.51.100.4", "user1");
+}
+
+#[test]
+fn a_new_session_replaces_the_oldest_one_and_takes_over_its_address() {
+    let mut own = Limits { sessions_per_user: Some(2), ..Limits::default() };
+    for seed in seeds(4) {
+        let config = limited(None, one(OnLimit::Replace), own);
+        let (mut world, gateway) = World::around(seed, config);
+        let first = connect(&mut world, "198.51.100.1", "user1");
+        let address = world.client(first).up().unwrap().address;
+        let second = connect(&mut world, "198.51.100.2", "user1");
+        let both = own.sessions_per_user == Some(2);
+        assert_eq!(world.client(first).down().is_none(), both, "SIM_SEED={seed}");
+        let third = connect(&mut world, "198.51.100.3", "user1");
+        world.run_for(Duration::from_secs(5));
+        assert!(world.client(first).down().is_some(), "SIM_SEED={seed}");
+        assert_eq!(world.client(second).down().is_none(), both);
+        assert_eq!(world.client(third).up().unwrap().address, address, "SIM_SEED={seed}");
+        world.echo(third, b"the new one");
+        let ended = if both { 1 } else { 2 };
+        let reason = "replaced by another session of the same user";
+        assert_eq!(ends(&mut world, gateway), vec![reason.to_owned(); ended]);
+        assert_eq!(who(&mut world, gateway).len(), 3 - ended);
+        own.sessions_per_user = None;
+    }
+}
+
+#[test]
+fn only_who_has_the_password_replaces_a_session() {
+    let config = limited(None, one(OnLimit::Replace), Limits::default());
+    let (mut world, gateway) = World::around(10, config);
+    let first = connect(&mut world, "198.51.100.1", "user1");
+    let mut guess = client("198.51.100.2", "user1");
+    guess.password = SecretBytes::copy_of(b"guess");
+    world.dial(guess);
+    world.run_for(Duration::from_secs(30));
+    assert_eq!(last_cause(&mut world, gateway), Some(Cause::WrongPassword));
+    world.echo(first, b"undisturbed");
+}
+
+#[test]
+fn a_tenant_has_no_more_sessions_than_it_may_have() {
+    let config = limited(Some(1), Limits::default(), one(OnLimit::Replace));
+    let (mut world, gateway) = World::around(11, config);
+    connect(&mut world, "198.51.100.1", "user1");
+    let other = world.dial(settings::client("198.51.100.2", "user2"));
+    world.run_for(Duration::from_secs(30));
+    assert!(world.client(other).up().is_none());
+    assert_eq!(last_cause(&mut world, gateway), Some(Cause::TooManySessions));
+    connect(&mut world, "198.51.100.3", "user1");
+    assert_eq!(who(&mut world, gateway).len(), 1, "one replaced makes room for one");
+}
+
+#[test]
+fn a_session_ends_when_it_has_lasted_as_long_as_it_may_restarts_included() {
+    let limits = Limits { session_timeout: Some(Duration::from_mins(10)), ..Limits::default() };
+    let config = Arc::new(limited(None, limits, Limits::default()));
+    let mut world = World::new(12);
+    let mut host = GatewayHost::new(Arc::clone(&config), &mut world.rng, world.now);
+    host.machine.keep_records();
+    let gateway = world.add(host, GATEWAY.parse().unwrap());
+    let client = connect(&mut world, "198.51.100.1", "user1");
+    world.run_for(Duration::from_mins(4));
+    let mut records = Vec::new();
+    world.with_gateway(gateway, |g, now| records = g.records(now));
+    let host = GatewayHost::restored(config, &records, &mut world.rng, world.now);
+    world.replace(gateway, host);
+    world.run_for(Duration::from_mins(5));
+    assert!(world.client(client).down().is_none());
+    world.run_for(Duration::from_secs(90));
+    assert!(world.client(client).down().is_some());
+    assert_eq!(ends(&mut world, gateway), ["the session has lasted as long as it may"]);
+    assert_eq!(who(&mut world, gateway), []);
 }

@@ -160,6 +160,9 @@ pub struct Session {
     pub up: bool,
     /// Seconds since the call began.
     pub age_seconds: u64,
+    /// Seconds until it has lasted as long as it may; none without `session_timeout`.
+    #[serde(default)]
+    pub ends_in_seconds: Option<u64>,
     /// Where the client is.
     pub from: SocketAddr,
     /// Whether ESP travels in UDP.

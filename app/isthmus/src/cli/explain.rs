@@ -308,6 +308,7 @@ mod tests {
             rx_bytes: 2048,
             rx_packets: 10,
             tx_bytes: 0,
+            ends_in_seconds: None,
             tx_packets: 0,
         }
     }

@@ -197,6 +197,12 @@ fn finish(
     if let Some(file) = &draft.users_file {
         everybody.extend(read_users_file(&file.value, Some(file.span), report).unwrap_or_default());
     }
+    if let (Some(all), Some(each)) = (draft.sessions, draft.limits.sessions_per_user)
+        && u32::from(each) > all.value
+    {
+        let message = format!("`sessions` is less than the {each} that one user may have");
+        report.warning(all.span, message, "lower `sessions_per_user`, or raise `sessions`");
+    }
     let realm: Vec<String> = draft.realm.into_iter().map(|at| at.value).collect();
     let realms = if draft.strip_realm { realm.as_slice() } else { &[] };
     let home = Home { pool: &pool, gateway_address, pool6: &pool6, gateway_address6, realms };
@@ -230,6 +236,8 @@ fn finish(
         routes: draft.routes,
         domain: draft.domain,
         search: draft.search,
+        sessions: draft.sessions.map(|at| at.value),
+        limits: draft.limits,
         users_file: draft.users_file.map(|at| at.value),
         inline_users,
         users,

@@ -3,9 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
+use isthmus_gateway::{Limits, OnLimit};
 use isthmus_ppp::dhcp::{Domain, ROUTES_MAX, SEARCH_MAX};
 
 use super::document::{Node, Value};
@@ -38,6 +40,8 @@ pub(crate) struct TenantDraft {
     pub(crate) routes: Vec<Ipv4Net>,
     pub(crate) domain: Option<Domain>,
     pub(crate) search: Vec<Domain>,
+    pub(crate) sessions: Option<At<u32>>,
+    pub(crate) limits: Limits,
     pub(crate) users_file: Option<At<PathBuf>>,
     pub(crate) inline_users: Vec<LocatedUser>,
     pub(crate) interface: Option<At<String>>,
@@ -98,6 +102,8 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
             .take("search", report, value::list(value::domain))
             .map(|list| bounded_search(&list, report))
             .unwrap_or_default(),
+        sessions: section.take("sessions", report, value::count(1..=SESSIONS_MAX)),
+        limits: limits(&mut section, "sessions_per_user", report),
         users_file: section.take("users_file", report, secret::path),
         inline_users: section
             .take_node("users")
@@ -111,6 +117,22 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
     section.finish(report);
     draft
 }
+
+/// The limits of a user, or of each user of a tenant; `sessions` is what the key is called there.
+pub(crate) fn limits(section: &mut Section, sessions: &'static str, report: &mut Report) -> Limits {
+    let timeouts = Duration::from_mins(1)..=Duration::from_hours(365 * 24);
+    let per_user = section.take(sessions, report, value::number(1..=u16::MAX));
+    let on_limit = section.take("on_limit", report, value::one_of(&OnLimit::NAMES));
+    let timeout = section.take("session_timeout", report, value::duration(timeouts));
+    Limits {
+        sessions_per_user: per_user.map(|at| at.value),
+        on_limit: on_limit.map(|at| at.value),
+        session_timeout: timeout.map(|at| at.value),
+    }
+}
+
+/// More sessions than any gateway has.
+const SESSIONS_MAX: u32 = 1_000_000;
 
 /// What a tenant is told by: each once, and at least one where the key is written.
 fn marks<T: Clone + PartialEq>(list: Option<At<Vec<At<T>>>>, report: &mut Report) -> Vec<At<T>> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
-use isthmus_gateway::Proxy;
+use isthmus_gateway::{Limits, Proxy};
 use isthmus_ppp::dhcp::Domain;
 use isthmus_telemetry::LogFormat;
 
@@ -249,6 +249,10 @@ pub struct Tenant {
     pub domain: Option<Domain>,
     /// The search list told to clients.
     pub search: Vec<Domain>,
+    /// Most sessions at once.
+    pub sessions: Option<u32>,
+    /// Limits of each user.
+    pub limits: Limits,
     /// Where users are read from again when it changes.
     pub users_file: Option<PathBuf>,
     /// Users of the configuration itself, without those of `users_file`.

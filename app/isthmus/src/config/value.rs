@@ -53,6 +53,22 @@ pub(crate) fn number(range: RangeInclusive<u16>) -> impl FnOnce(&Node, &mut Repo
     }
 }
 
+/// A whole number in a range that may be large.
+pub(crate) fn count(range: RangeInclusive<u32>) -> impl FnOnce(&Node, &mut Report) -> Option<u32> {
+    move |node, report| {
+        let remedy = format!("write a number from {} to {}", range.start(), range.end());
+        let Value::Integer(value) = &node.value else {
+            wrong_kind(node, "a number", &node.value, &remedy, report);
+            return None;
+        };
+        let value = u32::try_from(*value).ok().filter(|value| range.contains(value));
+        if value.is_none() {
+            report.error(node.span, "the number is out of range", remedy);
+        }
+        value
+    }
+}
+
 /// A list; every item is read even when one is wrong. Places are those of the items.
 pub(crate) fn list<T>(
     read: impl Fn(&Node, &mut Report) -> Option<T>,

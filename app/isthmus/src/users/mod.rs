@@ -26,6 +26,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
+use isthmus_gateway::Limits;
 use isthmus_ppp::dhcp::Domain;
 
 /// The users of a tenant by name.
@@ -55,6 +56,8 @@ pub struct User {
     pub search: Vec<Domain>,
     /// For the operator's own order.
     pub group: Option<String>,
+    /// What is none is as the tenant has it.
+    pub limits: Limits,
     /// Refused without being forgotten.
     pub disabled: bool,
 }

@@ -10,7 +10,7 @@ use crate::config::document::{self, Entry, Node};
 use crate::config::file::read_text;
 use crate::config::secret::{inline, warn_when_open};
 use crate::config::section::{At, Section};
-use crate::config::{advised_routes, bounded_search, by_version, keys, value};
+use crate::config::{advised_routes, bounded_search, by_version, keys, limits, value};
 use crate::report::{Report, SourceId, Span};
 
 /// A user with the places that checks across users point at.
@@ -131,6 +131,7 @@ fn read_user(entry: Entry, report: &mut Report) -> Option<LocatedUser> {
     let domain = section.take("domain", report, value::domain);
     let search = section.take("search", report, value::list(value::domain));
     let group = section.take("group", report, value::name);
+    let limits = limits(&mut section, "sessions", report);
     let disabled = section.take("disabled", report, value::boolean);
     section.finish(report);
     let networks_at = networks.as_ref().map(|at| at.span);
@@ -146,6 +147,7 @@ fn read_user(entry: Entry, report: &mut Report) -> Option<LocatedUser> {
             domain: domain.map(|at| at.value),
             search: search.map(|list| bounded_search(&list, report)).unwrap_or_default(),
             group: group.map(|at| at.value),
+            limits,
             disabled: disabled.is_some_and(|at| at.value),
         },
         name: At { span: entry.key_span, value: entry.key },

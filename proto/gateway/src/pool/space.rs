@@ -212,7 +212,7 @@ fn count(range: &RangeInclusive<u64>) -> u64 {
 }
 
 /// FNV-1a.
-fn hash(user: &str) -> u64 {
+pub(crate) fn hash(user: &str) -> u64 {
     user.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -158,6 +158,36 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             about: "Domains that clients look short names up in; told to those that ask (DHCP option 119).",
         },
         Key {
+            name: "sessions",
+            kind: "number, 1 to 1000000",
+            default: "no limit but the pool",
+            example: "500",
+            about: "Most sessions of the tenant at once; further logins are refused as `too_many_sessions`.",
+        },
+        Key {
+            name: "sessions_per_user",
+            kind: "number, 1 to 65535",
+            default: "no limit",
+            example: "1",
+            about: "Most sessions of one user at once.",
+        },
+        Key {
+            name: "on_limit",
+            kind: "`\"refuse\"` or `\"replace\"`",
+            default: "`\"refuse\"`",
+            example: "\"replace\"",
+            about: "What becomes of a login when the user has as many sessions as he may have: it is refused \
+                    as `too_many_sessions`, or the oldest session of the user ends in its favour.",
+        },
+        Key {
+            name: "session_timeout",
+            kind: "duration",
+            default: "no limit",
+            example: "\"12h\"",
+            about: "How long a session lasts at most, 1m to 365d; then it is ended, and the user may log in \
+                    again.",
+        },
+        Key {
             name: "users_file",
             kind: "path",
             default: "none",
@@ -338,6 +368,29 @@ pub(crate) const USER: SectionKeys = SectionKeys {
             default: "none",
             example: "\"staff\"",
             about: "For the operator's own order; shown in `isthmus user list`.",
+        },
+        Key {
+            name: "sessions",
+            kind: "number, 1 to 65535",
+            default: "`sessions_per_user` of the tenant",
+            example: "2",
+            about: "Most sessions of this user at once.",
+        },
+        Key {
+            name: "on_limit",
+            kind: "`\"refuse\"` or `\"replace\"`",
+            default: "that of the tenant",
+            example: "\"replace\"",
+            about: "What becomes of a login when the user has as many sessions as he may have: it is refused \
+                    as `too_many_sessions`, or the oldest session of the user ends in its favour.",
+        },
+        Key {
+            name: "session_timeout",
+            kind: "duration",
+            default: "that of the tenant",
+            example: "\"12h\"",
+            about: "How long a session lasts at most, 1m to 365d; then it is ended, and the user may log in \
+                    again.",
         },
         Key {
             name: "disabled",

@@ -1,0 +1,191 @@
+//! How many sessions there may be, and for how long.
+//!
+//! A limit of the user goes before that of the tenant. Only who has proved who he is can end a session of
+//! his by beginning another one.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use isthmus_core::{Duration, Instant, Key};
+use isthmus_l2tp::{self as l2tp, SessionRef};
+use isthmus_plane::PeerRef;
+use isthmus_ppp as ppp;
+
+use crate::cause::Cause;
+use crate::config::Tenant;
+use crate::diagnosis::End;
+use crate::machine::Gateway;
+use crate::pool::{Holder, hash};
+use crate::users::User;
+
+/// What sessions of a tenant or of a user are limited to; what is none is not, or as the tenant says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Most sessions of one user at once.
+    pub sessions_per_user: Option<u16>,
+    /// What becomes of one more.
+    pub on_limit: Option<OnLimit>,
+    /// How long a session lasts at most, from the call on.
+    pub session_timeout: Option<Duration>,
+}
+
+/// What becomes of a login when its user has all the sessions that he may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLimit {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// The oldest session of the user ends.
+    Replace,
+}
+
+impl OnLimit {
+    /// The names people write in configuration.
+    pub const NAMES: [(&'static str, Self); 2] =
+        [("refuse", Self::Refuse), ("replace", Self::Replace)];
+}
+
+impl Limits {
+    /// These, and what they leave open as `wider` has it.
+    pub(crate) fn or(self, wider: Self) -> Self {
+        Self {
+            sessions_per_user: self.sessions_per_user.or(wider.sessions_per_user),
+            on_limit: self.on_limit.or(wider.on_limit),
+            session_timeout: self.session_timeout.or(wider.session_timeout),
+        }
+    }
+}
+
+/// Why a limit ends a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Expired,
+    Replaced,
+}
+
+impl Ending {
+    /// In words, for the event.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Expired => "the session has lasted as long as it may",
+            Self::Replaced => "replaced by another session of the same user",
+        }
+    }
+}
+
+/// Who is logged in to a tenant, found by a hash of the name; what it finds is compared with the name.
+#[derive(Debug, Default)]
+pub(crate) struct LoggedIn(BTreeSet<(u64, Holder)>);
+
+impl LoggedIn {
+    pub(crate) fn enter(&mut self, user: &str, holder: Holder) {
+        self.0.insert((hash(user), holder));
+    }
+
+    pub(crate) fn leave(&mut self, user: &str, holder: Holder) {
+        self.0.remove(&(hash(user), holder));
+    }
+
+    /// How many there are without `own`, whose user is `user`.
+    fn others(&self, user: &str, own: Holder) -> usize {
+        self.0.len() - usize::from(self.0.contains(&(hash(user), own)))
+    }
+
+    /// Sessions that may be of this user.
+    fn of(&self, user: &str) -> impl Iterator<Item = Holder> {
+        let hash = hash(user);
+        self.0.range((hash, 0)..=(hash, Holder::MAX)).map(|(_, holder)| *holder)
+    }
+}
+
+impl Gateway {
+    /// Sees to it that one more session of a user is within the limits; the user has proved who he is.
+    ///
+    /// # Errors
+    /// [`Cause::TooManySessions`]
+    pub(crate) fn make_room(
+        &mut self,
+        (index, tenant): (usize, &Tenant),
+        (name, user): (&str, &User),
+        (peer, own): (PeerRef, Key),
+        now: Instant,
+    ) -> Result<(), Cause> {
+        let limits = user.limits.or(tenant.limits);
+        if let Some(most) = limits.sessions_per_user {
+            let others = self.sessions_of(index, name, own);
+            let surplus = (others.len() + 1).saturating_sub(most.max(1).into());
+            if surplus > 0 && limits.on_limit.unwrap_or_default() == OnLimit::Refuse {
+                return Err(Cause::TooManySessions);
+            }
+            for oldest in others.into_iter().take(surplus) {
+                self.end_for_another(oldest, peer, now);
+            }
+        }
+        let others = self.pools.get(index).map(|p| p.logged_in.others(name, own.raw().into()));
+        match (tenant.sessions_max, others) {
+            (Some(most), Some(others)) if others >= usize::try_from(most).unwrap_or(usize::MAX) => {
+                Err(Cause::TooManySessions)
+            }
+            (Some(_) | None, _) => Ok(()),
+        }
+    }
+
+    /// The other sessions of a user, oldest first.
+    fn sessions_of(&self, tenant: usize, user: &str, own: Key) -> Vec<(PeerRef, SessionRef)> {
+        let Some(pools) = self.pools.get(tenant) else { return Vec::new() };
+        let mut found: Vec<_> = pools
+            .logged_in
+            .of(user)
+            .filter_map(|holder| {
+                let key = Key::from_raw(u32::try_from(holder).ok()?);
+                let (peer, at) = *self.sessions.get(key).filter(|_| key != own)?;
+                let session = self.peers.get(&peer)?.sessions.get(&at)?;
+                let lease = session.lease.as_ref()?;
+                (lease.user == user).then_some((session.since, peer, at))
+            })
+            .collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, peer, at)| (peer, at)).collect()
+    }
+
+    /// Ends a session at once, so that another one of its user can have what it holds.
+    fn end_for_another(&mut self, (peer, at): (PeerRef, SessionRef), new: PeerRef, now: Instant) {
+        let Some(session) = self.session_mut(peer, at) else { return };
+        session.ending = Some(Ending::Replaced);
+        session.link.close(ppp::CloseReason::Admin, now);
+        let mut farewell = Vec::new();
+        while let Some(action) = session.link.poll_action() {
+            if let ppp::Action::Transmit(frame) = action {
+                farewell.push(frame);
+            }
+        }
+        for frame in farewell {
+            self.send_frame(peer, at, &frame);
+        }
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.l2tp.close_session(at, l2tp::CloseReason::Administrative, now);
+        }
+        self.call_down(peer, at, &End::Call(Ending::Replaced.text()), now);
+        // The peer of the new one is being looked after.
+        if peer != new {
+            self.drain_peer(peer, now);
+        }
+    }
+
+    /// When a session of a user that began at `since` has lasted as long as it may.
+    pub(crate) fn expiry(&self, tenant: usize, user: &str, since: Instant) -> Option<Instant> {
+        let tenant = self.config.tenants.get(tenant)?;
+        let own = tenant.users.named(user).map(|user| user.limits).unwrap_or_default();
+        own.or(tenant.limits).session_timeout.map(|most| since + most)
+    }
+
+    /// Ends a session that has lasted as long as it may.
+    pub(crate) fn end_expired(&mut self, session: Key, now: Instant) {
+        let Some(&(peer, at)) = self.sessions.get(session) else { return };
+        if let Some(session) = self.session_mut(peer, at) {
+            session.ending = Some(Ending::Expired);
+            session.link.close(ppp::CloseReason::Admin, now);
+        }
+        self.drain_peer(peer, now);
+    }
+}

@@ -102,7 +102,7 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
             .take("search", report, value::list(value::domain))
             .map(|list| bounded_search(&list, report))
             .unwrap_or_default(),
-        sessions: section.take("sessions", report, value::count(1..=SESSIONS_MAX)),
+        sessions: section.take("sessions", report, value::number(1..=SESSIONS_MAX)),
         limits: limits(&mut section, "sessions_per_user", report),
         users_file: section.take("users_file", report, secret::path),
         inline_users: section

@@ -1,5 +1,6 @@
 //! Readers of single values: text into addresses, durations, names; wrong ones into problems.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -38,30 +39,16 @@ pub(crate) fn boolean(node: &Node, report: &mut Report) -> Option<bool> {
 }
 
 /// A whole number in a range.
-pub(crate) fn number(range: RangeInclusive<u16>) -> impl FnOnce(&Node, &mut Report) -> Option<u16> {
+pub(crate) fn number<T: TryFrom<i64> + PartialOrd + Display>(
+    range: RangeInclusive<T>,
+) -> impl FnOnce(&Node, &mut Report) -> Option<T> {
     move |node, report| {
         let remedy = format!("write a number from {} to {}", range.start(), range.end());
         let Value::Integer(value) = &node.value else {
             wrong_kind(node, "a number", &node.value, &remedy, report);
             return None;
         };
-        let value = u16::try_from(*value).ok().filter(|value| range.contains(value));
-        if value.is_none() {
-            report.error(node.span, "the number is out of range", remedy);
-        }
-        value
-    }
-}
-
-/// A whole number in a range that may be large.
-pub(crate) fn count(range: RangeInclusive<u32>) -> impl FnOnce(&Node, &mut Report) -> Option<u32> {
-    move |node, report| {
-        let remedy = format!("write a number from {} to {}", range.start(), range.end());
-        let Value::Integer(value) = &node.value else {
-            wrong_kind(node, "a number", &node.value, &remedy, report);
-            return None;
-        };
-        let value = u32::try_from(*value).ok().filter(|value| range.contains(value));
+        let value = T::try_from(*value).ok().filter(|value| range.contains(value));
         if value.is_none() {
             report.error(node.span, "the number is out of range", remedy);
         }

@@ -176,16 +176,14 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             kind: "`\"refuse\"` or `\"replace\"`",
             default: "`\"refuse\"`",
             example: "\"replace\"",
-            about: "What becomes of a login when the user has as many sessions as he may have: it is refused \
-                    as `too_many_sessions`, or the oldest session of the user ends in its favour.",
+            about: ON_LIMIT,
         },
         Key {
             name: "session_timeout",
             kind: "duration",
             default: "no limit",
             example: "\"12h\"",
-            about: "How long a session lasts at most, 1m to 365d; then it is ended, and the user may log in \
-                    again.",
+            about: SESSION_TIMEOUT,
         },
         Key {
             name: "users_file",
@@ -381,16 +379,14 @@ pub(crate) const USER: SectionKeys = SectionKeys {
             kind: "`\"refuse\"` or `\"replace\"`",
             default: "that of the tenant",
             example: "\"replace\"",
-            about: "What becomes of a login when the user has as many sessions as he may have: it is refused \
-                    as `too_many_sessions`, or the oldest session of the user ends in its favour.",
+            about: ON_LIMIT,
         },
         Key {
             name: "session_timeout",
             kind: "duration",
             default: "that of the tenant",
             example: "\"12h\"",
-            about: "How long a session lasts at most, 1m to 365d; then it is ended, and the user may log in \
-                    again.",
+            about: SESSION_TIMEOUT,
         },
         Key {
             name: "disabled",
@@ -402,3 +398,9 @@ pub(crate) const USER: SectionKeys = SectionKeys {
     ],
     reserved: &[],
 };
+
+// Said of a tenant and of a user alike.
+const ON_LIMIT: &str = "What becomes of a login when the user has as many sessions as he may have: it is \
+     refused as `too_many_sessions`, or the oldest session of the user ends in its favour.";
+const SESSION_TIMEOUT: &str = "How long a session lasts at most, 1m to 365d; then it is ended, and the user \
+     may log in again.";

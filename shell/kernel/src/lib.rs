@@ -3,7 +3,8 @@
 //! A [`Reconciler`] looks after one network namespace. [`Reconciler::apply`] reads the actual links,
 //! addresses, routes, rules, kernel parameters and NAT, compares them with a [`Desired`] and makes only
 //! the changes that are missing; applying the same twice changes nothing the second time, and what
-//! others undid is done again; a [`Watch`] tells when they did. [`Reconciler::plan`] answers the same changes and makes none.
+//! others undid is done again; a [`Watch`] tells when they did. [`Reconciler::plan`] answers the same
+//! changes and makes none.
 //!
 //! # What is ours
 //!

@@ -9,6 +9,8 @@ use netlink_packet_route::rule::RuleAttribute;
 use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 
+use super::socket::parts;
+
 /// A socket on which the kernel of the namespace it was opened in tells of changes. It is opened inside a
 /// runtime and read on it.
 pub(crate) struct Listener {
@@ -95,17 +97,6 @@ fn concerns_routes(bytes: &[u8], tag: RouteProtocol) -> bool {
         return !link.header.change_mask.is_empty();
     }
     matches!(message, RouteNetlinkMessage::DelAddress(_) | RouteNetlinkMessage::DelLink(_))
-}
-
-/// The messages in a datagram.
-fn parts(mut datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        let length = NetlinkBuffer::new_checked(datagram).ok()?.length() as usize;
-        let (message, _) = datagram.split_at_checked(length)?;
-        // Messages are aligned to four bytes.
-        datagram = datagram.get(length.next_multiple_of(4).max(4)..).unwrap_or_default();
-        Some(message)
-    })
 }
 
 /// `RTNLGRP_LINK`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV4_RULE`, `_IPV6_IFADDR`, `_IPV6_ROUTE`, `_IPV6_RULE`,

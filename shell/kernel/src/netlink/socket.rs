@@ -101,17 +101,21 @@ impl Netlink {
 const DUMPS_MAX: u32 = 10;
 
 /// The messages in a datagram. What the netlink crates cannot read is nothing we made: it is left out.
-fn messages(datagram: &[u8]) -> Vec<NetlinkMessage<RouteNetlinkMessage>> {
-    let mut found = Vec::new();
-    let mut rest = datagram;
-    while let Ok(buffer) = NetlinkBuffer::new_checked(rest) {
-        let length = buffer.length() as usize;
-        match NetlinkMessage::deserialize(rest.get(..length).unwrap_or_default()) {
-            Ok(message) => found.push(message),
-            Err(error) => tracing::debug!(%error, "unreadable netlink message left out"),
-        }
+fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkMessage<RouteNetlinkMessage>> {
+    parts(datagram).filter_map(|message| {
+        NetlinkMessage::deserialize(message)
+            .inspect_err(|error| tracing::debug!(%error, "unreadable netlink message left out"))
+            .ok()
+    })
+}
+
+/// The bytes of each message in a datagram.
+pub(super) fn parts(mut datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let length = NetlinkBuffer::new_checked(datagram).ok()?.length() as usize;
+        let (message, _) = datagram.split_at_checked(length)?;
         // Messages are aligned to four bytes.
-        rest = rest.get(length.next_multiple_of(4).max(4)..).unwrap_or_default();
-    }
-    found
+        datagram = datagram.get(length.next_multiple_of(4).max(4)..).unwrap_or_default();
+        Some(message)
+    })
 }

@@ -119,13 +119,13 @@ fn action(change: &Change) -> (Action, String) {
         Change::AddRoute(route) => (Action::Add, route.to_string()),
         Change::AddRule(rule) => (Action::Add, rule.to_string()),
         Change::RemoveAddress(address) => (Action::Remove, address.to_string()),
-        Change::RemoveNat => (Action::Remove, String::from("address translation")),
+        Change::RemoveFirewall => (Action::Remove, String::from("address translation")),
         Change::RemoveRoute(route) => (Action::Remove, route.to_string()),
         Change::RemoveRule(rule) => (Action::Remove, rule.to_string()),
         // Devices are made by the gateway alone, and are up from their first moment.
         Change::SetLink(link) => (Action::Add, format!("device {}", link.name)),
-        Change::SetNat(nat) => {
-            let each: Vec<_> = nat.iter().map(ToString::to_string).collect();
+        Change::SetFirewall(firewall) => {
+            let each: Vec<_> = firewall.nat.iter().map(ToString::to_string).collect();
             (Action::Change, format!("address translation: {}", each.join("; ")))
         }
         Change::ReplaceRoute { .. }
@@ -152,7 +152,7 @@ fn why(config: &Config, change: &Change) -> String {
             let device = rule.input.as_deref().unwrap_or_default();
             tenant(device, "ways out of")
         }
-        Change::SetNat(_) => {
+        Change::SetFirewall(_) => {
             let translates = |tenant: &&Tenant| tenant.egress.iter().any(|e| e.nat != Nat::None);
             let names: Vec<_> =
                 config.tenants.iter().filter(translates).map(|tenant| &*tenant.name).collect();
@@ -160,7 +160,7 @@ fn why(config: &Config, change: &Change) -> String {
         }
         Change::SetSysctl { .. } => String::from("packets of tenants are forwarded"),
         Change::RemoveAddress(_)
-        | Change::RemoveNat
+        | Change::RemoveFirewall
         | Change::RemoveRoute(_)
         | Change::RemoveRule(_)
         | Change::RestoreLink(_)

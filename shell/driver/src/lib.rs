@@ -15,11 +15,13 @@ mod network;
 mod pace;
 mod plan;
 mod stock;
+mod wanted;
 
 pub use client::{ClientDriver, ClientRequest, ClientSettings};
 pub use entropy::seed;
 pub use isthmus_dataplane::{IoReport, TunReport};
 
 pub use gateway::{Detail, GatewayDriver, GatewaySettings, Request, Snapshot};
-pub use network::{EgressNetwork, FIRST_TABLE, NetworkError, TenantNetwork};
+pub use network::{NetworkError, TenantNetwork};
 pub use plan::{Planned, plan};
+pub use wanted::{EgressNetwork, FIRST_TABLE};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Link, Nat, Route, Rule};
+use crate::{Address, Firewall, Link, Route, Rule};
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub enum Change {
     /// Removes an address of ours.
     RemoveAddress(Address),
     /// Removes our nftables table.
-    RemoveNat,
+    RemoveFirewall,
     /// Removes a route of ours.
     RemoveRoute(Route),
     /// Removes a rule of ours.
@@ -43,7 +43,7 @@ pub enum Change {
     /// Changes a link's settings.
     SetLink(Link),
     /// Writes our nftables table anew, in one transaction.
-    SetNat(Vec<Nat>),
+    SetFirewall(Firewall),
     /// Sets a kernel parameter.
     SetSysctl {
         /// Its path below `/proc/sys`.
@@ -62,16 +62,16 @@ impl fmt::Display for Change {
             Self::AddRoute(route) => write!(f, "add {route}"),
             Self::AddRule(rule) => write!(f, "add {rule}"),
             Self::RemoveAddress(address) => write!(f, "remove {address}"),
-            Self::RemoveNat => f.write_str("remove address translation"),
+            Self::RemoveFirewall => f.write_str("remove the nftables table"),
             Self::RemoveRoute(route) => write!(f, "remove {route}"),
             Self::RemoveRule(rule) => write!(f, "remove {rule}"),
             Self::ReplaceRoute { from, to } => write!(f, "replace {from} by {to}"),
             Self::RestoreLink(link) => write!(f, "restore {link}"),
             Self::RestoreSysctl { key, to } => write!(f, "restore {key} to {to}"),
             Self::SetLink(link) => write!(f, "set {link}"),
-            Self::SetNat(nat) => {
+            Self::SetFirewall(firewall) => {
                 f.write_str("set address translation:")?;
-                nat.iter().try_for_each(|nat| write!(f, " {nat};"))
+                firewall.nat.iter().try_for_each(|nat| write!(f, " {nat};"))
             }
             Self::SetSysctl { key, from, to } => write!(f, "set {key} from {from} to {to}"),
         }

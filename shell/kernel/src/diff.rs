@@ -20,7 +20,7 @@ pub(crate) struct Actual {
     /// The parameters that are desired or were changed by us, as far as they exist.
     pub(crate) sysctls: BTreeMap<String, String>,
     /// How our nftables table is listed.
-    pub(crate) nat: Option<String>,
+    pub(crate) firewall: Option<String>,
 }
 
 impl Actual {
@@ -39,14 +39,17 @@ pub(crate) fn diff(desired: &Desired, actual: &Actual, state: &State) -> Vec<Cha
     let (in_the_way, last) = addresses_to_remove(desired, actual, state);
     changes.extend(in_the_way);
     changes.extend(addresses_to_add(desired, actual));
-    changes.extend(nat_to_set(desired, actual, state));
+    changes.extend(firewall_to_set(desired, actual, state));
     changes.extend(sysctls(desired, actual));
     changes.extend(rules_to_remove(desired, actual));
     changes.extend(routes_to_remove(desired, actual));
     changes.extend(routes(desired, actual));
     changes.extend(rules_to_add(desired, actual));
     changes.extend(sysctls_to_restore(desired, actual, state));
-    changes.extend((desired.nat.is_empty() && actual.nat.is_some()).then_some(Change::RemoveNat));
+    changes.extend(
+        (desired.firewall.is_empty() && actual.firewall.is_some())
+            .then_some(Change::RemoveFirewall),
+    );
     changes.extend(last);
     changes.extend(links_to_restore(desired, actual, state));
     changes
@@ -103,11 +106,12 @@ fn addresses_to_remove(
     (remove(first), remove(last))
 }
 
-fn nat_to_set(desired: &Desired, actual: &Actual, state: &State) -> Option<Change> {
-    let as_left = state.nat.as_ref().is_some_and(|saved| {
-        saved.wanted == desired.nat && actual.nat.as_ref() == Some(&saved.listing)
+fn firewall_to_set(desired: &Desired, actual: &Actual, state: &State) -> Option<Change> {
+    let as_left = state.firewall.as_ref().is_some_and(|saved| {
+        saved.wanted == desired.firewall && actual.firewall.as_ref() == Some(&saved.listing)
     });
-    (!desired.nat.is_empty() && !as_left).then(|| Change::SetNat(desired.nat.clone()))
+    (!desired.firewall.is_empty() && !as_left)
+        .then(|| Change::SetFirewall(desired.firewall.clone()))
 }
 
 fn sysctls(desired: &Desired, actual: &Actual) -> Vec<Change> {
@@ -162,7 +166,7 @@ fn rules_to_remove(desired: &Desired, actual: &Actual) -> Vec<Change> {
 mod tests {
     use super::*;
     use crate::state::SavedSysctl;
-    use crate::{Nat, NextHop, Translation};
+    use crate::{Firewall, Nat, NextHop, Translation};
 
     fn address(text: &str) -> Address {
         Address { link: "lo".to_owned(), address: text.parse().unwrap(), peer: None }
@@ -176,7 +180,7 @@ mod tests {
             to: Translation::Masquerade,
         };
         let sysctls = [("net/ipv4/ip_forward".to_owned(), "1".to_owned())].into();
-        Desired { nat: vec![nat], sysctls, ..Desired::default() }
+        Desired { firewall: Firewall { nat: vec![nat] }, sysctls, ..Desired::default() }
     }
 
     #[test]
@@ -189,7 +193,10 @@ mod tests {
         let mut actual = Actual::default();
         actual.sysctls.insert("net/ipv4/ip_forward".to_owned(), "0".to_owned());
         let there = diff(&forwarding(), &actual, &State::default());
-        assert!(matches!(there[..], [Change::SetNat(_), Change::SetSysctl { .. }]), "{there:?}");
+        assert!(
+            matches!(there[..], [Change::SetFirewall(_), Change::SetSysctl { .. }]),
+            "{there:?}"
+        );
 
         let mut state = State::default();
         let saved = SavedSysctl {
@@ -199,9 +206,12 @@ mod tests {
         };
         state.sysctls.insert("net/ipv4/ip_forward".to_owned(), saved);
         actual.sysctls.insert("net/ipv4/ip_forward".to_owned(), "1".to_owned());
-        actual.nat = Some("[]".to_owned());
+        actual.firewall = Some("[]".to_owned());
         let back = diff(&Desired::default(), &actual, &state);
-        assert!(matches!(back[..], [Change::RestoreSysctl { .. }, Change::RemoveNat]), "{back:?}");
+        assert!(
+            matches!(back[..], [Change::RestoreSysctl { .. }, Change::RemoveFirewall]),
+            "{back:?}"
+        );
     }
 
     #[test]

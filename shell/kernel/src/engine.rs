@@ -8,7 +8,7 @@ use std::{fs, io};
 use crate::diff::{Actual, diff};
 use crate::netlink::{Listener, Netlink};
 use crate::nft::Nft;
-use crate::state::{SavedLink, SavedNat, SavedSysctl, State, StateFile};
+use crate::state::{SavedFirewall, SavedLink, SavedSysctl, State, StateFile};
 use crate::watch::Watch;
 use crate::{
     Address, Change, Changes, Desired, KernelError, Link, NextHop, Owner, Route, Rule, sysctl,
@@ -22,7 +22,7 @@ pub(crate) struct Engine {
     file: StateFile,
     state: State,
     /// Whether an nftables table of ours may be there.
-    nat_possible: bool,
+    table_possible: bool,
 }
 
 impl Engine {
@@ -36,7 +36,7 @@ impl Engine {
         let file = StateFile::new(folder, &format!("{}@{place}", owner.name));
         let state = file.load(number)?;
         let nft = Nft::new(owner.nft_table());
-        Ok(Self { owner, netlink, nft, file, state, nat_possible: true })
+        Ok(Self { owner, netlink, nft, file, state, table_possible: true })
     }
 
     /// Listens to changes in this namespace; inside a runtime.
@@ -122,10 +122,13 @@ impl Engine {
             let value = value.map_err(|error| refused(&format!("read {key}"), error))?;
             sysctls.extend(value.map(|value| (key.clone(), value)));
         }
-        let nat =
-            if self.nat_possible || !desired.nat.is_empty() { self.nft.list()? } else { None };
-        self.nat_possible = nat.is_some();
-        Ok(Actual { links, addresses, routes, rules, sysctls, nat })
+        let firewall = if self.table_possible || !desired.firewall.is_empty() {
+            self.nft.list()?
+        } else {
+            None
+        };
+        self.table_possible = firewall.is_some();
+        Ok(Actual { links, addresses, routes, rules, sysctls, firewall })
     }
 
     fn make(&mut self, change: &Change, actual: &Actual) -> Result<(), KernelError> {
@@ -138,7 +141,7 @@ impl Engine {
             Change::RemoveAddress(address) => {
                 gone(netlink.remove_address(address, index(&address.link, actual)?))
             }
-            Change::RemoveNat => return self.remove_nat(),
+            Change::RemoveFirewall => return self.remove_firewall(),
             Change::RemoveRoute(route) => gone(netlink.remove_route(route, tag)),
             Change::RemoveRule(rule) => gone(netlink.remove_rule(rule, tag)),
             Change::ReplaceRoute { to, .. } => {
@@ -150,7 +153,7 @@ impl Engine {
             }
             Change::RestoreSysctl { key, to } => return self.restore_sysctl(key, to),
             Change::SetLink(link) => return self.set_link(link, actual, change),
-            Change::SetNat(nat) => return self.set_nat(nat),
+            Change::SetFirewall(firewall) => return self.set_firewall(firewall),
             Change::SetSysctl { key, from, to } => return self.set_sysctl(key, from, to),
         };
         done.map_err(|error| refused(&change.to_string(), error))
@@ -227,17 +230,17 @@ impl Engine {
         Ok(())
     }
 
-    fn set_nat(&mut self, nat: &[crate::Nat]) -> Result<(), KernelError> {
-        self.nat_possible = true;
-        self.nft.replace(nat)?;
+    fn set_firewall(&mut self, firewall: &crate::Firewall) -> Result<(), KernelError> {
+        self.table_possible = true;
+        self.nft.replace(firewall)?;
         let listing = self.nft.list()?.unwrap_or_default();
-        self.state.nat = Some(SavedNat { wanted: nat.to_vec(), listing });
+        self.state.firewall = Some(SavedFirewall { wanted: firewall.clone(), listing });
         self.file.save(&self.state)
     }
 
-    fn remove_nat(&mut self) -> Result<(), KernelError> {
+    fn remove_firewall(&mut self) -> Result<(), KernelError> {
         self.nft.remove()?;
-        self.state.nat = None;
+        self.state.firewall = None;
         self.file.save(&self.state)
     }
 
@@ -248,8 +251,8 @@ impl Engine {
         self.state.links.retain(|name, _| links.contains(&**name));
         self.state.sysctls.retain(|key, _| desired.sysctls.contains_key(key));
         self.state.addresses.retain(|address| desired.addresses.contains(address));
-        if desired.nat.is_empty() {
-            self.state.nat = None;
+        if desired.firewall.is_empty() {
+            self.state.firewall = None;
         }
         if self.state == before { Ok(()) } else { self.file.save(&self.state) }
     }

@@ -39,7 +39,7 @@ mod watch;
 
 pub use change::{Change, Changes};
 pub use desired::{
-    Address, Desired, IpVersion, Link, MAIN_TABLE, Nat, NextHop, Route, Rule, RuleAction,
+    Address, Desired, Firewall, IpVersion, Link, MAIN_TABLE, Nat, NextHop, Route, Rule, RuleAction,
     Translation,
 };
 pub use error::KernelError;

@@ -12,7 +12,7 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, KernelError, Nat};
+use crate::{Address, Firewall, KernelError};
 
 /// Values before us.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub(crate) struct State {
     /// Links whose settings we changed, by name.
     pub(crate) links: BTreeMap<String, SavedLink>,
     /// Our nftables table, if there is one.
-    pub(crate) nat: Option<SavedNat>,
+    pub(crate) firewall: Option<SavedFirewall>,
     /// Parameters that we changed, by path.
     pub(crate) sysctls: BTreeMap<String, SavedSysctl>,
 }
@@ -40,8 +40,8 @@ pub(crate) struct SavedLink {
 
 /// Our nftables table: what was wanted, and how `nft` lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SavedNat {
-    pub(crate) wanted: Vec<Nat>,
+pub(crate) struct SavedFirewall {
+    pub(crate) wanted: Firewall,
     pub(crate) listing: String,
 }
 

@@ -15,8 +15,8 @@ use std::time::Duration;
 use std::{fs, panic};
 
 use isthmus_kernel::{
-    Address, Change, Changes, Desired, IpVersion, KernelError, Link, MAIN_TABLE, Nat, NextHop,
-    Options, Owner, Reconciler, Route, Rule, RuleAction, Translation, Watch,
+    Address, Change, Changes, Desired, Firewall, IpVersion, KernelError, Link, MAIN_TABLE, Nat,
+    NextHop, Options, Owner, Reconciler, Route, Rule, RuleAction, Translation, Watch,
 };
 use support::{CapabilitySet, Space, without};
 
@@ -223,15 +223,17 @@ fn everything() -> Desired {
         ]
         .map(sysctl)
         .into(),
-        nat: vec![
-            masquerade("10.64.0.0/20", "eth0"),
-            Nat {
-                except: vec!["10.0.0.0/8".parse().unwrap(), "192.0.2.7/32".parse().unwrap()],
-                to: Translation::Address("192.0.2.2".parse().unwrap()),
-                ..masquerade("10.64.16.0/20", "eth0")
-            },
-            Nat { egress: None, ..masquerade("fd64::/48", "") },
-        ],
+        firewall: Firewall {
+            nat: vec![
+                masquerade("10.64.0.0/20", "eth0"),
+                Nat {
+                    except: vec!["10.0.0.0/8".parse().unwrap(), "192.0.2.7/32".parse().unwrap()],
+                    to: Translation::Address("192.0.2.2".parse().unwrap()),
+                    ..masquerade("10.64.16.0/20", "eth0")
+                },
+                Nat { egress: None, ..masquerade("fd64::/48", "") },
+            ],
+        },
     }
 }
 
@@ -307,7 +309,7 @@ async fn only_what_differs_is_changed() {
     let from = desired.routes[1].clone();
     desired.routes[1].next = via("192.0.2.3");
     desired.rules.remove(0);
-    desired.nat.pop();
+    desired.firewall.nat.pop();
     desired.sysctls.remove("net/ipv4/conf/eth1/rp_filter");
     desired.links.clear();
     desired.addresses.pop();
@@ -316,7 +318,10 @@ async fn only_what_differs_is_changed() {
     assert_eq!(
         kinds,
         [
-            format!("set address translation: {}; {};", desired.nat[0], desired.nat[1]),
+            format!(
+                "set address translation: {}; {};",
+                desired.firewall.nat[0], desired.firewall.nat[1]
+            ),
             "remove rule 17300 for IPv4 from 10.64.0.0/20 lookup 70000".to_owned(),
             format!("replace {from} on eth0 by {}", desired.routes[1]),
             "restore net/ipv4/conf/eth1/rp_filter to 0".to_owned(),
@@ -457,7 +462,7 @@ async fn two_gateways_in_one_namespace_leave_each_other_alone() {
     let theirs = Desired {
         routes: vec![Route { metric: Some(9), ..route("10.64.0.0/20", via("192.0.2.1")) }],
         rules: vec![rule(IpVersion::V4, 17_400, RuleAction::Lookup(120))],
-        nat: vec![masquerade("10.80.0.0/20", "eth0")],
+        firewall: Firewall { nat: vec![masquerade("10.80.0.0/20", "eth0")] },
         ..Desired::default()
     };
     second.apply(&theirs).await.unwrap();
@@ -607,7 +612,9 @@ async fn what_makes_no_sense_is_refused_before_anything_is_changed() {
         with(|desired| desired.rules[0].action = RuleAction::Altered),
         with(|desired| desired.routes[0].next = via("fd00::1")),
         with(|desired| desired.routes[0].next = NextHop::Altered),
-        with(|desired| desired.nat[0].to = Translation::Address("fd00::1".parse().unwrap())),
+        with(|desired| {
+            desired.firewall.nat[0].to = Translation::Address("fd00::1".parse().unwrap());
+        }),
         with(|desired| drop(desired.sysctls.insert("kernel/panic".to_owned(), "1".to_owned()))),
         Desired { routes: vec![blackhole(), blackhole()], ..everything() },
     ] {
@@ -652,10 +659,10 @@ async fn clients_of_a_pool_reach_a_network_that_knows_no_way_back() {
     };
     reconciler.apply(&desired).await.unwrap();
     assert!(!pings(), "without translation there is no way back");
-    desired.nat.push(masquerade("10.64.0.0/20", "veth0"));
+    desired.firewall.nat.push(masquerade("10.64.0.0/20", "veth0"));
     reconciler.apply(&desired).await.unwrap();
     assert!(pings());
-    desired.nat[0].except.push("10.9.0.0/24".parse().unwrap());
+    desired.firewall.nat[0].except.push("10.9.0.0/24".parse().unwrap());
     reconciler.apply(&desired).await.unwrap();
     assert!(!pings(), "that network is excepted");
     drop(server);

@@ -6,7 +6,9 @@ use std::process::{Command, Output, Stdio};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use crate::{KernelError, Nat, Translation};
+use crate::{Firewall, KernelError};
+
+mod nat;
 
 /// Our table and the program that writes it.
 pub(crate) struct Nft {
@@ -40,15 +42,11 @@ impl Nft {
     }
 
     /// Writes the table anew, in one transaction.
-    pub(crate) fn replace(&self, nat: &[Nat]) -> Result<(), KernelError> {
+    pub(crate) fn replace(&self, firewall: &Firewall) -> Result<(), KernelError> {
         let table = &self.table;
         // Adding before deleting makes sure that there is something to delete.
         let mut commands = vec![add_table(table), delete_table(table), add_table(table)];
-        commands.push(json!({ "add": { "chain": {
-            "family": "inet", "table": table, "name": CHAIN,
-            "type": "nat", "hook": "postrouting", "prio": SRCNAT, "policy": "accept",
-        }}}));
-        commands.extend(nat.iter().map(|nat| rule(table, nat)));
+        commands.extend(nat::commands(table, &firewall.nat));
         self.change(&commands)
     }
 
@@ -94,10 +92,6 @@ impl Nft {
 
 /// A service's search path may lack the folder of administrators' programs.
 const PROGRAMS: &[&str] = &["nft", "/usr/sbin/nft", "/sbin/nft"];
-/// Our only chain.
-const CHAIN: &str = "postrouting";
-/// The priority at which source addresses are translated.
-const SRCNAT: i32 = 100;
 
 fn add_table(table: &str) -> Value {
     json!({ "add": { "table": { "family": "inet", "name": table } } })
@@ -107,28 +101,8 @@ fn delete_table(table: &str) -> Value {
     json!({ "delete": { "table": { "family": "inet", "name": table } } })
 }
 
-fn rule(table: &str, nat: &Nat) -> Value {
-    let ip = if nat.source.addr().is_ipv4() { "ip" } else { "ip6" };
-    let address = |field: &str| json!({ "payload": { "protocol": ip, "field": field } });
-    let matches = |op: &str, left: Value, right: Value| json!({ "match": { "op": op, "left": left, "right": right } });
-    let mut expr = vec![matches("==", address("saddr"), prefix(&nat.source))];
-    if let Some(egress) = &nat.egress {
-        expr.push(matches("==", json!({ "meta": { "key": "oifname" } }), json!(egress)));
-    }
-    for except in &nat.except {
-        expr.push(matches("!=", address("daddr"), prefix(except)));
-    }
-    expr.push(match nat.to {
-        Translation::Address(to) => json!({ "snat": { "family": ip, "addr": to } }),
-        Translation::Masquerade => json!({ "masquerade": null }),
-    });
-    json!({ "add": { "rule": {
-        "family": "inet", "table": table, "chain": CHAIN, "expr": expr,
-    }}})
-}
-
 /// Networks are prefixes, except that `nft` wants single addresses plain.
-fn prefix(net: &IpNet) -> Value {
+pub(super) fn prefix(net: &IpNet) -> Value {
     if net.prefix_len() == net.max_prefix_len() {
         json!(net.addr())
     } else {
@@ -152,27 +126,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rule_names_source_egress_exceptions_and_what_to_do() {
-        let nat = Nat {
-            source: "10.64.0.0/20".parse().unwrap(),
-            egress: Some("eth1".to_owned()),
-            except: vec!["10.0.0.0/8".parse().unwrap(), "192.0.2.1/32".parse().unwrap()],
-            to: Translation::Masquerade,
-        };
-        let rule = rule("t", &nat);
-        let expr = &rule["add"]["rule"]["expr"];
-        assert_eq!(expr[0]["match"]["right"]["prefix"], json!({ "addr": "10.64.0.0", "len": 20 }));
-        assert_eq!(expr[1]["match"]["right"], "eth1");
-        assert_eq!(expr[2]["match"]["op"], "!=");
-        assert_eq!(expr[3]["match"]["right"], "192.0.2.1");
-        assert_eq!(expr[4], json!({ "masquerade": null }));
-    }
-
-    #[test]
     fn without_nft_there_is_no_table_and_making_one_says_what_to_install() {
         let absent = Nft { programs: &["isthmus-no-such-program"], ..Nft::new("t".to_owned()) };
         assert_eq!(absent.list().unwrap(), None);
-        let error = absent.replace(&[]).unwrap_err();
+        let error = absent.replace(&Firewall::default()).unwrap_err();
         assert!(matches!(error, KernelError::NftMissing(_)));
         assert!(error.to_string().contains("apt install nftables"), "{error}");
     }

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import time
 
+from . import gateway
 from .namespaces import Pair, run, wait_for
 from .report import ROOT, progress
 
@@ -40,31 +41,16 @@ class Rig:
     def open(self):
         pair = self.pair
         pair.open()
-        pair.put("users", '[users.bench]\npassword = "bench password"\n')
-        self.psk = pair.put("psk", "bench pre-shared key\n")
-        self.password = pair.put("password", "bench password\n")
-        config = pair.put("isthmus.toml", f'''[gateway]
-name = "scale"
-control_socket = "{pair.path("control.sock")}"
-[ipsec]
-psk_file = "psk"
-force_encap = true
-[[tenant]]
-name = "bench"
-pool = ["10.64.0.0/15"]
-routes = ["10.64.0.0/15"]
-users_file = "users"
-''')
-        self.gateway = pair.spawn(pair.server, self.binary, "run", "--config", config)
-        wait_for("the gateway", 20, lambda: self.gateway.poll() is None and self.status() is not None)
+        self.gateway = gateway.start(pair, self.binary, "scale", "10.64.0.0/15")
+        self.psk = pair.path("psk")
+        self.password = pair.put("password", f"{gateway.PASSWORD}\n")
         pair.spawn(pair.server, self.binary, "bench", "reflect", "--listen", REFLECTOR)
 
     def __exit__(self, *_error):
         self.pair.close()
 
     def status(self):
-        path = self.pair.path("control.sock")
-        output = run(self.binary, "status", "--json", "--socket", path, check=False)
+        output = gateway.status(self.pair, self.binary)
         return json.loads(output) if output else None
 
     def bench(self, scenario, clients, *options, first=0, rate=None):

@@ -3,6 +3,7 @@
 import json
 import os
 
+from . import gateway
 from .namespaces import Pair, run, wait_for
 from .strongswan import StrongSwanCbc, StrongSwanGcm
 from .system import System
@@ -20,25 +21,8 @@ class Isthmus(System):
     suite = ""
 
     def connect(self):
-        pair, binary = self.pair, self.tools["isthmus"]
-        pair.put("users", '[users.bench]\npassword = "bench password"\n')
-        pair.put("psk", "bench pre-shared key\n")
-        config = pair.put("isthmus.toml", f'''[gateway]
-name = "{self.name}"
-control_socket = "{pair.path("control.sock")}"
-[ipsec]
-psk_file = "psk"
-force_encap = true
-[[tenant]]
-name = "bench"
-pool = ["10.64.0.0/16"]
-routes = ["10.64.0.0/16"]
-users_file = "users"
-''')
-        gateway = pair.spawn(pair.server, binary, "run", "--config", config)
-        status = [binary, "status", "--socket", pair.path("control.sock")]
-        wait_for("the gateway", 20, lambda: gateway.poll() is None and run(*status, check=False) != "")
-        self.dial(pair.client, Pair.SERVER)
+        gateway.start(self.pair, self.tools["isthmus"], self.name, "10.64.0.0/16")
+        self.dial(self.pair.client, Pair.SERVER)
         self.reachable()
 
     def dial(self, space, server):
@@ -54,13 +38,12 @@ users_file = "users"
     def speak(self, space, *command):
         return self.pair.spawn(
             space, self.tools["isthmus"], *command, "--esp", self.suite, "--user", "bench", "--json",
-            env={"ISTHMUS_PSK": "bench pre-shared key", "ISTHMUS_PASSWORD": "bench password"},
+            env={"ISTHMUS_PSK": gateway.PSK, "ISTHMUS_PASSWORD": gateway.PASSWORD},
         )
 
     def sessions(self):
         """How many sessions the gateway has."""
-        status = run(self.tools["isthmus"], "status", "--json", "--socket", self.pair.path("control.sock"))
-        return json.loads(status)["sessions"]
+        return json.loads(gateway.status(self.pair, self.tools["isthmus"]))["sessions"]
 
 
 class IsthmusCbc(Isthmus):

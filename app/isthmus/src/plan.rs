@@ -119,14 +119,22 @@ fn action(change: &Change) -> (Action, String) {
         Change::AddRoute(route) => (Action::Add, route.to_string()),
         Change::AddRule(rule) => (Action::Add, rule.to_string()),
         Change::RemoveAddress(address) => (Action::Remove, address.to_string()),
-        Change::RemoveFirewall => (Action::Remove, String::from("address translation")),
+        Change::RemoveFirewall => {
+            (Action::Remove, String::from("packet filter and address translation"))
+        }
         Change::RemoveRoute(route) => (Action::Remove, route.to_string()),
         Change::RemoveRule(rule) => (Action::Remove, rule.to_string()),
         // Devices are made by the gateway alone, and are up from their first moment.
         Change::SetLink(link) => (Action::Add, format!("device {}", link.name)),
         Change::SetFirewall(firewall) => {
-            let each: Vec<_> = firewall.nat.iter().map(ToString::to_string).collect();
-            (Action::Change, format!("address translation: {}", each.join("; ")))
+            let nat = firewall.nat.iter().map(ToString::to_string);
+            let guards = firewall.filter.guards.iter().map(ToString::to_string);
+            let each: Vec<_> = nat.chain(guards).collect();
+            (Action::Change, format!("packet filter and address translation: {}", each.join("; ")))
+        }
+        Change::SetMembers { remove, add } => {
+            let (fewer, more) = (remove.len(), add.len());
+            (Action::Change, format!("members of classes: {fewer} go, {more} come"))
         }
         Change::ReplaceRoute { .. }
         | Change::RestoreLink(_)
@@ -158,6 +166,7 @@ fn why(config: &Config, change: &Change) -> String {
                 config.tenants.iter().filter(translates).map(|tenant| &*tenant.name).collect();
             format!("egress with `nat` of {}", names.join(", "))
         }
+        Change::SetMembers { .. } => String::from("the sessions there are"),
         Change::SetSysctl { .. } => String::from("packets of tenants are forwarded"),
         Change::RemoveAddress(_)
         | Change::RemoveFirewall

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Firewall, Link, Route, Rule};
+use crate::{Address, Firewall, Link, Member, Route, Rule};
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,13 @@ pub enum Change {
     },
     /// Changes a link's settings.
     SetLink(Link),
+    /// Removes members of classes and adds others.
+    SetMembers {
+        /// Who is no longer one, or of another class now.
+        remove: Vec<Member>,
+        /// Who is to be one.
+        add: Vec<Member>,
+    },
     /// Writes our nftables table anew, in one transaction.
     SetFirewall(Firewall),
     /// Sets a kernel parameter.
@@ -70,8 +77,14 @@ impl fmt::Display for Change {
             Self::RestoreSysctl { key, to } => write!(f, "restore {key} to {to}"),
             Self::SetLink(link) => write!(f, "set {link}"),
             Self::SetFirewall(firewall) => {
-                f.write_str("set address translation:")?;
-                firewall.nat.iter().try_for_each(|nat| write!(f, " {nat};"))
+                f.write_str("set the nftables table:")?;
+                firewall.nat.iter().try_for_each(|nat| write!(f, " {nat};"))?;
+                firewall.filter.guards.iter().try_for_each(|guard| write!(f, " {guard};"))
+            }
+            Self::SetMembers { remove, add } => {
+                f.write_str("set members:")?;
+                remove.iter().try_for_each(|member| write!(f, " -{member};"))?;
+                add.iter().try_for_each(|member| write!(f, " +{member};"))
             }
             Self::SetSysctl { key, from, to } => write!(f, "set {key} from {from} to {to}"),
         }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::netlink::ActualLink;
+use crate::nft::Listing;
 use crate::state::{SavedLink, State};
-use crate::{Address, Change, Desired, Link, Route, Rule, sysctl};
+use crate::{Address, Change, Desired, Link, Member, Route, Rule, sysctl};
 
 /// What is there.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +21,7 @@ pub(crate) struct Actual {
     /// The parameters that are desired or were changed by us, as far as they exist.
     pub(crate) sysctls: BTreeMap<String, String>,
     /// How our nftables table is listed.
-    pub(crate) firewall: Option<String>,
+    pub(crate) firewall: Option<Listing>,
 }
 
 impl Actual {
@@ -107,11 +108,26 @@ fn addresses_to_remove(
 }
 
 fn firewall_to_set(desired: &Desired, actual: &Actual, state: &State) -> Option<Change> {
-    let as_left = state.firewall.as_ref().is_some_and(|saved| {
-        saved.wanted == desired.firewall && actual.firewall.as_ref() == Some(&saved.listing)
-    });
-    (!desired.firewall.is_empty() && !as_left)
-        .then(|| Change::SetFirewall(desired.firewall.clone()))
+    let wanted = &desired.firewall;
+    if wanted.is_empty() {
+        return None;
+    }
+    let as_left = |listing: &&Listing| {
+        let saved = state.firewall.as_ref();
+        saved.is_some_and(|saved| {
+            saved.listing == listing.text && saved.wanted == wanted.without_members()
+        })
+    };
+    let Some(listing) = actual.firewall.as_ref().filter(as_left) else {
+        return Some(Change::SetFirewall(wanted.clone()));
+    };
+    let lacking = |these: &[Member], others: &[Member]| -> Vec<Member> {
+        let others: BTreeSet<_> = others.iter().collect();
+        these.iter().filter(|member| !others.contains(member)).cloned().collect()
+    };
+    let remove = lacking(&listing.members, &wanted.members);
+    let add = lacking(&wanted.members, &listing.members);
+    (!remove.is_empty() || !add.is_empty()).then_some(Change::SetMembers { remove, add })
 }
 
 fn sysctls(desired: &Desired, actual: &Actual) -> Vec<Change> {
@@ -180,7 +196,11 @@ mod tests {
             to: Translation::Masquerade,
         };
         let sysctls = [("net/ipv4/ip_forward".to_owned(), "1".to_owned())].into();
-        Desired { firewall: Firewall { nat: vec![nat] }, sysctls, ..Desired::default() }
+        Desired {
+            firewall: Firewall { nat: vec![nat], ..Firewall::default() },
+            sysctls,
+            ..Desired::default()
+        }
     }
 
     #[test]
@@ -206,7 +226,7 @@ mod tests {
         };
         state.sysctls.insert("net/ipv4/ip_forward".to_owned(), saved);
         actual.sysctls.insert("net/ipv4/ip_forward".to_owned(), "1".to_owned());
-        actual.firewall = Some("[]".to_owned());
+        actual.firewall = Some(Listing::default());
         let back = diff(&Desired::default(), &actual, &state);
         assert!(
             matches!(back[..], [Change::RestoreSysctl { .. }, Change::RemoveFirewall]),

@@ -11,7 +11,8 @@ use crate::nft::Nft;
 use crate::state::{SavedFirewall, SavedLink, SavedSysctl, State, StateFile};
 use crate::watch::Watch;
 use crate::{
-    Address, Change, Changes, Desired, KernelError, Link, NextHop, Owner, Route, Rule, sysctl,
+    Address, Change, Changes, Desired, KernelError, Link, Member, NextHop, Owner, Route, Rule,
+    sysctl,
 };
 
 /// Reads, compares and changes the kernel state of the namespace its thread is in.
@@ -65,6 +66,16 @@ impl Engine {
         let desired = normal(desired, &self.owner)?;
         let actual = self.read(&desired)?;
         Ok(Changes(diff(&desired, &actual, &self.state)))
+    }
+
+    /// Removes members of classes and adds others, and looks at nothing else. When that fails (somebody
+    /// else changed the table), [`Engine::apply`] is the answer.
+    pub(crate) fn exchange(
+        &mut self,
+        remove: &[Member],
+        add: &[Member],
+    ) -> Result<(), KernelError> {
+        self.nft.exchange(remove, add)
     }
 
     /// Makes the changes that lead to `desired` and answers them. A change that fails does not keep
@@ -154,6 +165,7 @@ impl Engine {
             Change::RestoreSysctl { key, to } => return self.restore_sysctl(key, to),
             Change::SetLink(link) => return self.set_link(link, actual, change),
             Change::SetFirewall(firewall) => return self.set_firewall(firewall),
+            Change::SetMembers { remove, add } => return self.nft.exchange(remove, add),
             Change::SetSysctl { key, from, to } => return self.set_sysctl(key, from, to),
         };
         done.map_err(|error| refused(&change.to_string(), error))
@@ -233,8 +245,8 @@ impl Engine {
     fn set_firewall(&mut self, firewall: &crate::Firewall) -> Result<(), KernelError> {
         self.table_possible = true;
         self.nft.replace(firewall)?;
-        let listing = self.nft.list()?.unwrap_or_default();
-        self.state.firewall = Some(SavedFirewall { wanted: firewall.clone(), listing });
+        let listing = self.nft.list()?.unwrap_or_default().text;
+        self.state.firewall = Some(SavedFirewall { wanted: firewall.without_members(), listing });
         self.file.save(&self.state)
     }
 
@@ -266,7 +278,8 @@ fn normal(desired: &Desired, owner: &Owner) -> Result<Desired, KernelError> {
     desired.check(owner)?;
     let routes = desired.routes.iter().map(Route::normal).collect();
     let rules = desired.rules.iter().map(Rule::normal).collect();
-    Ok(Desired { routes, rules, ..desired.clone() })
+    let firewall = desired.firewall.normal();
+    Ok(Desired { routes, rules, firewall, ..desired.clone() })
 }
 
 /// The index of the link of that name.

@@ -54,10 +54,10 @@ pub enum KernelError {
         /// What it said.
         message: String,
     },
-    /// `nft` is not there, and NAT is wanted.
+    /// `nft` is not there, and filters or NAT are wanted.
     #[error(
-        "address translation needs the program nft, which cannot be run: {0} (install it: `apt \
-         install nftables` or `dnf install nftables`; or set nat to none)"
+        "packet filters and address translation need the program nft, which cannot be run: {0} \
+         (install it: `apt install nftables` or `dnf install nftables`)"
     )]
     NftMissing(io::Error),
     /// There is no such link.

@@ -39,8 +39,9 @@ mod watch;
 
 pub use change::{Change, Changes};
 pub use desired::{
-    Address, Desired, Firewall, IpVersion, Link, MAIN_TABLE, Nat, NextHop, Route, Rule, RuleAction,
-    Translation,
+    Address, CLASS_MASK, Desired, Entries, Filter, Firewall, Guard, IpVersion, Link, List,
+    MAIN_TABLE, Member, Nat, NextHop, Ports, Route, Rule, RuleAction, Translation, Verdict,
+    class_mark,
 };
 pub use error::KernelError;
 pub use owner::Owner;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::engine::Engine;
 use crate::watch::Watch;
-use crate::{Address, Changes, Desired, KernelError, Owner};
+use crate::{Address, Changes, Desired, KernelError, Member, Owner};
 
 /// How a reconciler is set up.
 #[derive(Clone, Debug)]
@@ -105,6 +105,20 @@ impl Reconciler {
     pub async fn plan(&mut self, desired: &Desired) -> Result<Changes, KernelError> {
         let desired = desired.clone();
         self.ask(move |engine| engine.plan(&desired)).await
+    }
+
+    /// Removes members of classes and adds others, and looks at nothing else: sessions come and go more
+    /// often than everything is worth comparing.
+    ///
+    /// # Errors
+    ///
+    /// When the table is not as it was left; [`Reconciler::apply`] mends it.
+    pub async fn exchange(
+        &mut self,
+        remove: Vec<Member>,
+        add: Vec<Member>,
+    ) -> Result<(), KernelError> {
+        self.ask(move |engine| engine.exchange(&remove, &add)).await
     }
 
     /// The addresses on all links that are not ours.

@@ -233,6 +233,7 @@ fn everything() -> Desired {
                 },
                 Nat { egress: None, ..masquerade("fd64::/48", "") },
             ],
+            ..Firewall::default()
         },
     }
 }
@@ -319,7 +320,7 @@ async fn only_what_differs_is_changed() {
         kinds,
         [
             format!(
-                "set address translation: {}; {};",
+                "set the nftables table: {}; {};",
                 desired.firewall.nat[0], desired.firewall.nat[1]
             ),
             "remove rule 17300 for IPv4 from 10.64.0.0/20 lookup 70000".to_owned(),
@@ -462,7 +463,7 @@ async fn two_gateways_in_one_namespace_leave_each_other_alone() {
     let theirs = Desired {
         routes: vec![Route { metric: Some(9), ..route("10.64.0.0/20", via("192.0.2.1")) }],
         rules: vec![rule(IpVersion::V4, 17_400, RuleAction::Lookup(120))],
-        firewall: Firewall { nat: vec![masquerade("10.80.0.0/20", "eth0")] },
+        firewall: Firewall { nat: vec![masquerade("10.80.0.0/20", "eth0")], ..Firewall::default() },
         ..Desired::default()
     };
     second.apply(&theirs).await.unwrap();

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::filter::{Filter, Member};
 use crate::KernelError;
 
 /// Our nftables table; without anything in it there is none.
@@ -14,17 +15,35 @@ use crate::KernelError;
 pub struct Firewall {
     /// Source address translation.
     pub nat: Vec<Nat>,
+    /// Which packets go on.
+    pub filter: Filter,
+    /// Whose packets are of a class that the filter tells apart.
+    pub members: Vec<Member>,
 }
 
 impl Firewall {
     /// Whether no table is needed.
     pub fn is_empty(&self) -> bool {
-        let Self { nat } = self;
-        nat.is_empty()
+        let Self { nat, filter, members: _ } = self;
+        nat.is_empty() && filter.is_empty()
     }
 
     pub(super) fn check(&self) -> Result<(), KernelError> {
         self.nat.iter().try_for_each(Nat::check)
+    }
+
+    /// The same with its members in order, each once.
+    pub(crate) fn normal(&self) -> Self {
+        let mut firewall = self.clone();
+        firewall.members.iter_mut().for_each(|member| member.source = member.source.trunc());
+        firewall.members.sort_unstable();
+        firewall.members.dedup_by_key(|member| member.source);
+        firewall
+    }
+
+    /// The same without its members, who come and go.
+    pub(crate) fn without_members(&self) -> Self {
+        Self { nat: self.nat.clone(), filter: self.filter.clone(), members: Vec::new() }
     }
 }
 

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{KernelError, Owner, sysctl};
 
+mod filter;
 mod firewall;
 mod route;
 mod rule;
 
+pub use filter::{CLASS_MASK, Entries, Filter, Guard, List, Member, Ports, Verdict, class_mark};
 pub use firewall::{Firewall, Nat, Translation};
 pub use route::{MAIN_TABLE, NextHop, Route};
 pub use rule::{IpVersion, Rule, RuleAction};

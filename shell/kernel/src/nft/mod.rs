@@ -6,9 +6,20 @@ use std::process::{Command, Output, Stdio};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use crate::{Firewall, KernelError};
+use crate::{Firewall, KernelError, Member};
 
+mod filter;
+mod members;
 mod nat;
+
+/// What is in our table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listing {
+    /// Everything but the members, without what differs between equal tables.
+    pub(crate) text: String,
+    /// The members, in order.
+    pub(crate) members: Vec<Member>,
+}
 
 /// Our table and the program that writes it.
 pub(crate) struct Nft {
@@ -23,9 +34,9 @@ impl Nft {
         Self { table, programs: PROGRAMS }
     }
 
-    /// How `nft` lists the table, without what differs between equal tables; none when there is no table,
-    /// or no `nft` that could have made one.
-    pub(crate) fn list(&self) -> Result<Option<String>, KernelError> {
+    /// How `nft` lists the table, and its members apart; none when there is no table, or no `nft` that
+    /// could have made one.
+    pub(crate) fn list(&self) -> Result<Option<Listing>, KernelError> {
         let output = match self.run(&["list", "table", "inet", &self.table], "") {
             Ok(output) => output,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -34,7 +45,8 @@ impl Nft {
         if output.status.success() {
             let mut listing = serde_json::from_slice(&output.stdout).unwrap_or_default();
             strip(&mut listing);
-            return Ok(Some(listing.to_string()));
+            let members = members::take(&mut listing);
+            return Ok(Some(Listing { text: listing.to_string(), members }));
         }
         // ENOENT is how the kernel says that it is not there.
         let missing = String::from_utf8_lossy(&output.stderr).contains("No such file or directory");
@@ -47,7 +59,16 @@ impl Nft {
         // Adding before deleting makes sure that there is something to delete.
         let mut commands = vec![add_table(table), delete_table(table), add_table(table)];
         commands.extend(nat::commands(table, &firewall.nat));
+        commands.extend(filter::commands(table, &firewall.filter));
+        commands.extend(members::commands(table, &firewall.filter, &firewall.members));
         self.change(&commands)
+    }
+
+    /// Removes members and adds others, in one transaction.
+    pub(crate) fn exchange(&self, remove: &[Member], add: &[Member]) -> Result<(), KernelError> {
+        let mut commands = members::change("delete", &self.table, remove);
+        commands.extend(members::change("add", &self.table, add));
+        if commands.is_empty() { Ok(()) } else { self.change(&commands) }
     }
 
     /// Removes the table.
@@ -110,10 +131,40 @@ pub(super) fn prefix(net: &IpNet) -> Value {
     }
 }
 
-/// Removes what the kernel numbers anew each time, and what describes `nft` itself.
+/// A command that adds something to a table.
+fn add(table: &str, what: &str, mut about: Value) -> Value {
+    if let Some(about) = about.as_object_mut() {
+        about.insert("family".into(), json!("inet"));
+        about.insert("table".into(), json!(table));
+    }
+    json!({ "add": { what: about } })
+}
+
+/// A field of a packet's header.
+fn field(protocol: &str, field: &str) -> Value {
+    json!({ "payload": { "protocol": protocol, "field": field } })
+}
+
+/// What is known about a packet apart from its bytes.
+fn meta(key: &str) -> Value {
+    json!({ "meta": { "key": key } })
+}
+
+fn matches(op: &str, left: Value, right: Value) -> Value {
+    let parts =
+        [("op".to_owned(), json!(op)), ("left".to_owned(), left), ("right".to_owned(), right)];
+    json!({ "match": Value::from_iter(parts) })
+}
+
+fn jump(chain: &str) -> Value {
+    json!({ "jump": { "target": chain } })
+}
+
+/// Removes what the kernel numbers anew each time or counts, and what describes `nft` itself.
 fn strip(value: &mut Value) {
     if let Some(object) = value.as_object_mut() {
-        object.retain(|key, _| key != "handle" && key != "metainfo");
+        let passing = |key: &str| matches!(key, "handle" | "metainfo" | "packets" | "bytes");
+        object.retain(|key, _| !passing(key));
         object.values_mut().for_each(strip);
     }
     if let Some(array) = value.as_array_mut() {

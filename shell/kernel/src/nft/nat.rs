@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::prefix;
+use super::{field, matches, meta, prefix};
 use crate::{Nat, Translation};
 
 /// The chain of source translation and its rules; none without a rule.
@@ -24,14 +24,12 @@ const SRCNAT: i32 = 100;
 
 fn rule(table: &str, nat: &Nat) -> Value {
     let ip = if nat.source.addr().is_ipv4() { "ip" } else { "ip6" };
-    let address = |field: &str| json!({ "payload": { "protocol": ip, "field": field } });
-    let matches = |op: &str, left: Value, right: Value| json!({ "match": { "op": op, "left": left, "right": right } });
-    let mut expr = vec![matches("==", address("saddr"), prefix(&nat.source))];
+    let mut expr = vec![matches("==", field(ip, "saddr"), prefix(&nat.source))];
     if let Some(egress) = &nat.egress {
-        expr.push(matches("==", json!({ "meta": { "key": "oifname" } }), json!(egress)));
+        expr.push(matches("==", meta("oifname"), json!(egress)));
     }
     for except in &nat.except {
-        expr.push(matches("!=", address("daddr"), prefix(except)));
+        expr.push(matches("!=", field(ip, "daddr"), prefix(except)));
     }
     expr.push(match nat.to {
         Translation::Address(to) => json!({ "snat": { "family": ip, "addr": to } }),

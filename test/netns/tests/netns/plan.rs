@@ -32,7 +32,7 @@ fn a_plan_names_each_change_and_who_asks_for_it_and_changes_nothing() -> Result<
         "  + address 10.65.0.1/32 on ist-acme  # the gateway's own address in tenant acme",
         "  + route 10.65.0.0/24 on ist-acme source 10.65.0.1  # the pool of tenant acme",
         "  - route 10.64.0.0/24 on ist-acme source 10.64.0.1  # nothing asks for it any more",
-        "  - address translation  # nothing asks for it any more",
+        "  - packet filter and address translation  # nothing asks for it any more",
         "gateway lab: 2 to add, 0 to change, 8 to remove; nothing has been changed",
     ] {
         assert!(text.lines().any(|said| said == line), "{line}\nis not in\n{text}");

@@ -1,8 +1,8 @@
 //! What `isthmus plan` shows: each change of kernel state, and what in the configuration asks for it.
 
 use ipnet::IpNet;
-use isthmus_driver::{FIRST_TABLE, NetworkError, Planned};
-use isthmus_kernel::{Change, NextHop, Route};
+use isthmus_driver::{CONDITIONS_MAX, FIRST_TABLE, NetworkError, PREFERENCE_FIRST, Planned};
+use isthmus_kernel::{Change, MAIN_TABLE, NextHop, Route};
 use isthmus_net::Namespace;
 use serde::Serialize;
 
@@ -178,25 +178,32 @@ fn why(config: &Config, change: &Change) -> String {
 }
 
 fn why_route(config: &Config, route: &Route) -> String {
-    let of_table = || {
-        let index = usize::try_from(route.table.checked_sub(FIRST_TABLE)?).ok()?;
-        config.tenants.get(index)
+    let of_device = |device: &str| config.tenants.iter().find(|tenant| tenant.interface == device);
+    let is_in_pool = |tenant: &&Tenant| match route.destination {
+        IpNet::V4(net) => tenant.pool.contains(&net),
+        IpNet::V6(net) => tenant.pool6.contains(&net),
     };
-    if let NextHop::Link(device) = &route.next {
-        let Some(tenant) = config.tenants.iter().find(|tenant| tenant.interface == *device) else {
-            return String::new();
-        };
-        let in_pool = match route.destination {
-            IpNet::V4(net) => tenant.pool.contains(&net),
-            IpNet::V6(net) => tenant.pool6.contains(&net),
-        };
-        let what = if in_pool { "the pool of" } else { "a network behind a user of" };
+    if route.table == MAIN_TABLE {
+        if route.next == NextHop::Blackhole {
+            return String::from(
+                "keeps packets to clients from going in circles without the device",
+            );
+        }
+        let NextHop::Link(device) = &route.next else { return String::new() };
+        let Some(tenant) = of_device(device) else { return String::new() };
+        let what = if is_in_pool(&tenant) { "the pool of" } else { "a network behind a user of" };
         return format!("{what} tenant {}", tenant.name);
     }
-    let Some(tenant) = of_table() else { return String::new() };
-    let leads = |egress: &&crate::config::Egress| {
-        egress.to.iter().any(|to| IpNet::V4(*to).trunc() == route.destination)
-    };
-    let name = tenant.egress.iter().find(leads).map_or("", |egress| &*egress.name);
-    format!("egress {name} of tenant {}", tenant.name)
+    let Some(table) = route.table.checked_sub(FIRST_TABLE) else { return String::new() };
+    let number = usize::try_from(table / CONDITIONS_MAX).unwrap_or(usize::MAX);
+    let Some(tenant) = config.tenants.get(number) else { return String::new() };
+    if matches!(&route.next, NextHop::Link(device) if *device == tenant.interface) {
+        return format!("clients of tenant {} reach each other", tenant.name);
+    }
+    let preference = route.metric.and_then(|metric| metric.checked_sub(PREFERENCE_FIRST));
+    let egress = preference.and_then(|n| tenant.egress.get(usize::try_from(n).ok()?));
+    match egress {
+        Some(egress) => format!("egress {} of tenant {}", egress.name, tenant.name),
+        None => format!("nothing of tenant {} leaves by another way than its egress", tenant.name),
+    }
 }

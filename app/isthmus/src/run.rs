@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 use isthmus_core::SecretBytes;
 use isthmus_dataplane::{CrewConfig, PortsConfig};
 use isthmus_driver::{
-    Detail, EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork,
+    Detail, EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork, Way,
 };
 use isthmus_gateway as machine;
 use isthmus_ike::{OwnCertificate, Psk, PskId, RemoteMatch};
@@ -18,7 +18,7 @@ use isthmus_tun::TunConfig;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::api::{ControlRequest, SessionId};
-use crate::config::{Config, Gateway, Lac, Nat, Tenant};
+use crate::config::{self, Config, Egress, Gateway, Lac, Nat, Tenant};
 use crate::daemon::{EngineError, EngineSide};
 use crate::engine;
 use crate::translate;
@@ -121,7 +121,7 @@ async fn snapshot(
 fn settings(config: &Config) -> GatewaySettings {
     let (gateway, path) = (&config.gateway, &config.data_path);
     let mut addresses = gateway.listen.clone();
-    let mut lacs = crate::config::lac_sockets(config);
+    let mut lacs = config::lac_sockets(config);
     if gateway.listen_is_default && !ipv6_is_there() {
         addresses.retain(IpAddr::is_ipv4);
         lacs.retain(|address| !address.is_unspecified() || address.is_ipv4());
@@ -158,12 +158,6 @@ fn ipv6_is_there() -> bool {
 }
 
 fn network(config: &Config, index: u16, tenant: &Tenant) -> TenantNetwork {
-    let egress = tenant.egress.iter().map(|egress| EgressNetwork {
-        to: egress.to.clone(),
-        interface: egress.interface.clone(),
-        gateway: egress.gateway,
-        masquerade: egress.nat == Nat::Masquerade,
-    });
     TenantNetwork {
         tun: TunId(index),
         device: TunConfig {
@@ -176,8 +170,38 @@ fn network(config: &Config, index: u16, tenant: &Tenant) -> TenantNetwork {
         pool: tenant.pool.clone(),
         pool6: tenant.pool6.clone(),
         gateway_address6: tenant.gateway_address6,
-        egress: egress.collect(),
+        egress: tenant.egress.iter().map(way_out).collect(),
     }
+}
+
+fn way_out(egress: &Egress) -> EgressNetwork {
+    let way = match &egress.way {
+        config::Way::Deny => Way::Deny,
+        config::Way::Gateway { interface, gateway, gateway6 } => {
+            let (interface, gateway, gateway6) = (interface.clone(), *gateway, *gateway6);
+            Way::Gateway { interface, gateway, gateway6 }
+        }
+        config::Way::Interface(interface) => Way::Link(interface.clone()),
+        config::Way::Main(interface) => Way::Main { interface: Some(interface.clone()) },
+    };
+    EgressNetwork {
+        name: egress.name.clone(),
+        to: egress.to.clone(),
+        from: egress.from.clone(),
+        marks: marks(egress),
+        way,
+        masquerade: egress.nat == Nat::Masquerade,
+    }
+}
+
+/// The marks one of which packets have that take this egress. Who is named by no class of sessions is
+/// nobody.
+fn marks(egress: &Egress) -> Vec<(u32, u32)> {
+    if egress.groups.is_empty() && egress.users.is_empty() {
+        return egress.mark.into_iter().collect();
+    }
+    let (mark, under) = egress.mark.unwrap_or_default();
+    vec![(mark | CLASS_OF_NOBODY, under | CLASS_MASK)]
 }
 
 /// The machine's view of the configuration.
@@ -341,6 +365,10 @@ fn machine_user(user: &User) -> machine::User {
     }
 }
 
+/// The bits of a packet's mark that say which class its session is of.
+const CLASS_MASK: u32 = 0xffff_0000;
+/// A class that no session is of.
+const CLASS_OF_NOBODY: u32 = 0xffff_0000;
 /// RFC 2661 §8.1.
 const L2TP_PORT: u16 = 1701;
 /// The kernel switches IPv6 off on a device with less.
@@ -352,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_public_address_that_is_not_ours_means_nat_and_forces_udp() {
-        let (mut config, _) = crate::config::example_for_tests();
+        let (mut config, _) = config::example_for_tests();
         let elsewhere: IpAddr = "203.0.113.10".parse().unwrap();
         config.gateway.public_address = None;
         config.ipsec.force_encap = false;
@@ -373,7 +401,7 @@ mod tests {
 
     #[test]
     fn tenants_with_the_same_key_share_it() {
-        let (config, _) = crate::config::example_for_tests();
+        let (config, _) = config::example_for_tests();
         let tenant = config.tenants.first().unwrap();
         let (psks, leads) = psks(&[tenant.clone(), tenant.clone()]);
         assert_eq!(psks.len(), 1);

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::config::{LEAST, load, load_in, refused, valid, warned, write};
-use isthmus::config::{self, AuthProtocol, Changes, Environment, Nat};
+use isthmus::config::{self, AuthProtocol, Changes, Environment, Nat, Way};
 use isthmus_core::SecretBytes;
 
 /// `LEAST` with lines put after the first `[[tenant]]` keys, from line 6 on.
@@ -75,8 +75,8 @@ fn every_key_of_a_tenant_is_understood() {
     assert_eq!(tenant.interface, "vpn0");
     let [internet, azure] = &tenant.egress[..] else { panic!("{:?}", tenant.egress) };
     assert_eq!((internet.to[0].to_string().as_str(), internet.nat), ("0.0.0.0/0", Nat::Masquerade));
-    assert_eq!(internet.interface.as_deref(), Some("eth1"));
-    assert_eq!((azure.interface.clone(), azure.nat), (None, Nat::None));
+    assert_eq!(internet.way.interface(), Some("eth1"));
+    assert_eq!((azure.way.interface(), azure.nat), (None, Nat::None));
 }
 
 #[test]
@@ -451,12 +451,30 @@ fn ways_out_are_checked() {
         "`snat` is not known",
         "masquerade",
     );
+    let matching = |keys: &str| {
+        egress(&format!("name = \"a\"\nmatch = {{ {keys} }}\nvia = {{ interface = \"e\" }}"))
+    };
+    refused(&matching(""), 8, "`match` has no condition", "write `to`");
+    refused(&matching("to = []"), 8, "a network is missing", "at least one");
+    refused(&matching("mark = \"0x10/0x0f\""), 8, "no packet has the mark", "bits of the mark");
+    refused(&matching("mark = \"0x10000\""), 8, "not a mark of 16 bits", "upper 16 bits");
+    let sources: Vec<_> = (0..65).map(|n| format!("\"10.64.{n}.0/24\"")).collect();
+    let many = format!("from = [{}]", sources.join(", "));
+    refused(&matching(&many), 8, "more than 64 sources", "wider");
+    let via = |keys: &str| egress(&format!("name = \"a\"\nvia = {{ {keys} }}"));
     refused(
-        &egress("name = \"a\"\nmatch = {}\nvia = { interface = \"e\" }"),
+        &via("gateway = [\"192.0.2.1\", \"192.0.2.2\"]"),
         8,
-        "`to` is missing",
-        "add `to",
+        "of this IP version already",
+        "first that is up",
     );
+    refused(&via("gateway = []"), 8, "a next hop is missing", "at least one");
+    refused(&via("gateway = \"fe80::1\""), 8, "on every link", "add `interface`");
+    let six =
+        "name = \"a\"\nmatch = { to = [\"2001:db8::/32\"] }\nvia = { gateway = \"192.0.2.1\" }";
+    refused(&egress(six), 8, "no IPv6 next hop to 2001:db8::/32", "add an IPv6 address");
+    let both = "name = \"a\"\ndeny = true\nvia = { interface = \"e\" }";
+    refused(&egress(both), 9, "goes nowhere", ":8");
     let one = "name = \"a\"\nvia = { interface = \"e\" }\n[[tenant.egress]]\n";
     refused(
         &egress(&format!(
@@ -466,12 +484,51 @@ fn ways_out_are_checked() {
         "`a` exists twice",
         ":6",
     );
-    refused(
-        &egress(&format!("{one}name = \"b\"\nvia = {{ interface = \"f\" }}")),
-        9,
-        "0.0.0.0/0 already leaves by `a`",
-        ":6",
+    valid(&egress(&format!("{one}name = \"b\"\nvia = {{ interface = \"f\" }}")));
+    let denied = "name = \"no\"\ndeny = true\n[[tenant.egress]]\nname = \"late\"\nvia = { interface = \"e\" }";
+    warned(&egress(denied), "nothing ever leaves by `late`: `no` denies it");
+}
+
+#[test]
+fn ways_out_have_a_number_of_conditions_and_of_themselves_that_can_be_counted() {
+    let ways = |count: usize, condition: &dyn Fn(usize) -> String| {
+        let each = (1..=count).map(|n| {
+            let matching = condition(n);
+            format!(
+                "[[tenant.egress]]\nname = \"w{n}\"\n{matching}\nvia = {{ interface = \"e\" }}\n"
+            )
+        });
+        tenant_with(&each.collect::<String>())
+    };
+    let marked = |n: usize| format!("match = {{ mark = \"{n}\" }}");
+    valid(&ways(32, &marked));
+    refused(&ways(33, &marked), 134, "more than 32 different conditions", "use fewer");
+    let plain = |_: usize| String::from("nat = \"none\"");
+    valid(&ways(256, &plain));
+    refused(&ways(257, &plain), 1030, "more than 256 ways out", "same next hop");
+}
+
+#[test]
+fn what_a_way_out_is_for_is_everything_it_can_lead_to_unless_it_is_written() {
+    let to = |lines: &str| {
+        let text = tenant_with(&format!("[[tenant.egress]]\nname = \"a\"\n{lines}"));
+        let egress = valid(&text).tenants[0].egress[0].clone();
+        let to: Vec<_> = egress.to.iter().map(ToString::to_string).collect();
+        (to.join(" "), egress.way)
+    };
+    let (v4, v6) = ("192.0.2.1".parse().ok(), "2001:db8::1".parse().ok());
+    let gateway = |gateway, gateway6| Way::Gateway { interface: None, gateway, gateway6 };
+    assert_eq!(to("via = { gateway = \"192.0.2.1\" }"), ("0.0.0.0/0".into(), gateway(v4, None)));
+    assert_eq!(
+        to("via = { gateway = [\"192.0.2.1\", \"2001:db8::1\"] }"),
+        ("0.0.0.0/0 ::/0".into(), gateway(v4, v6))
     );
+    assert_eq!(to("via = { interface = \"e\" }"), ("0.0.0.0/0 ::/0".into(), Way::Main("e".into())));
+    assert_eq!(
+        to("match = { to = [\"10.1.0.0/16\"] }\nvia = { interface = \"e\" }"),
+        ("10.1.0.0/16".into(), Way::Interface("e".into()))
+    );
+    assert_eq!(to("deny = true"), ("0.0.0.0/0 ::/0".into(), Way::Deny));
 }
 
 #[test]

@@ -24,4 +24,4 @@ pub use isthmus_dataplane::{IoReport, TunReport};
 pub use gateway::{Detail, GatewayDriver, GatewaySettings, Request, Snapshot};
 pub use network::{NetworkError, TenantNetwork};
 pub use plan::{Planned, plan};
-pub use wanted::{EgressNetwork, FIRST_TABLE};
+pub use wanted::{CONDITIONS_MAX, EgressNetwork, FIRST_TABLE, PREFERENCE_FIRST, Way};

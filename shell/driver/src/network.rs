@@ -189,9 +189,9 @@ impl Network {
     /// All that the tenants of a namespace want.
     fn desired(&self, namespace: Option<&Namespace>) -> Desired {
         let mut desired = Desired::default();
-        for (index, placed) in (0..).zip(&self.tenants) {
+        for placed in &self.tenants {
             if placed.tenant.device.namespace.as_ref() == namespace {
-                want(&mut desired, placed, index);
+                want(&mut desired, placed);
             }
         }
         desired
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_sessions_have_of_an_old_pool_stays_routed() {
-        let mut placed = crate::wanted::tests::placed(None);
+        let mut placed = crate::wanted::tests::placed(Vec::new());
         let (old, new): (Ipv4Net, Ipv4Net) =
             ("10.64.0.0/20".parse().unwrap(), "10.65.0.0/24".parse().unwrap());
         let six: Ipv6Net = "2001:db8:64::/48".parse().unwrap();

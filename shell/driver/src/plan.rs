@@ -32,12 +32,12 @@ pub async fn plan(
     networks: &[Vec<Ipv4Net>],
 ) -> Result<Vec<Planned>, NetworkError> {
     let mut wanted: BTreeMap<Option<Namespace>, Desired> = BTreeMap::new();
-    for ((index, tenant), networks) in (0..).zip(tenants).zip(networks) {
+    for (tenant, networks) in tenants.iter().zip(networks) {
         let desired = wanted.entry(tenant.device.namespace.clone()).or_default();
         let device = tenant.device.name.clone();
         desired.links.push(Link { name: device.clone(), up: true, mtu: None });
         let placed = Placed { tenant: tenant.clone(), device, networks: networks.clone() };
-        want(desired, &placed, index);
+        want(desired, &placed);
     }
     let mut all = Vec::new();
     for (namespace, desired) in wanted {

@@ -31,9 +31,13 @@ impl Machine {
         let space = Space::new(role);
         for link in ["eth0", "eth1"] {
             space.ip(&format!("link add {link} type veth peer name {link}p"));
-            space.ip(&format!("link set {link} up"));
-            space.ip(&format!("link set {link}p up"));
+            for end in [link.to_owned(), format!("{link}p")] {
+                // An address that the kernel gives comes at its own time, and is tentative at first.
+                space.ip(&format!("link set {end} addrgenmode none"));
+                space.ip(&format!("link set {end} up"));
+            }
         }
+        wait_for_links(&space);
         space.ip("address add 192.0.2.2/24 dev eth0");
         space.ip("address add 2001:db8::2/64 dev eth0 nodad");
         space.ip("route add 203.0.113.0/24 via 192.0.2.1 proto static");
@@ -99,6 +103,27 @@ impl Drop for Machine {
         // Not there when the test went well.
         let _ = fs::remove_dir_all(&self.state);
     }
+}
+
+/// Waits until the kernel has noticed that the links have found each other: only then they are up, and
+/// have their routes for multicast.
+fn wait_for_links(space: &Space) {
+    let ends = ["eth0", "eth0p", "eth1", "eth1p"];
+    for _ in 0..200 {
+        let links = space.ip("-o link show");
+        let routes = space.ip("-6 route show table local type multicast");
+        let settled = |end: &&&str| {
+            let up = links
+                .lines()
+                .any(|line| line.contains(&format!(" {end}@")) && line.contains(" state UP "));
+            up && routes.contains(&format!("dev {end} "))
+        };
+        if ends.iter().filter(settled).count() == ends.len() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("the links do not come up");
 }
 
 /// Demands that the namespace is as in the snapshot `before`, and tells the lines that differ.

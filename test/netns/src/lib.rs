@@ -14,6 +14,7 @@
 //! in its kernel, no complaint in its log, no L2TP in the clear.
 
 mod client;
+mod clouds;
 mod config;
 mod flood;
 mod look;
@@ -22,6 +23,7 @@ mod site;
 mod visit;
 
 pub use client::{Client, Dial, Down, Up};
+pub use clouds::CloudSite;
 pub use config::{Config, PASSWORD, PSK, USER};
 pub use flood::{Attacker, Flood, Traffic};
 pub use look::{Datagrams, RunningPing, download, fetch, ping, start_fetch, start_ping};

@@ -4,6 +4,7 @@
 //! `docs/operate/configuration.md` is printed from it.
 
 mod data_path;
+mod egress;
 mod gateway;
 mod group;
 mod ipsec;
@@ -11,11 +12,12 @@ mod links;
 mod tenant;
 
 pub(crate) use data_path::DATA_PATH;
+pub(crate) use egress::{EGRESS, MATCH, VIA};
 pub(crate) use gateway::{GATEWAY, LOG};
 pub(crate) use group::GROUP;
 pub(crate) use ipsec::IPSEC;
 pub(crate) use links::{L2TP, LAC, PPP};
-pub(crate) use tenant::{EGRESS, MATCH, TENANT, USER, VIA};
+pub(crate) use tenant::{TENANT, USER};
 
 /// One key.
 #[derive(Debug)]

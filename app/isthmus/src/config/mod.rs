@@ -14,6 +14,7 @@ mod choice;
 mod compare;
 mod data_path;
 pub(crate) mod document;
+mod egress;
 pub(crate) mod file;
 pub(crate) mod keys;
 mod lac;
@@ -36,7 +37,7 @@ pub use secret::Environment;
 pub(crate) use tenant::{advised_routes, bounded_search, by_version, limits};
 pub use types::{
     AuthProtocol, Certificates, Config, DataPath, Egress, Engine, Gateway, Group, Ipsec, L2tp, Lac,
-    Log, Nat, OwnCertificate, Ppp, Tenant,
+    Log, Nat, OwnCertificate, Ppp, Tenant, Way,
 };
 
 use std::path::{Path, PathBuf};

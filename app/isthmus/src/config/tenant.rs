@@ -11,9 +11,10 @@ use isthmus_gateway::{Limits, OnLimit};
 use isthmus_ppp::dhcp::{Domain, ROUTES_MAX, SEARCH_MAX};
 
 use super::document::{Node, Value};
+use super::egress::egresses;
 use super::read::{distinct, require_some};
 use super::section::{At, Section};
-use super::types::{Egress, Group, Nat};
+use super::types::{Egress, Group};
 use super::{certificate, keys, secret, value};
 use crate::report::{Report, Span};
 use crate::users::{LocatedUser, read_table};
@@ -202,88 +203,6 @@ fn group(mut section: Section, report: &mut Report) -> Option<At<Group>> {
 
 /// Longest name of a group.
 const GROUP_NAME_BYTES_MAX: usize = 128;
-
-fn egresses(node: Node, report: &mut Report) -> Vec<Egress> {
-    let mut found: Vec<(Span, Egress)> = Vec::new();
-    for section in sections(node, &keys::EGRESS, report) {
-        let at = section.span();
-        let Some(egress) = egress(section, report) else {
-            continue;
-        };
-        for (first, other) in &found {
-            let clash = if other.name == egress.name {
-                Some(format!("the egress `{}` exists twice", egress.name))
-            } else {
-                egress
-                    .to
-                    .iter()
-                    .find(|to| other.to.contains(to))
-                    .map(|to| format!("{to} already leaves by `{}`", other.name))
-            };
-            if let Some(message) = clash {
-                let remedy = format!("change one; the other is at {}", report.place(*first));
-                report.error(at, message, remedy);
-            }
-        }
-        found.push((at, egress));
-    }
-    found.into_iter().map(|(_, egress)| egress).collect()
-}
-
-fn egress(mut section: Section, report: &mut Report) -> Option<Egress> {
-    const NATS: [(&str, Nat); 2] = [("masquerade", Nat::Masquerade), ("none", Nat::None)];
-    let at = section.span();
-    let name = required(section.take_optional("name", report, value::name), "name", at, report);
-    let to = section.take_node("match").map(|node| destinations(node, report));
-    let via = section.take_node("via");
-    let had_via = via.is_some();
-    let via = via.and_then(|node| via_of(node, report));
-    let nat = section.take("nat", report, value::one_of(&NATS));
-    section.finish(report);
-    if !had_via {
-        let remedy = "write via = { interface = \"eth0\" }, with `gateway` if there is a next hop";
-        report.error(at, "`via` is missing", remedy);
-    }
-    let (interface, gateway) = via?;
-    if let Some(nat) = nat.filter(|nat| nat.value == Nat::Masquerade && interface.is_none()) {
-        let remedy = "add `interface` to `via`";
-        report.error(nat.span, "masquerading needs to know the interface", remedy);
-    }
-    Some(Egress {
-        name: name?.value,
-        to: to.unwrap_or_else(|| Some(vec![Ipv4Net::default()]))?,
-        interface,
-        gateway,
-        nat: nat.map_or(Nat::None, |nat| nat.value),
-    })
-}
-
-fn destinations(node: Node, report: &mut Report) -> Option<Vec<Ipv4Net>> {
-    let mut section = Section::from_node(&keys::MATCH, node, report)?;
-    let at = section.span();
-    let to = section.take_optional("to", report, value::list(value::network));
-    section.finish(report);
-    let to = required(to, "to", at, report)?;
-    let nets = distinct(&to, report);
-    require_some(&nets, to.span, "a network", report);
-    Some(nets)
-}
-
-fn via_of(node: Node, report: &mut Report) -> Option<(Option<String>, Option<Ipv4Addr>)> {
-    let mut section = Section::from_node(&keys::VIA, node, report)?;
-    let at = section.span();
-    let before = report.problems().len();
-    let interface = section.take("interface", report, value::interface);
-    let gateway = section.take("gateway", report, value::address_v4);
-    section.finish(report);
-    if interface.is_none() && gateway.is_none() {
-        if report.problems().len() == before {
-            report.error(at, "`via` names no way", "write `interface`, `gateway` or both");
-        }
-        return None;
-    }
-    Some((interface.map(|at| at.value), gateway.map(|at| at.value)))
-}
 
 /// The value of a key that must be there; says so when it is not. A wrong value was reported before.
 pub(crate) fn required<T>(

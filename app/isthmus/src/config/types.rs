@@ -294,14 +294,59 @@ pub struct Group {
 pub struct Egress {
     /// Unique within the tenant.
     pub name: String,
-    /// Destinations; at least one.
-    pub to: Vec<Ipv4Net>,
-    /// The device packets leave by; always there with [`Nat::Masquerade`].
-    pub interface: Option<String>,
-    /// The next hop. One of `interface` and `gateway` is there.
-    pub gateway: Option<Ipv4Addr>,
+    /// Destinations, of the IP versions that the way is for; at least one.
+    pub to: Vec<IpNet>,
+    /// Sources; all when empty.
+    pub from: Vec<IpNet>,
+    /// A firewall mark of the operator's and its mask, in the lower 16 bits.
+    pub mark: Option<(u32, u32)>,
+    /// Groups of users; with `users`, everybody when both are empty.
+    pub groups: Vec<String>,
+    /// Users.
+    pub users: Vec<String>,
+    /// Where packets go.
+    pub way: Way,
     /// What becomes of the source address.
     pub nat: Nat,
+}
+
+/// Where packets go that take an egress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Nowhere.
+    Deny,
+    /// To a next hop; of at least one IP version.
+    Gateway {
+        /// The device it is on.
+        interface: Option<String>,
+        /// The next hop of IPv4 packets.
+        gateway: Option<Ipv4Addr>,
+        /// The next hop of IPv6 packets.
+        gateway6: Option<Ipv6Addr>,
+    },
+    /// Out of this device, which the destinations are on.
+    Interface(String),
+    /// As the machine's own routes say, which are expected to lead out of this device.
+    Main(String),
+}
+
+impl Way {
+    /// The device packets leave by, where it is written.
+    pub fn interface(&self) -> Option<&str> {
+        match self {
+            Self::Deny => None,
+            Self::Gateway { interface, .. } => interface.as_deref(),
+            Self::Interface(interface) | Self::Main(interface) => Some(interface),
+        }
+    }
+}
+
+impl Egress {
+    /// Whether the other is for packets of the same kind, to wherever they go.
+    pub(crate) fn is_for_the_same(&self, other: &Self) -> bool {
+        let same = self.from == other.from && self.mark == other.mark;
+        same && self.groups == other.groups && self.users == other.users
+    }
 }
 
 /// Address translation of an egress.

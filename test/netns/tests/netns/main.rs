@@ -23,6 +23,7 @@ mod refusals;
 mod rekey;
 mod repair;
 mod roaming;
+mod routing;
 mod shutdown;
 mod spoofing;
 mod suites;

@@ -21,7 +21,7 @@ fn what_others_undo_is_put_back_within_two_seconds_and_theirs_stays() -> Result<
     let undo = [
         "ip route flush proto 173",
         "ip route flush table 17300",
-        "ip rule delete priority 17301",
+        "ip rule delete priority 17300",
         "ip address delete 10.64.0.1/32 dev ist-acme",
         "nft delete table inet isthmus_lab",
         "echo 0 > /proc/sys/net/ipv4/ip_forward",

@@ -1,6 +1,6 @@
-//! `[[tenant]]`, its egresses and its users.
+//! `[[tenant]]` and its users.
 
-use super::{BGP_LATER, Key, OVERLAY_LATER, RADIUS_LATER, SectionKeys};
+use super::{BGP_LATER, Key, RADIUS_LATER, SectionKeys};
 
 /// `[[tenant]]`.
 pub(crate) const TENANT: SectionKeys = SectionKeys {
@@ -120,7 +120,7 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             kind: "list of IPv6 networks, /32 to /64",
             default: "`[]`: no IPv6",
             example: "[\"2001:db8:64::/48\"]",
-            about: "Networks that each session gets a /64 of, by router advertisement. They must be routed to this machine. IPv6 leaves as the namespace routes; `egress` is for IPv4.",
+            about: "Networks that each session gets a /64 of, by router advertisement. They must be routed to this machine.",
         },
         Key {
             name: "gateway_address6",
@@ -215,80 +215,6 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
         },
     ],
     reserved: &[("radius", RADIUS_LATER), ("bgp", BGP_LATER)],
-};
-
-/// `[[tenant.egress]]`.
-pub(crate) const EGRESS: SectionKeys = SectionKeys {
-    header: "[[tenant.egress]]",
-    about: "A way out for packets of the tenant's clients. The longest matching prefix decides.",
-    keys: &[
-        Key {
-            name: "name",
-            kind: "name",
-            default: "required",
-            example: "\"internet\"",
-            about: "Unique within the tenant.",
-        },
-        Key {
-            name: "match",
-            kind: "table",
-            default: "everything",
-            example: "{ to = [\"172.20.0.0/14\"] }",
-            about: "Which packets.",
-        },
-        Key {
-            name: "via",
-            kind: "table",
-            default: "required",
-            example: "{ interface = \"eth1\", gateway = \"192.0.2.1\" }",
-            about: "Where they go.",
-        },
-        Key {
-            name: "nat",
-            kind: "`\"masquerade\"` or `\"none\"`",
-            default: "`\"none\"`",
-            example: "\"masquerade\"",
-            about: "Whether they leave with the address of the interface.",
-        },
-    ],
-    reserved: &[],
-};
-
-/// `match` of an egress.
-pub(crate) const MATCH: SectionKeys = SectionKeys {
-    header: "[tenant.egress.match]",
-    about: "Which packets take this way.",
-    keys: &[Key {
-        name: "to",
-        kind: "list of IPv4 networks",
-        default: "`[\"0.0.0.0/0\"]`",
-        example: "[\"172.20.0.0/14\"]",
-        about: "Destinations.",
-    }],
-    reserved: &[],
-};
-
-/// `via` of an egress.
-pub(crate) const VIA: SectionKeys = SectionKeys {
-    header: "[tenant.egress.via]",
-    about: "Where packets go; at least one of the keys.",
-    keys: &[
-        Key {
-            name: "interface",
-            kind: "interface name",
-            default: "where `gateway` is",
-            example: "\"eth1\"",
-            about: "The device they leave by; required with `nat = \"masquerade\"`.",
-        },
-        Key {
-            name: "gateway",
-            kind: "IPv4 address",
-            default: "none: the network is directly on the interface",
-            example: "\"192.0.2.1\"",
-            about: "The next hop.",
-        },
-    ],
-    reserved: &[("overlay", OVERLAY_LATER)],
 };
 
 /// `[users.NAME]` in a users file, `[tenant.users.NAME]` in the configuration.

@@ -1,0 +1,118 @@
+//! The keys of `[[tenant.egress]]`.
+
+use super::{Key, OVERLAY_LATER, SectionKeys};
+
+/// `[[tenant.egress]]`.
+pub(crate) const EGRESS: SectionKeys = SectionKeys {
+    header: "[[tenant.egress]]",
+    about: "A way out for packets of the tenant's clients. Among egresses with the same conditions the longest \
+            matching prefix decides, then the order of the file: the first that is up is taken. What an egress \
+            is for never leaves by another way: when all of them are down it is refused. See \
+            docs/operate/routing.md.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: "name",
+            default: "required",
+            example: "\"internet\"",
+            about: "Unique within the tenant.",
+        },
+        Key {
+            name: "match",
+            kind: "table",
+            default: "everything",
+            example: "{ to = [\"172.20.0.0/14\"] }",
+            about: "Which packets.",
+        },
+        Key {
+            name: "via",
+            kind: "table",
+            default: "required without `deny`",
+            example: "{ interface = \"eth1\", gateway = \"192.0.2.1\" }",
+            about: "Where they go.",
+        },
+        Key {
+            name: "deny",
+            kind: "boolean",
+            default: "`false`",
+            example: "true",
+            about: "Refuses the packets with an ICMP \"administratively prohibited\", instead of `via`.",
+        },
+        Key {
+            name: "nat",
+            kind: "`\"masquerade\"` or `\"none\"`",
+            default: "`\"none\"`",
+            example: "\"masquerade\"",
+            about: "Whether IPv4 packets leave with the address of the interface.",
+        },
+    ],
+    reserved: &[],
+};
+
+/// `match` of an egress.
+pub(crate) const MATCH: SectionKeys = SectionKeys {
+    header: "[tenant.egress.match]",
+    about: "Which packets take this way; all conditions that are written must hold.",
+    keys: &[
+        Key {
+            name: "to",
+            kind: "list of IP networks",
+            default: "everything, of the IP versions that `via` has a way for",
+            example: "[\"172.20.0.0/14\", \"2001:db8:20::/48\"]",
+            about: "Destinations.",
+        },
+        Key {
+            name: "from",
+            kind: "list of IP networks",
+            default: "all clients",
+            example: "[\"10.64.0.0/25\"]",
+            about: "Sources; at most 64.",
+        },
+        Key {
+            name: "mark",
+            kind: "text, `\"MARK/MASK\"`",
+            default: "any",
+            example: "\"0x10/0xff\"",
+            about: "Firewall mark that rules of your own set before routing. The lower 16 bits are yours, the \
+                    upper 16 are the gateway's.",
+        },
+        Key {
+            name: "group",
+            kind: "name, or list of such",
+            default: "any",
+            example: "[\"staff\"]",
+            about: "Groups of users (`group` of a user) one of which the client's is in.",
+        },
+        Key {
+            name: "user",
+            kind: "name, or list of such",
+            default: "any",
+            example: "[\"alice\"]",
+            about: "Users one of whom the client is, beside those of `group`.",
+        },
+    ],
+    reserved: &[],
+};
+
+/// `via` of an egress.
+pub(crate) const VIA: SectionKeys = SectionKeys {
+    header: "[tenant.egress.via]",
+    about: "Where packets go; at least one of the keys.",
+    keys: &[
+        Key {
+            name: "interface",
+            kind: "interface name",
+            default: "where `gateway` is",
+            example: "\"eth1\"",
+            about: "The device they leave by; required with `nat = \"masquerade\"`.",
+        },
+        Key {
+            name: "gateway",
+            kind: "IP address, or one of each IP version",
+            default: "none: the destinations of `match` are directly on the interface; without `to`, the machine's own routes decide",
+            example: "[\"192.0.2.1\", \"2001:db8::1\"]",
+            about: "The next hop.",
+        },
+    ],
+    reserved: &[("overlay", OVERLAY_LATER)],
+};

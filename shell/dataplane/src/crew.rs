@@ -38,6 +38,11 @@ impl CrewConfig {
     pub fn one(ports: PortsConfig) -> Self {
         Self { ports, workers: 1, pin: false, busy_poll: Duration::ZERO }
     }
+
+    /// How many workers there will be.
+    pub fn count(&self) -> usize {
+        self.workers.clamp(1, LANES)
+    }
 }
 
 /// Running workers. Dropping them lets them send what they were told to, and ends them.
@@ -73,7 +78,7 @@ impl Crew {
     where
         R: FnMut(Report) -> bool + Clone + Send + 'static,
     {
-        let of = config.workers.clamp(1, LANES);
+        let of = config.count();
         let inboxes = (0..of).map(|_| Inbox::new().map(Arc::new));
         let inboxes: Arc<[Arc<Inbox>]> = inboxes.collect::<io::Result<_>>()?;
         let (mut workers, mut locals) = (Vec::new(), Vec::new());

@@ -1,6 +1,6 @@
 //! Drives a gateway.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use crate::entropy::seed;
+use crate::inside::Inside;
 use crate::jobs::{JobDone, JobPool};
 use crate::mailbox::{Mailbox, mailbox};
-use crate::network::{Inside, Network, NetworkError, TenantNetwork};
+use crate::network::{Network, NetworkError, TenantNetwork};
 use crate::pace::Pace;
 
 /// What a gateway needs of the world.
@@ -82,6 +83,24 @@ struct Asking {
     counters: Option<Counters>,
 }
 
+/// A configuration that is in force once kernel state is.
+struct Coming {
+    config: Arc<Config>,
+    inside: Vec<Inside>,
+    in_place: oneshot::Receiver<Result<(), NetworkError>>,
+    answer: oneshot::Sender<()>,
+}
+
+impl Coming {
+    /// Waits for the first; for ever when there is none.
+    async fn in_place(coming: &mut VecDeque<Self>) -> Result<(), NetworkError> {
+        match coming.front_mut() {
+            Some(coming) => (&mut coming.in_place).await.unwrap_or(Err(NetworkError::KeeperGone)),
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// A running gateway.
 pub struct GatewayDriver {
     machine: Gateway,
@@ -96,6 +115,8 @@ pub struct GatewayDriver {
     /// Snapshots that wait for the pipeline's counters.
     asking: BTreeMap<u64, Asking>,
     next_token: u64,
+    /// Configurations that wait for kernel state to be as they want, in order.
+    coming: VecDeque<Coming>,
     engine: String,
     /// When those who were due were last called.
     fired: Instant,
@@ -115,10 +136,18 @@ impl GatewayDriver {
     ) -> Result<Self, NetworkError> {
         let clock = Clock::start();
         let (mailbox, deliver) = mailbox();
-        let crew = Crew::start(&settings.crew, &provider, seed, clock, &deliver)?;
         let behind = networks(&settings.machine);
+        let queues = settings.crew.count();
         let (network, devices) =
-            Network::up(&settings.name, &settings.tenants, behind, crew.workers()).await?;
+            Network::up(&settings.name, &settings.tenants, behind, queues).await?;
+        // Whoever gets an answer from our ports finds everything behind them in place.
+        let crew = match Crew::start(&settings.crew, &provider, seed, clock, &deliver) {
+            Ok(crew) => crew,
+            Err(error) => {
+                let _second = network.down().await;
+                return Err(error.into());
+            }
+        };
         for (id, queues) in devices {
             crew.add_tun(id, queues);
         }
@@ -137,6 +166,7 @@ impl GatewayDriver {
             on_event,
             asking: BTreeMap::new(),
             next_token: 0,
+            coming: VecDeque::new(),
             engine,
             fired: clock.now(),
             pace: Pace::new(),
@@ -162,11 +192,11 @@ impl GatewayDriver {
                     self.machine.handle_job(id, result, self.clock.now());
                 }
                 request = self.requests.recv() => {
-                    if !self.handle_request(request.unwrap_or(Request::Shutdown)).await {
+                    if !self.handle_request(request.unwrap_or(Request::Shutdown)) {
                         break Ok(());
                     }
                 }
-                look = self.network.disturbed() => self.network.repair(look).await,
+                routed = Coming::in_place(&mut self.coming) => self.reconfigure(routed),
                 () = sleep_until(timer) => {}
             }
             self.handle_timeout();
@@ -225,20 +255,16 @@ impl GatewayDriver {
     }
 
     /// False when it is time to end.
-    async fn handle_request(&mut self, request: Request) -> bool {
+    fn handle_request(&mut self, request: Request) -> bool {
         match request {
             Request::Disconnect(session, answer) => {
                 let known = self.machine.disconnect(session, self.clock.now());
                 let _asker_gone = answer.send(known);
             }
             Request::Reconfigure(config, answer) => {
-                // What cannot be routed must not keep users from logging in.
                 let inside = inside(&config, &self.machine.sessions());
-                if let Err(reason) = self.network.set_inside(inside).await {
-                    tracing::error!(%reason, "cannot route the pools and the networks behind users");
-                }
-                self.machine.reconfigure(config, self.clock.now());
-                let _asker_gone = answer.send(());
+                let in_place = self.network.set_inside(inside.clone());
+                self.coming.push_back(Coming { config, inside, in_place, answer });
             }
             Request::Snapshot(detail, answer) => {
                 let token = self.next_token;
@@ -250,6 +276,24 @@ impl GatewayDriver {
             Request::Shutdown => return false,
         }
         true
+    }
+
+    /// Takes over the configuration that waited for kernel state.
+    fn reconfigure(&mut self, routed: Result<(), NetworkError>) {
+        let Some(Coming { config, inside: wished, answer, .. }) = self.coming.pop_front() else {
+            return;
+        };
+        // What cannot be routed must not keep users from logging in.
+        if let Err(reason) = routed {
+            tracing::error!(%reason, "cannot route the pools and the networks behind users");
+        }
+        // Somebody may have been given an address of an old pool meanwhile.
+        let now = inside(&config, &self.machine.sessions());
+        if now != wished {
+            drop(self.network.set_inside(now));
+        }
+        self.machine.reconfigure(config, self.clock.now());
+        let _asker_gone = answer.send(());
     }
 
     /// A pipeline answered; with the last, the snapshot is complete.

@@ -17,6 +17,9 @@ pub(crate) struct Guard {
     tell: mpsc::Sender<Look>,
     told: mpsc::Receiver<Look>,
     tasks: Vec<JoinHandle<()>>,
+    /// When the minutes began, and how far into them the next namespace is looked at.
+    began: Instant,
+    phase: u32,
 }
 
 /// A wish that somebody look at a namespace.
@@ -30,13 +33,20 @@ impl Guard {
     /// Nothing is watched yet.
     pub(crate) fn new() -> Self {
         let (tell, told) = mpsc::channel(WAITING_MAX);
-        Self { tell, told, tasks: Vec::new() }
+        Self { tell, told, tasks: Vec::new(), began: Instant::now(), phase: 0 }
     }
 
     /// Watches a namespace.
     pub(crate) fn watch(&mut self, namespace: Option<Namespace>, watch: Watch) {
         let tell = self.tell.clone();
-        self.tasks.push(tokio::spawn(ask_for_looks(watch, namespace, tell)));
+        let unasked = Minutes { from: self.began + LOOK_EVERY * self.phase / PHASES };
+        self.phase = (self.phase + PHASE_STEP) % PHASES;
+        self.tasks.push(tokio::spawn(ask_for_looks(watch, unasked, namespace, tell)));
+    }
+
+    /// The next namespace to look at, if one waits.
+    pub(crate) fn try_disturbed(&mut self) -> Option<Look> {
+        self.told.try_recv().ok()
     }
 
     /// The next namespace to look at.
@@ -55,10 +65,15 @@ impl Drop for Guard {
     }
 }
 
-async fn ask_for_looks(mut watch: Watch, namespace: Option<Namespace>, tell: mpsc::Sender<Look>) {
+async fn ask_for_looks(
+    mut watch: Watch,
+    unasked: Minutes,
+    namespace: Option<Namespace>,
+    tell: mpsc::Sender<Look>,
+) {
     let mut distance = Distance::new();
     loop {
-        let next = Instant::now() + LOOK_EVERY;
+        let next = unasked.next(Instant::now());
         match timeout_at(next, watch.disturbed()).await {
             // What comes soon after the first is seen by the same look.
             Ok(Ok(())) => sleep(distance.wait(Instant::now())).await,
@@ -78,6 +93,21 @@ async fn ask_for_looks(mut watch: Watch, namespace: Option<Namespace>, tell: mps
         if answer.await.unwrap_or(false) {
             distance.found(Instant::now());
         }
+    }
+}
+
+/// When to look unasked: once a minute, and each namespace at another time, so that hundreds of them do not
+/// keep the machine busy all at once.
+#[derive(Clone, Copy)]
+struct Minutes {
+    from: Instant,
+}
+
+impl Minutes {
+    fn next(self, now: Instant) -> Instant {
+        let Some(since) = now.checked_duration_since(self.from) else { return self.from };
+        let whole = since.as_nanos() / LOOK_EVERY.as_nanos() + 1;
+        self.from + LOOK_EVERY * u32::try_from(whole).unwrap_or(u32::MAX)
     }
 }
 
@@ -118,6 +148,10 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 const CALM: Duration = Duration::from_secs(2);
 /// How often to look unasked.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
+/// Into how many parts the minute is divided for that.
+const PHASES: u32 = 61;
+/// How far the next namespace is from the one before: over a third of the minute, so that a few are far apart too.
+const PHASE_STEP: u32 = 23;
 
 #[cfg(test)]
 mod tests {
@@ -137,6 +171,21 @@ mod tests {
         assert_eq!(waits[..5], [200, 200, 400, 800, 1600].map(Duration::from_millis));
         assert_eq!(waits[11], WAIT_MAX);
         assert_eq!(distance.wait(now + CALM), WAIT_MIN, "calm");
+    }
+
+    #[test]
+    fn looks_unasked_come_once_a_minute_and_are_spread_over_it() {
+        let began = Instant::now();
+        let at = |phase: u32| Minutes { from: began + LOOK_EVERY * phase / PHASES };
+        let first = at(23).next(began);
+        assert!(first > began && first < began + LOOK_EVERY);
+        assert_eq!(at(23).next(first), first + LOOK_EVERY);
+        assert_eq!(at(23).next(first + LOOK_EVERY * 9 / 4), first + LOOK_EVERY * 3);
+        let phases: Vec<_> = (0..PHASES).map(|n| n * PHASE_STEP % PHASES).collect();
+        let mut once = phases.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), phases.len());
     }
 
     #[test]

@@ -6,7 +6,8 @@ use ipnet::Ipv4Net;
 use isthmus_kernel::{Address, Changes, Desired, Link, Options, Reconciler};
 use isthmus_net::Namespace;
 
-use crate::network::{NetworkError, Placed, TenantNetwork};
+use crate::inside::Placed;
+use crate::network::{NetworkError, TenantNetwork};
 use crate::wanted::want;
 
 /// The changes of one namespace, in the order they would be made. A device that is not there is a link to

@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use isthmus_kernel::{Address, Desired, MAIN_TABLE, Nat, NextHop, Route, Translation};
 
-use crate::network::{Placed, TenantNetwork};
+use crate::inside::Placed;
+use crate::network::TenantNetwork;
 
 pub use egress::{CONDITIONS_MAX, EgressNetwork, FIRST_TABLE, PREFERENCE_FIRST, Way};
 

@@ -23,7 +23,7 @@ use ipnet::IpNet;
 use isthmus_kernel::{Desired, IpVersion, MAIN_TABLE, NextHop, Route, Rule, RuleAction};
 
 use super::inside_route;
-use crate::network::Placed;
+use crate::inside::Placed;
 
 /// A way out of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]

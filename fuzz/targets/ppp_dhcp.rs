@@ -29,6 +29,7 @@ fn question(packet: &[u8]) {
         server: GATEWAY,
         routes: vec!["10.9.0.0/16".parse().unwrap(); 60],
         dns: vec![GATEWAY; 9],
+        ntp: vec![GATEWAY; 5],
         domain: Domain::new("corp.example"),
         search: vec![Domain::new("lab.example").unwrap(); 9],
     };

@@ -86,6 +86,7 @@ fn session(snapshot: &Snapshot, info: &SessionInfo, counters: SessionCounters) -
         id: SessionId(info.session.raw()),
         user: info.user.clone(),
         tenant: info.tenant.clone(),
+        group: info.group.clone(),
         address: info.address,
         prefix6: info.prefix6,
         up: info.up,

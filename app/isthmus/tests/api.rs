@@ -69,6 +69,7 @@ fn session() -> Session {
         rx_packets: 10,
         tx_bytes: 4096,
         ends_in_seconds: None,
+        group: None,
         tx_packets: 20,
     }
 }

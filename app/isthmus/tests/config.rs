@@ -71,7 +71,7 @@ fn every_key_of_a_tenant_is_understood() {
     assert_eq!(tenant.netns.as_deref(), Some("blue"));
     assert!(tenant.psk.as_ref().unwrap().ct_eq(b"another long secret"));
     assert_eq!(tenant.gateway_address, Ipv4Addr::new(10, 64, 0, 2));
-    assert_eq!(tenant.routes[0].to_string(), "10.0.0.0/8");
+    assert_eq!(tenant.advice.routes[0].to_string(), "10.0.0.0/8");
     assert_eq!(tenant.interface, "vpn0");
     let [internet, azure] = &tenant.egress[..] else { panic!("{:?}", tenant.egress) };
     assert_eq!((internet.to[0].to_string().as_str(), internet.nat), ("0.0.0.0/0", Nat::Masquerade));
@@ -776,16 +776,30 @@ fn a_domain_and_a_search_list_are_told_to_clients_and_a_user_may_have_others() {
     let own = "password = \"a\"\ndomain = \"branch.example.\"\nsearch = [\"branch.example\"]";
     let config = valid(&text.replace("password = \"a\"", own));
     let tenant = &config.tenants[0];
-    assert_eq!(tenant.domain.as_ref().unwrap().as_str(), "corp.example");
-    let search: Vec<_> = tenant.search.iter().map(isthmus_ppp::dhcp::Domain::as_str).collect();
+    assert_eq!(tenant.advice.domain.as_ref().unwrap().as_str(), "corp.example");
+    let search: Vec<_> =
+        tenant.advice.search.iter().map(isthmus_ppp::dhcp::Domain::as_str).collect();
     assert_eq!(search, ["corp.example", "lab.example"]);
     let alice = tenant.users.named("alice").unwrap();
-    assert_eq!(alice.domain.as_ref().unwrap().as_str(), "branch.example");
-    assert_eq!(alice.search.len(), 1);
+    assert_eq!(alice.advice.domain.as_ref().unwrap().as_str(), "branch.example");
+    assert_eq!(alice.advice.search.len(), 1);
     refused(&tenant_with("domain = \"a b\""), 6, "not a domain name", "corp.example");
     let many: Vec<_> = (0..9).map(|n| format!("\"d{n}.example\"")).collect();
     let text = tenant_with(&format!("search = [{}]", many.join(", ")));
     refused(&text, 6, "no more than 8 domains", "remove");
+}
+
+#[test]
+fn time_servers_are_told_to_clients_and_a_user_may_have_others() {
+    let text = tenant_with("ntp = [\"10.64.0.1\", \"192.0.2.123\"]");
+    let config = valid(&text.replace("password = \"a\"", "password = \"a\"\nntp = [\"10.1.0.1\"]"));
+    let tenant = &config.tenants[0];
+    assert_eq!(tenant.advice.ntp, [[10, 64, 0, 1], [192, 0, 2, 123]].map(Ipv4Addr::from));
+    let alice = tenant.users.named("alice").unwrap();
+    assert_eq!(alice.advice.or(&tenant.advice).ntp, [Ipv4Addr::new(10, 1, 0, 1)]);
+    let five: Vec<_> = (1..=5).map(|n| format!("\"10.64.0.{n}\"")).collect();
+    let text = tenant_with(&format!("ntp = [{}]", five.join(", ")));
+    refused(&text, 6, "no more than 4 time servers", "remove");
 }
 
 #[test]
@@ -849,10 +863,10 @@ fn ipv6_is_off_until_there_is_a_pool_and_then_has_an_address_of_its_own() {
     let config = valid(&text.replace("password = \"a\"", own));
     let tenant = &config.tenants[0];
     assert_eq!(tenant.gateway_address6, Some("2001:db8:64::1".parse().unwrap()));
-    assert_eq!((tenant.dns.len(), tenant.dns6.len()), (1, 1));
+    assert_eq!((tenant.advice.dns.len(), tenant.advice.dns6.len()), (1, 1));
     let alice = tenant.users.named("alice").unwrap();
     assert_eq!(alice.address6, Some("2001:db8:64:9::/64".parse().unwrap()));
-    assert_eq!((alice.dns.len(), alice.dns6.len()), (0, 1));
+    assert_eq!((alice.advice.dns.len(), alice.advice.dns6.len()), (0, 1));
 }
 
 #[test]

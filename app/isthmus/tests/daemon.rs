@@ -100,6 +100,7 @@ fn session() -> isthmus::api::Session {
         rx_packets: 10,
         tx_bytes: 5 << 20,
         ends_in_seconds: None,
+        group: None,
         tx_packets: 20,
     }
 }

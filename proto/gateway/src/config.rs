@@ -8,8 +8,8 @@ use core::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_plane::TunId;
-use isthmus_ppp::dhcp::Domain;
 
+use crate::advice::Advice;
 use crate::limits::Limits;
 use crate::tenants::Selector;
 use crate::users::Users;
@@ -83,16 +83,8 @@ pub struct Tenant {
     pub gateway_address6: Option<Ipv6Addr>,
     /// Addresses of both that are given out to nobody but the users whose own they are.
     pub exclude: Vec<RangeInclusive<IpAddr>>,
-    /// Name servers told to clients; the first two go by IPCP.
-    pub dns: Vec<Ipv4Addr>,
-    /// Name servers told over IPv6.
-    pub dns6: Vec<Ipv6Addr>,
-    /// Routes pushed to clients.
-    pub routes: Vec<Ipv4Net>,
-    /// The domain clients are in.
-    pub domain: Option<Domain>,
-    /// Domains that clients look short names up in.
-    pub search: Vec<Domain>,
+    /// What clients are told.
+    pub advice: Advice,
     /// Most sessions with a user at once.
     pub sessions_max: Option<u32>,
     /// Limits of each user.
@@ -114,11 +106,7 @@ impl Tenant {
             pool6: Vec::new(),
             gateway_address6: None,
             exclude: Vec::new(),
-            dns: Vec::new(),
-            dns6: Vec::new(),
-            routes: Vec::new(),
-            domain: None,
-            search: Vec::new(),
+            advice: Advice::NONE,
             sessions_max: None,
             limits: Limits::default(),
             users: Arc::default(),

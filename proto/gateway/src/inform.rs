@@ -46,12 +46,14 @@ fn answer(session: &Session, server: Ipv4Addr, packet: &[u8]) -> Result<Vec<u8>,
     if inform.address != lease.address {
         return Err("dhcp_foreign_address");
     }
+    let advice = &lease.advice;
     let answer = Answer {
         server,
-        routes: lease.routes.clone(),
-        dns: lease.dns.clone(),
-        domain: lease.domain.clone(),
-        search: lease.search.clone(),
+        routes: advice.routes.clone(),
+        dns: advice.dns.clone(),
+        ntp: advice.ntp.clone(),
+        domain: advice.domain.clone(),
+        search: advice.search.clone(),
     };
     let packet = answer.write(&inform);
     if packet.len() > usize::from(network.peer_mru) {

@@ -192,19 +192,19 @@ fn question(session: &mut Session, packet: &[u8], now: Instant) -> Result<Answer
         Err(_) => {}
     }
     let request = InformationRequest::read(packet).map_err(|_| "ipv6_not_understood")?;
-    let reply = Reply { dns: lease.dns6.clone(), search: lease.search.clone() };
+    let reply = Reply { dns: lease.advice.dns6.clone(), search: lease.advice.search.clone() };
     Ok(reply.write(local, &request).map_or(Answer::Nothing, Answer::Packet))
 }
 
 fn advertisement(lease: &Lease, mtu: u16) -> RouterAdvertisement {
     RouterAdvertisement {
         router_lifetime: ROUTER_LIFETIME,
-        other_config: !lease.dns6.is_empty(),
+        other_config: !lease.advice.dns6.is_empty(),
         prefix: lease.prefix6,
         prefix_lifetime: PREFIX_LIFETIME,
         mtu: Some(u32::from(mtu.max(IPV6_MTU_MIN))),
-        dns: lease.dns6.clone(),
-        search: lease.search.clone(),
+        dns: lease.advice.dns6.clone(),
+        search: lease.advice.search.clone(),
     }
 }
 

@@ -17,6 +17,7 @@
 
 extern crate alloc;
 
+mod advice;
 mod calls;
 mod cause;
 mod config;
@@ -48,6 +49,7 @@ mod steps;
 mod tenants;
 mod users;
 
+pub use advice::Advice;
 pub use cause::{Cause, WINDOWS_REGISTRY};
 pub use config::{Config, Lac, Proxy, Tenant};
 pub use event::Event;

@@ -108,18 +108,15 @@ impl Gateway {
                 self.expiries.set(key, expiry);
                 let verdict = ppp::Verdict::Accept {
                     address: grant.address,
-                    dns: grant.dns.clone(),
+                    dns: grant.advice.dns.clone(),
                     proof: grant.response,
                 };
                 session.lease = Some(Lease {
                     user: grant.user,
                     address: grant.address,
-                    dns: grant.dns,
-                    routes: grant.routes,
+                    advice: grant.advice,
+                    group: grant.group,
                     prefix6: grant.prefix6,
-                    dns6: grant.dns6,
-                    domain: grant.domain,
-                    search: grant.search,
                     networks: grant.networks,
                 });
                 session.link.allow_ipv6(grant.prefix6.is_some());

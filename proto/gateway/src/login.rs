@@ -1,15 +1,16 @@
 //! Verdicts on local users: does the proof fit, and what does the user get.
 
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::Ipv4Addr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_crypto::Provider;
 use isthmus_ppp::auth::{self, mschapv2::AuthenticatorResponse};
-use isthmus_ppp::dhcp::Domain;
 use isthmus_ppp::{AuthRequest, Proof};
 
+use crate::advice::Advice;
 use crate::cause::Cause;
 use crate::config::Tenant;
 use crate::limits::Limits;
@@ -23,18 +24,12 @@ pub(crate) struct Grant {
     pub(crate) user: String,
     /// The address leased.
     pub(crate) address: Ipv4Addr,
-    /// Name servers.
-    pub(crate) dns: Vec<Ipv4Addr>,
-    /// Routes to push.
-    pub(crate) routes: Vec<Ipv4Net>,
     /// The /64 leased; none without IPv6.
     pub(crate) prefix6: Option<Ipv6Net>,
-    /// IPv6 name servers.
-    pub(crate) dns6: Vec<Ipv6Addr>,
-    /// The domain told.
-    pub(crate) domain: Option<Domain>,
-    /// The search list told.
-    pub(crate) search: Vec<Domain>,
+    /// What the user is told.
+    pub(crate) advice: Arc<Advice>,
+    /// The user's group.
+    pub(crate) group: Option<String>,
     /// Networks behind the user.
     pub(crate) networks: Vec<Ipv4Net>,
     /// Those of the user and the tenant.
@@ -88,24 +83,17 @@ pub(crate) fn grant(
     Ok(Grant {
         user: name.to_string(),
         address,
-        dns: own_or(&user.dns, &tenant.dns),
-        routes: own_or(&user.routes, &tenant.routes),
         // A session without IPv6 is better than none.
         prefix6: match user.prefix6 {
             Some(prefix) => pools.v6.lease_fixed(prefix, holder),
             None => pools.v6.lease(name, holder),
         },
-        dns6: own_or(&user.dns6, &tenant.dns6),
-        domain: user.domain.as_ref().or(tenant.domain.as_ref()).cloned(),
-        search: own_or(&user.search, &tenant.search),
+        advice: pools.advice_of(user),
+        group: user.group.clone(),
         networks: user.networks.clone(),
         limits: user.limits.or(tenant.limits),
         response,
     })
-}
-
-fn own_or<T: Clone>(own: &[T], tenants: &[T]) -> Vec<T> {
-    if own.is_empty() { tenants.to_vec() } else { own.to_vec() }
 }
 
 /// Verifies the proof; the MS-CHAPv2 answer when there is one.

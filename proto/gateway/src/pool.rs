@@ -2,17 +2,20 @@
 
 mod space;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use core::ops::RangeInclusive;
 
 use ipnet::Ipv4Net;
 
+use crate::advice::Advice;
 use crate::config::Tenant;
 use crate::limits::LoggedIn;
 use crate::login::Grant;
 use crate::pool6::Pool6;
 use crate::session::Lease;
+use crate::users::User;
 
 pub(crate) use space::{Space, hash};
 
@@ -25,6 +28,8 @@ pub(crate) struct Pools {
     pub(crate) v4: Pool,
     pub(crate) v6: Pool6,
     pub(crate) logged_in: LoggedIn,
+    /// What the tenant's clients are told; most sessions share it.
+    advice: Arc<Advice>,
 }
 
 impl Pools {
@@ -35,8 +40,17 @@ impl Pools {
         pools
     }
 
+    /// What a user is told.
+    pub(crate) fn advice_of(&self, user: &User) -> Arc<Advice> {
+        if user.advice == Advice::NONE {
+            return Arc::clone(&self.advice);
+        }
+        Arc::new(user.advice.or(&self.advice))
+    }
+
     /// Takes over a tenant's new configuration; leases go on.
     pub(crate) fn reconfigure(&mut self, tenant: &Tenant) {
+        self.advice = Arc::new(tenant.advice.clone());
         let users = &tenant.users;
         let own = [IpAddr::V4(tenant.gateway_address)];
         let excluded = with(&own, &tenant.exclude);

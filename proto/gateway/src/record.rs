@@ -9,9 +9,10 @@
 //! [`Gateway::restore`] the same again before anything is sent.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::Ipv4Addr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::{Duration, Instant, Key, SecretBytes};
@@ -20,9 +21,9 @@ use isthmus_ike::{self as ike, PeerId};
 use isthmus_l2tp::{self as l2tp, SessionRef};
 use isthmus_plane::{Command, Counters, Direction, PeerRef, SaCounters, SessionCounters};
 use isthmus_ppp as ppp;
-use isthmus_ppp::dhcp::Domain;
 use serde::{Deserialize, Serialize};
 
+use crate::advice::Advice;
 use crate::machine::Gateway;
 use crate::peer::Peer;
 use crate::session::{Lease, Session};
@@ -79,18 +80,12 @@ pub struct SessionRecord {
     pub user: String,
     /// The address leased.
     pub address: Ipv4Addr,
-    /// Name servers told.
-    pub dns: Vec<Ipv4Addr>,
-    /// Routes pushed.
-    pub routes: Vec<Ipv4Net>,
     /// The /64 leased.
     pub prefix6: Option<Ipv6Net>,
-    /// IPv6 name servers told.
-    pub dns6: Vec<Ipv6Addr>,
-    /// The domain told.
-    pub domain: Option<Domain>,
-    /// The search list told.
-    pub search: Vec<Domain>,
+    /// What the user was told.
+    pub advice: Advice,
+    /// The user's group at login.
+    pub group: Option<String>,
     /// Networks behind the user.
     pub networks: Vec<Ipv4Net>,
     /// What it carried since the call began.
@@ -267,8 +262,8 @@ fn record_session(
 ) -> Option<SessionRecord> {
     let lease = session.lease.as_ref().filter(|_| session.network.is_some())?;
     let here = counters.sessions.iter().find(|(key, _)| *key == session.key);
-    let Lease { user, address, dns, routes, prefix6, dns6, domain, search, networks } =
-        lease.clone();
+    let Lease { user, address, prefix6, advice, group, networks } = lease.clone();
+    let advice = Arc::unwrap_or_clone(advice);
     Some(SessionRecord {
         session: session.key,
         at,
@@ -276,12 +271,9 @@ fn record_session(
         tenant,
         user,
         address,
-        dns,
-        routes,
         prefix6,
-        dns6,
-        domain,
-        search,
+        advice,
+        group,
         networks,
         carried: sum(session.carried, here.map(|(_, c)| *c).unwrap_or_default()),
         age: now.since(session.since),
@@ -310,7 +302,7 @@ fn sum(mut a: SessionCounters, b: SessionCounters) -> SessionCounters {
 }
 
 /// The version written, and the only one read.
-pub const RECORD_VERSION: u16 = 3;
+pub const RECORD_VERSION: u16 = 4;
 /// Longest record in bytes: below what an etcd request holds.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Sequence numbers reserved at a time: seconds at a million packets, and still a thousand blocks in an
@@ -333,9 +325,9 @@ mod tests {
     fn the_version_is_looked_at_first() {
         assert_eq!(refused(&[]), RecordError::Truncated);
         assert_eq!(refused(&[0]), RecordError::Truncated);
-        assert_eq!(refused(&[0, 3]), RecordError::Truncated);
-        assert_eq!(refused(&[0, 2]), RecordError::UnknownVersion(2));
-        assert_eq!(refused(&[0, 4]), RecordError::UnknownVersion(4));
+        assert_eq!(refused(&[0, 4]), RecordError::Truncated);
+        assert_eq!(refused(&[0, 3]), RecordError::UnknownVersion(3));
+        assert_eq!(refused(&[0, 5]), RecordError::UnknownVersion(5));
         assert_eq!(refused(&[1, 0, 9, 9]), RecordError::UnknownVersion(256));
     }
 

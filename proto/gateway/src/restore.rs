@@ -1,6 +1,7 @@
 //! A recorded peer comes back: what of the record is free is claimed, then every layer is rebuilt.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::fmt;
 
 use isthmus_core::{Instant, SmallMap};
@@ -228,12 +229,9 @@ impl Gateway {
             lease: Some(Lease {
                 user: saved.user.clone(),
                 address: saved.address,
-                dns: saved.dns.clone(),
-                routes: saved.routes.clone(),
                 prefix6: saved.prefix6,
-                dns6: saved.dns6.clone(),
-                domain: saved.domain.clone(),
-                search: saved.search.clone(),
+                advice: Arc::new(saved.advice.clone()),
+                group: saved.group.clone(),
                 networks: saved.networks.clone(),
             }),
             claimed_user: Some(saved.user.clone()),

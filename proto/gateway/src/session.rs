@@ -2,16 +2,17 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::Ipv4Addr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::{Deadline, Instant, Key};
 use isthmus_l2tp::SessionUp;
 use isthmus_plane::SessionCounters;
 use isthmus_ppp as ppp;
-use isthmus_ppp::dhcp::Domain;
 
+use crate::advice::Advice;
 use crate::cause::Cause;
 use crate::failure::Stage;
 use crate::ipv6::Ipv6Session;
@@ -62,13 +63,10 @@ pub(crate) struct Session {
 pub(crate) struct Lease {
     pub(crate) user: String,
     pub(crate) address: Ipv4Addr,
-    pub(crate) dns: Vec<Ipv4Addr>,
-    pub(crate) routes: Vec<Ipv4Net>,
     /// The /64, for a session with IPv6.
     pub(crate) prefix6: Option<Ipv6Net>,
-    pub(crate) dns6: Vec<Ipv6Addr>,
-    pub(crate) domain: Option<Domain>,
-    pub(crate) search: Vec<Domain>,
+    pub(crate) advice: Arc<Advice>,
+    pub(crate) group: Option<String>,
     pub(crate) networks: Vec<Ipv4Net>,
 }
 

@@ -77,6 +77,8 @@ pub struct SessionInfo {
     pub user: Option<String>,
     /// The tenant; empty before the login of a user whose realm decides.
     pub tenant: String,
+    /// The user's group; none before login.
+    pub group: Option<String>,
     /// The address given; none before login.
     pub address: Option<Ipv4Addr>,
     /// The /64 given, while IPv6 is up.
@@ -162,10 +164,11 @@ impl Gateway {
                 .map_or_else(|| peer.tenants.only(), |_| Some(session.tenant()))
                 .and_then(|tenant| self.tenant_name(tenant))
                 .unwrap_or_default(),
+            group: lease.and_then(|l| l.group.clone()),
             address: lease.map(|l| l.address),
             prefix6: session.ipv6.and(lease).and_then(|l| l.prefix6),
-            dns: lease.map(|l| l.dns.clone()).unwrap_or_default(),
-            routes: lease.map(|l| l.routes.clone()).unwrap_or_default(),
+            dns: lease.map(|l| l.advice.dns.clone()).unwrap_or_default(),
+            routes: lease.map(|l| l.advice.routes.clone()).unwrap_or_default(),
             carried: session.carried,
             up: session.network.is_some(),
             since: session.since,

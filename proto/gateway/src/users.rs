@@ -3,12 +3,12 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::Ipv4Addr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
-use isthmus_ppp::dhcp::Domain;
 
+use crate::advice::Advice;
 use crate::limits::Limits;
 
 /// The users of one tenant by name.
@@ -24,19 +24,11 @@ pub struct User {
     pub address: Option<Ipv4Addr>,
     /// The /64 this user always gets.
     pub prefix6: Option<Ipv6Net>,
-    /// Routes pushed to this user instead of the tenant's; empty for the tenant's.
-    pub routes: Vec<Ipv4Net>,
     /// Networks behind the user (a branch office): packets from them are accepted, packets to them
     /// are sent there.
     pub networks: Vec<Ipv4Net>,
-    /// Name servers instead of the tenant's; empty for the tenant's.
-    pub dns: Vec<Ipv4Addr>,
-    /// IPv6 name servers instead of the tenant's; empty for the tenant's.
-    pub dns6: Vec<Ipv6Addr>,
-    /// The domain instead of the tenant's; none for the tenant's.
-    pub domain: Option<Domain>,
-    /// The search list instead of the tenant's; empty for the tenant's.
-    pub search: Vec<Domain>,
+    /// What this user is told instead of what the tenant's are; what is empty is as the tenant has it.
+    pub advice: Advice,
     /// The group, for policy.
     pub group: Option<String>,
     /// What is none is as the tenant has it.
@@ -61,12 +53,8 @@ impl User {
             secret,
             address: None,
             prefix6: None,
-            routes: Vec::new(),
             networks: Vec::new(),
-            dns: Vec::new(),
-            dns6: Vec::new(),
-            domain: None,
-            search: Vec::new(),
+            advice: Advice::NONE,
             group: None,
             limits: Limits { sessions_per_user: None, on_limit: None, session_timeout: None },
             disabled: false,

@@ -31,6 +31,8 @@ pub use packet::is_for_server;
 pub const ROUTES_MAX: usize = 50;
 /// Most name servers in an answer.
 pub const NAME_SERVERS_MAX: usize = 8;
+/// Most time servers in an answer.
+pub const TIME_SERVERS_MAX: usize = 4;
 /// Most domains of a search list in an answer.
 pub const SEARCH_MAX: usize = 8;
 
@@ -120,6 +122,9 @@ pub struct Answer {
     pub routes: Vec<Ipv4Net>,
     /// Name servers; the first [`NAME_SERVERS_MAX`] are written.
     pub dns: Vec<Ipv4Addr>,
+    /// Time servers (RFC 2132 §8.3); the first [`TIME_SERVERS_MAX`] are written. Not read from an answer
+    /// to us, because our questions do not ask for it.
+    pub ntp: Vec<Ipv4Addr>,
     /// The domain the client is in.
     pub domain: Option<Domain>,
     /// Domains that short names are looked up in; the first [`SEARCH_MAX`] are written. Not read from
@@ -141,6 +146,11 @@ impl Answer {
         if inform.wants(code::NAME_SERVERS) {
             for server in self.dns.iter().take(NAME_SERVERS_MAX) {
                 options.append(code::NAME_SERVERS, &server.octets());
+            }
+        }
+        if inform.wants(code::TIME_SERVERS) {
+            for server in self.ntp.iter().take(TIME_SERVERS_MAX) {
+                options.append(code::TIME_SERVERS, &server.octets());
             }
         }
         if let Some(domain) = self.domain.as_ref().filter(|_| inform.wants(code::DOMAIN)) {
@@ -186,6 +196,7 @@ impl Answer {
             server: read_server(options)?,
             routes: routes.map(routes::read).transpose()?.unwrap_or_default(),
             dns: read_name_servers(options)?,
+            ntp: Vec::new(),
             domain: options.find(code::DOMAIN).map(Domain::read).transpose()?,
             search: Vec::new(),
         })

@@ -29,7 +29,7 @@ pub fn tenant(name: &str, number: u8) -> Tenant {
     let mut tenant = Tenant::new(name, TunId(number.into()), [10, 64 + number, 0, 1].into());
     tenant.selector.keys = vec![isthmus_ike::PskId(0)];
     tenant.pool = vec![format!("10.{}.0.0/24", 64 + number).parse().expect("a prefix")];
-    tenant.dns = vec![[10, 64 + number, 0, 53].into()];
+    tenant.advice.dns = vec![[10, 64 + number, 0, 53].into()];
     tenant.users = Arc::new(users());
     tenant
 }

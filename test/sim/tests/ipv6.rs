@@ -21,7 +21,7 @@ fn config() -> Config {
     let tenant = &mut config.tenants[0];
     tenant.pool6 = vec!["2001:db8:64::/60".parse().unwrap()];
     tenant.gateway_address6 = Some("2001:db8:64::1".parse().unwrap());
-    tenant.dns6 = vec!["2001:db8:64::53".parse().unwrap()];
+    tenant.advice.dns6 = vec!["2001:db8:64::53".parse().unwrap()];
     config
 }
 
@@ -140,7 +140,7 @@ fn a_user_with_a_64_of_its_own_gets_that_one() {
     let all = settings::users();
     let mut user = all.find(b"user5").unwrap().1.clone();
     user.prefix6 = Some(fixed);
-    user.dns6 = vec!["2001:db8::5".parse().unwrap()];
+    user.advice.dns6 = vec!["2001:db8::5".parse().unwrap()];
     let others = (1..5)
         .map(|n| (format!("user{n}"), all.find(format!("user{n}").as_bytes()).unwrap().1.clone()));
     let users = others.chain([("user5".to_owned(), user)]);

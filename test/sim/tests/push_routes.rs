@@ -22,13 +22,16 @@ const OWN_ROUTES: [&str; 1] = ["10.8.0.0/13"];
 fn config() -> Config {
     let mut config = settings::gateway();
     let user = |name: &str, routes: &[&str]| User {
-        routes: routes.iter().map(|r| r.parse().unwrap()).collect(),
+        advice: isthmus_gateway::Advice {
+            routes: routes.iter().map(|r| r.parse().unwrap()).collect(),
+            ..isthmus_gateway::Advice::NONE
+        },
         ..User::new(UserSecret::Password(SecretBytes::copy_of(name.as_bytes())))
     };
     let users = [("user1", &[][..]), ("own", &OWN_ROUTES[..])];
     let users = users.map(|(name, routes)| (name.to_owned(), user(name, routes)));
     config.tenants[0].users = Arc::new(Users::new(BTreeMap::from(users)));
-    config.tenants[0].routes = TENANT_ROUTES.map(|r| r.parse().unwrap()).into();
+    config.tenants[0].advice.routes = TENANT_ROUTES.map(|r| r.parse().unwrap()).into();
     config
 }
 
@@ -81,20 +84,22 @@ fn a_tenant_without_routes_answers_all_the_same() {
 }
 
 #[test]
-fn a_client_that_asks_is_told_its_domain_and_where_to_look_names_up() {
+fn a_client_that_asks_is_told_its_domain_the_time_and_where_to_look_names_up() {
     let mut config = config();
-    config.tenants[0].domain = Domain::new("corp.example");
-    config.tenants[0].search =
+    config.tenants[0].advice.domain = Domain::new("corp.example");
+    config.tenants[0].advice.ntp = vec![[10, 64, 0, 123].into()];
+    config.tenants[0].advice.search =
         ["corp.example", "lab.example"].map(|d| Domain::new(d).unwrap()).into();
     let (mut world, _gateway) = World::around(6, config);
     let client = connect(&mut world, "user1");
     let own = world.client(client).up().unwrap().address;
-    let inform = Inform::asking(own, 78, &[15, 119]).write();
+    let inform = Inform::asking(own, 78, &[15, 42, 119]).write();
     world.with_client(client, |c, now| c.pipeline.send_inner(&inform, now));
     world.run_for(Duration::from_millis(200));
     let answer = &world.client(client).echoes[0];
     let has = |bytes: &[u8]| answer.windows(bytes.len()).any(|found| found == bytes);
     assert!(has(b"\x0f\x0ccorp.example"));
+    assert!(has(&[42, 4, 10, 64, 0, 123]), "the time server");
     assert!(has(b"\x77\x1b\x04corp\x07example\0\x03lab\x07example\0"));
 }
 
@@ -120,7 +125,7 @@ fn loss_does_not_keep_a_client_from_coming_up_once() {
 fn a_gateway_whose_answer_does_not_fit_costs_three_seconds() {
     let mut config = config();
     let hosts = (0..200_u8).map(|n| std::net::Ipv4Addr::new(192, 0, 2, n).into());
-    config.tenants[0].routes = hosts.collect();
+    config.tenants[0].advice.routes = hosts.collect();
     let (mut world, gateway) = World::around(4, config);
     let mut settings = settings::client("198.51.100.7", "user1");
     settings.mru = 1000;

@@ -152,6 +152,9 @@ pub struct Session {
     pub user: Option<String>,
     /// The tenant.
     pub tenant: String,
+    /// The user's group; none before login.
+    #[serde(default)]
+    pub group: Option<String>,
     /// The address given; none before login.
     pub address: Option<Ipv4Addr>,
     /// The IPv6 network given; none without IPv6.

@@ -309,6 +309,7 @@ mod tests {
             rx_packets: 10,
             tx_bytes: 0,
             ends_in_seconds: None,
+            group: None,
             tx_packets: 0,
         }
     }

@@ -52,7 +52,7 @@ fn compose(
             )));
         }
     };
-    let routes = if user.routes.is_empty() { &tenant.routes } else { &user.routes };
+    let routes = user.advice.or(&tenant.advice).routes;
     Ok(Profile {
         name: args.name.clone().unwrap_or_else(|| format!("Isthmus {}", tenant.name)),
         server: args.server.clone().map_or_else(|| server(config), Ok)?,

@@ -231,11 +231,7 @@ fn finish(
         gateway_address,
         pool6,
         gateway_address6,
-        dns: draft.dns,
-        dns6: draft.dns6,
-        routes: draft.routes,
-        domain: draft.domain,
-        search: draft.search,
+        advice: draft.advice,
         sessions: draft.sessions.map(|at| at.value),
         limits: draft.limits,
         users_file: draft.users_file.map(|at| at.value),
@@ -363,7 +359,7 @@ fn distinct_pools6(drafts: &[TenantDraft], report: &mut Report) {
             report.error(net.span, message, format!("change one; the other is at {place}"));
         }
     }
-    for draft in drafts.iter().filter(|d| d.pool6.is_empty() && !d.dns6.is_empty()) {
+    for draft in drafts.iter().filter(|d| d.pool6.is_empty() && !d.advice.dns6.is_empty()) {
         report.warning(
             draft.name.span,
             format!("`{}` names IPv6 name servers, and its clients have no IPv6", draft.name.value),

@@ -25,6 +25,7 @@ mod reserved;
 pub(crate) mod secret;
 pub(crate) mod section;
 mod tenant;
+mod terms;
 mod types;
 pub(crate) mod value;
 
@@ -34,7 +35,7 @@ pub use proposal::{IkeProposal, UnknownProposal, default_esp, default_ike};
 pub use read::CONTROL_SOCKET;
 pub use reference::reference;
 pub use secret::Environment;
-pub(crate) use tenant::{advised_routes, bounded_search, by_version, limits};
+pub(crate) use terms::{advice, limits};
 pub use types::{
     AuthProtocol, Certificates, Config, DataPath, Egress, Engine, Gateway, Group, Ipsec, L2tp, Lac,
     Log, Nat, OwnCertificate, Ppp, Tenant, Way,

@@ -3,17 +3,16 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
-use isthmus_gateway::{Limits, OnLimit};
-use isthmus_ppp::dhcp::{Domain, ROUTES_MAX, SEARCH_MAX};
+use isthmus_gateway::{Advice, Limits};
 
 use super::document::{Node, Value};
 use super::egress::egresses;
 use super::read::{distinct, require_some};
 use super::section::{At, Section};
+use super::terms::{advice, limits};
 use super::types::{Egress, Group};
 use super::{certificate, keys, secret, value};
 use crate::report::{Report, Span};
@@ -36,11 +35,7 @@ pub(crate) struct TenantDraft {
     pub(crate) gateway_address: Option<At<Ipv4Addr>>,
     pub(crate) pool6: Vec<At<Ipv6Net>>,
     pub(crate) gateway_address6: Option<At<Ipv6Addr>>,
-    pub(crate) dns: Vec<Ipv4Addr>,
-    pub(crate) dns6: Vec<Ipv6Addr>,
-    pub(crate) routes: Vec<Ipv4Net>,
-    pub(crate) domain: Option<Domain>,
-    pub(crate) search: Vec<Domain>,
+    pub(crate) advice: Advice,
     pub(crate) sessions: Option<At<u32>>,
     pub(crate) limits: Limits,
     pub(crate) users_file: Option<At<PathBuf>>,
@@ -73,8 +68,6 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
         require_some(&pool.value, pool.span, "a network", report);
         pool.value
     });
-    let dns = section.take("dns", report, value::list(value::address));
-    let (dns, dns6) = by_version(&dns.map(|list| distinct(&list, report)).unwrap_or_default());
     let pool6 = section.take("pool6", report, value::list(value::network_v6(POOL6_BITS)));
     let draft = TenantDraft {
         netns: section.take("netns", report, value::name).map(|at| at.value),
@@ -92,17 +85,7 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
         gateway_address: section.take("gateway_address", report, value::address_v4),
         pool6: pool6.map(|list| list.value).unwrap_or_default(),
         gateway_address6: section.take("gateway_address6", report, value::address_v6),
-        dns,
-        dns6,
-        routes: section
-            .take("routes", report, value::list(value::network))
-            .map(|list| advised_routes(&list, report))
-            .unwrap_or_default(),
-        domain: section.take("domain", report, value::domain).map(|at| at.value),
-        search: section
-            .take("search", report, value::list(value::domain))
-            .map(|list| bounded_search(&list, report))
-            .unwrap_or_default(),
+        advice: advice(&mut section, report),
         sessions: section.take("sessions", report, value::number(1..=SESSIONS_MAX)),
         limits: limits(&mut section, "sessions_per_user", report),
         users_file: section.take("users_file", report, secret::path),
@@ -117,19 +100,6 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
     };
     section.finish(report);
     draft
-}
-
-/// The limits of a user, or of each user of a tenant; `sessions` is what the key is called there.
-pub(crate) fn limits(section: &mut Section, sessions: &'static str, report: &mut Report) -> Limits {
-    let timeouts = Duration::from_mins(1)..=Duration::from_hours(365 * 24);
-    let per_user = section.take(sessions, report, value::number(1..=u16::MAX));
-    let on_limit = section.take("on_limit", report, value::one_of(&OnLimit::NAMES));
-    let timeout = section.take("session_timeout", report, value::duration(timeouts));
-    Limits {
-        sessions_per_user: per_user.map(|at| at.value),
-        on_limit: on_limit.map(|at| at.value),
-        session_timeout: timeout.map(|at| at.value),
-    }
 }
 
 /// More sessions than any gateway has.
@@ -244,40 +214,5 @@ pub(crate) fn sections(
     }
 }
 
-/// Addresses of each IP version.
-pub(crate) fn by_version(addresses: &[IpAddr]) -> (Vec<Ipv4Addr>, Vec<Ipv6Addr>) {
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for address in addresses {
-        match address {
-            IpAddr::V4(address) => v4.push(*address),
-            IpAddr::V6(address) => v6.push(*address),
-        }
-    }
-    (v4, v6)
-}
-
 /// Prefix lengths of `pool6`: at least one /64, and no more than can be counted.
 const POOL6_BITS: RangeInclusive<u8> = 32..=64;
-
-/// Routes for clients, each once; warns when there are more than an answer to a client holds.
-pub(crate) fn advised_routes(list: &At<Vec<At<Ipv4Net>>>, report: &mut Report) -> Vec<Ipv4Net> {
-    let routes = distinct(list, report);
-    if routes.len() > ROUTES_MAX {
-        report.warning(
-            list.span,
-            format!("clients are told the first {ROUTES_MAX} of these {} routes", routes.len()),
-            "join neighbouring networks into wider ones",
-        );
-    }
-    routes
-}
-
-/// A search list for clients, each domain once and no more than an answer to a client holds.
-pub(crate) fn bounded_search(list: &At<Vec<At<Domain>>>, report: &mut Report) -> Vec<Domain> {
-    let search = distinct(list, report);
-    if search.len() > SEARCH_MAX {
-        let message = format!("clients are told no more than {SEARCH_MAX} domains");
-        report.error(list.span, message, "remove those that are needed least");
-    }
-    search
-}

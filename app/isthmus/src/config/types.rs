@@ -8,8 +8,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
-use isthmus_gateway::{Limits, Proxy};
-use isthmus_ppp::dhcp::Domain;
+use isthmus_gateway::{Advice, Limits, Proxy};
 use isthmus_telemetry::LogFormat;
 
 use super::proposal::IkeProposal;
@@ -239,16 +238,8 @@ pub struct Tenant {
     pub pool6: Vec<Ipv6Net>,
     /// Our own IPv6 address; there when `pool6` is, and in it.
     pub gateway_address6: Option<Ipv6Addr>,
-    /// Name servers told to clients.
-    pub dns: Vec<Ipv4Addr>,
-    /// Name servers told to clients over IPv6.
-    pub dns6: Vec<Ipv6Addr>,
-    /// Routes told to clients.
-    pub routes: Vec<Ipv4Net>,
-    /// The domain told to clients.
-    pub domain: Option<Domain>,
-    /// The search list told to clients.
-    pub search: Vec<Domain>,
+    /// What clients are told.
+    pub advice: Advice,
     /// Most sessions at once.
     pub sessions: Option<u32>,
     /// Limits of each user.

@@ -22,12 +22,11 @@ pub use read::{load, load_text};
 pub use watch::{FileStamp, UsersWatch, WATCH_INTERVAL};
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
-use isthmus_gateway::Limits;
-use isthmus_ppp::dhcp::Domain;
+use isthmus_gateway::{Advice, Limits};
 
 /// The users of a tenant by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,18 +41,10 @@ pub struct User {
     pub address: Option<Ipv4Addr>,
     /// The /64 this user always gets.
     pub address6: Option<Ipv6Net>,
-    /// Routes instead of the tenant's; empty for the tenant's.
-    pub routes: Vec<Ipv4Net>,
     /// Networks behind the user.
     pub networks: Vec<Ipv4Net>,
-    /// Name servers instead of the tenant's; empty for the tenant's.
-    pub dns: Vec<Ipv4Addr>,
-    /// IPv6 name servers instead of the tenant's; empty for the tenant's.
-    pub dns6: Vec<Ipv6Addr>,
-    /// The domain instead of the tenant's; none for the tenant's.
-    pub domain: Option<Domain>,
-    /// The search list instead of the tenant's; empty for the tenant's.
-    pub search: Vec<Domain>,
+    /// What is told instead of what the tenant's users are; what is empty is as the tenant has it.
+    pub advice: Advice,
     /// For the operator's own order.
     pub group: Option<String>,
     /// What is none is as the tenant has it.

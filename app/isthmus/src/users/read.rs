@@ -10,7 +10,7 @@ use crate::config::document::{self, Entry, Node};
 use crate::config::file::read_text;
 use crate::config::secret::{inline, warn_when_open};
 use crate::config::section::{At, Section};
-use crate::config::{advised_routes, bounded_search, by_version, keys, limits, value};
+use crate::config::{advice, keys, limits, value};
 use crate::report::{Report, SourceId, Span};
 
 /// A user with the places that checks across users point at.
@@ -123,13 +123,9 @@ fn read_user(entry: Entry, report: &mut Report) -> Option<LocatedUser> {
     let mut section = Section::from_node(&keys::USER, entry.node, report)?;
     let secret = read_secret(&mut section, &entry.key, entry.key_span, report);
     let address = section.take("address", report, value::address_v4);
-    let routes = section.take("routes", report, value::list(value::network));
     let networks = section.take("networks", report, value::list(value::network));
-    let dns = section.take("dns", report, value::list(value::address));
-    let (dns, dns6) = by_version(&plain(dns));
     let address6 = section.take("address6", report, value::network_v6(64..=64));
-    let domain = section.take("domain", report, value::domain);
-    let search = section.take("search", report, value::list(value::domain));
+    let advice = advice(&mut section, report);
     let group = section.take("group", report, value::name);
     let limits = limits(&mut section, "sessions", report);
     let disabled = section.take("disabled", report, value::boolean);
@@ -140,12 +136,8 @@ fn read_user(entry: Entry, report: &mut Report) -> Option<LocatedUser> {
             secret: secret?,
             address: address.map(|at| at.value),
             address6: address6.map(|at| at.value),
-            routes: routes.map(|list| advised_routes(&list, report)).unwrap_or_default(),
             networks: plain(networks),
-            dns,
-            dns6,
-            domain: domain.map(|at| at.value),
-            search: search.map(|list| bounded_search(&list, report)).unwrap_or_default(),
+            advice,
             group: group.map(|at| at.value),
             limits,
             disabled: disabled.is_some_and(|at| at.value),

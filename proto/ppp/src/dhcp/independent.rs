@@ -51,6 +51,7 @@ fn answer() -> Answer {
         server: GATEWAY,
         routes: ["10.17.0.0/16", "0.0.0.0/0", "192.0.2.7/32"].map(|r| r.parse().unwrap()).into(),
         dns: vec![[10, 64, 0, 53].into(), [10, 64, 0, 54].into()],
+        ntp: vec![[10, 64, 0, 123].into(), [192, 0, 2, 123].into()],
         domain: Domain::new("corp.example"),
         search: ["corp.example", "lab.example"].into_iter().filter_map(Domain::new).collect(),
     }
@@ -93,7 +94,7 @@ fn search(message: &v4::Message) -> Vec<alloc::string::String> {
 #[test]
 fn another_implementation_reads_every_option_of_an_answer() {
     // What Windows asks for, and what Apple asks for with 119 and 121 added.
-    for wanted in [&[6, 44, 43, 1, 249, 15, 119][..], &[1, 121, 3, 6, 15, 119, 252, 249]] {
+    for wanted in [&[6, 44, 43, 1, 249, 15, 42, 119][..], &[1, 121, 3, 6, 15, 42, 119, 252, 249]] {
         let answer = answer();
         let message = read(&answer, wanted);
         assert_eq!(message.opcode(), v4::Opcode::BootReply);
@@ -118,6 +119,10 @@ fn another_implementation_reads_every_option_of_an_answer() {
             Some(DhcpOption::DomainNameServer(answer.dns.clone()))
         );
         assert_eq!(
+            option(OptionCode::NtpServers),
+            Some(DhcpOption::NtpServers(answer.ntp.clone()))
+        );
+        assert_eq!(
             option(OptionCode::DomainName),
             Some(DhcpOption::DomainName("corp.example".to_string()))
         );
@@ -125,6 +130,15 @@ fn another_implementation_reads_every_option_of_an_answer() {
         assert_eq!(routes(&message, 121), expected(&answer));
         assert_eq!(routes(&message, 249), expected(&answer));
     }
+}
+
+#[test]
+fn more_time_servers_than_the_bound_are_not_written_and_nobody_is_told_unasked() {
+    let many: Vec<Ipv4Addr> = (0..=4).map(|n| [10, 64, 0, n].into()).collect();
+    let answer = Answer { ntp: many.clone(), ..answer() };
+    let told = DhcpOption::NtpServers(many[..TIME_SERVERS_MAX].to_vec());
+    assert_eq!(read(&answer, &[42]).opts().get(OptionCode::NtpServers), Some(&told));
+    assert_eq!(read(&answer, &[6]).opts().get(OptionCode::NtpServers), None);
 }
 
 #[test]
@@ -141,6 +155,7 @@ proptest! {
     fn another_implementation_reads_what_was_told(
         nets in prop::collection::vec((any::<[u8; 4]>(), 0..=32_u8), 1..=27),
         dns in prop::collection::vec(any::<[u8; 4]>(), 1..=NAME_SERVERS_MAX),
+        ntp in prop::collection::vec(any::<[u8; 4]>(), 1..=TIME_SERVERS_MAX),
         names in prop::collection::vec("[a-z0-9]{1,20}(\\.[a-wyz][a-z0-9]{0,8}(-[a-z0-9])?){0,2}", 1..=6),
     ) {
         let answer = Answer {
@@ -150,16 +165,21 @@ proptest! {
                 .map(|(a, n)| Ipv4Net::new((*a).into(), *n).unwrap().trunc())
                 .collect(),
             dns: dns.iter().map(|a| (*a).into()).collect(),
+            ntp: ntp.iter().map(|a| (*a).into()).collect(),
             domain: Domain::new(&names[0]),
             search: names.iter().filter_map(|name| Domain::new(name)).collect(),
         };
-        let message = read(&answer, &[6, 15, 119, 121]);
+        let message = read(&answer, &[6, 15, 42, 119, 121]);
         prop_assert_eq!(routes(&message, 121), expected(&answer));
         prop_assert_eq!(routes(&message, 249), expected(&answer));
         prop_assert_eq!(search(&message), names.clone());
         prop_assert_eq!(
             message.opts().get(OptionCode::DomainNameServer),
             Some(&DhcpOption::DomainNameServer(answer.dns))
+        );
+        prop_assert_eq!(
+            message.opts().get(OptionCode::NtpServers),
+            Some(&DhcpOption::NtpServers(answer.ntp))
         );
         prop_assert_eq!(
             message.opts().get(OptionCode::DomainName),

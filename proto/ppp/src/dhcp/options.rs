@@ -13,6 +13,8 @@ pub(super) mod code {
     pub(in super::super) const SUBNET_MASK: u8 = 1;
     pub(in super::super) const NAME_SERVERS: u8 = 6;
     pub(in super::super) const DOMAIN: u8 = 15;
+    /// NTP servers.
+    pub(in super::super) const TIME_SERVERS: u8 = 42;
     pub(in super::super) const MESSAGE_TYPE: u8 = 53;
     pub(in super::super) const SERVER: u8 = 54;
     /// The parameter request list.

@@ -23,6 +23,7 @@ fn answer(routes: &[&str]) -> Answer {
         routes: routes.iter().map(|r| net(r)).collect(),
         dns: vec![[10, 64, 0, 53].into(), [10, 64, 0, 54].into()],
         domain: Domain::new("corp.example"),
+        ntp: Vec::new(),
         search: Vec::new(),
     }
 }
@@ -229,6 +230,7 @@ fn more_routes_than_the_bound_are_neither_written_nor_read() {
     let full = Answer {
         routes: many.clone(),
         domain: None,
+        ntp: Vec::new(),
         search: Vec::new(),
         dns: vec![GATEWAY; 9],
         server: GATEWAY,
@@ -328,7 +330,8 @@ proptest! {
             routes: nets.iter().map(|(a, n)| Ipv4Net::new((*a).into(), *n).unwrap().trunc()).collect(),
             dns: dns.iter().map(|a| (*a).into()).collect(),
             domain: domain.map(|name| Domain::new(&name).unwrap()),
-            search: Vec::new(),
+            ntp: Vec::new(),
+        search: Vec::new(),
         };
         prop_assert_eq!(Answer::read(&answer.write(&inform), &inform), Ok(answer));
     }

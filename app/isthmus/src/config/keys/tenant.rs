@@ -137,6 +137,13 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             about: "Name servers told to clients; IPv6 ones over IPv6.",
         },
         Key {
+            name: "ntp",
+            kind: "list of IPv4 addresses, at most 4",
+            default: "`[]`",
+            example: "[\"10.64.0.1\"]",
+            about: "Time servers; told to clients that ask (DHCP option 42).",
+        },
+        Key {
             name: "routes",
             kind: "list of IPv4 networks",
             default: "`[]`",
@@ -271,6 +278,13 @@ pub(crate) const USER: SectionKeys = SectionKeys {
             default: "those of the tenant",
             example: "[\"10.1.0.53\"]",
             about: "Name servers told to this user instead of the tenant's.",
+        },
+        Key {
+            name: "ntp",
+            kind: "list of IPv4 addresses, at most 4",
+            default: "those of the tenant",
+            example: "[\"10.1.0.123\"]",
+            about: "Time servers told to this user instead of the tenant's.",
         },
         Key {
             name: "domain",

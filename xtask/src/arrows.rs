@@ -43,6 +43,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
             "net",
             "tun",
             "kernel",
+            "policy",
             "telemetry",
         ],
     ),

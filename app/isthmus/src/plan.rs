@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 use isthmus_driver::{CONDITIONS_MAX, FIRST_TABLE, NetworkError, PREFERENCE_FIRST, Planned};
-use isthmus_kernel::{Change, MAIN_TABLE, NextHop, Route};
+use isthmus_kernel::{Change, Firewall, MAIN_TABLE, NextHop, Route};
 use isthmus_net::Namespace;
 use serde::Serialize;
 
@@ -160,12 +160,7 @@ fn why(config: &Config, change: &Change) -> String {
             let device = rule.input.as_deref().unwrap_or_default();
             tenant(device, "ways out of")
         }
-        Change::SetFirewall(_) => {
-            let translates = |tenant: &&Tenant| tenant.egress.iter().any(|e| e.nat != Nat::None);
-            let names: Vec<_> =
-                config.tenants.iter().filter(translates).map(|tenant| &*tenant.name).collect();
-            format!("egress with `nat` of {}", names.join(", "))
-        }
+        Change::SetFirewall(firewall) => why_firewall(config, firewall),
         Change::SetMembers { .. } => String::from("the sessions there are"),
         Change::SetSysctl { .. } => String::from("packets of tenants are forwarded"),
         Change::RemoveAddress(_)
@@ -175,6 +170,24 @@ fn why(config: &Config, change: &Change) -> String {
         | Change::RestoreLink(_)
         | Change::RestoreSysctl { .. } => String::from("nothing asks for it any more"),
     }
+}
+
+/// Whose filter it is, and whose translation.
+fn why_firewall(config: &Config, firewall: &Firewall) -> String {
+    let guards = |tenant: &Tenant| {
+        firewall.filter.guards.iter().any(|guard| guard.device == tenant.interface)
+    };
+    let translates = |tenant: &Tenant| tenant.egress.iter().any(|egress| egress.nat != Nat::None);
+    let named = |what: &str, who: &dyn Fn(&Tenant) -> bool| {
+        let names = config.tenants.iter().filter(|tenant| who(tenant)).map(|tenant| &*tenant.name);
+        let names: Vec<_> = names.collect();
+        (!names.is_empty()).then(|| format!("{what} {}", names.join(", ")))
+    };
+    let parts = [
+        named("what may be reached by users of", &guards),
+        named("egress with `nat` of", &|tenant| guards(tenant) && translates(tenant)),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn why_route(config: &Config, route: &Route) -> String {

@@ -7,16 +7,18 @@ use ipnet::Ipv4Net;
 use isthmus_core::SecretBytes;
 use isthmus_dataplane::{CrewConfig, PortsConfig};
 use isthmus_driver::{
-    Detail, EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork, Way,
+    Access, Detail, EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork, Way,
 };
 use isthmus_gateway as machine;
 use isthmus_ike::{OwnCertificate, Psk, PskId, RemoteMatch};
+use isthmus_kernel::{CLASS_MASK, class_mark};
 use isthmus_net::{Namespace, SocketOptions};
 use isthmus_plane::TunId;
 use isthmus_trust::Own;
 use isthmus_tun::TunConfig;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::access::{accesses, who};
 use crate::api::{ControlRequest, SessionId};
 use crate::config::{self, Config, Egress, Gateway, Lac, Nat, Tenant};
 use crate::daemon::{EngineError, EngineSide};
@@ -142,7 +144,11 @@ fn settings(config: &Config) -> GatewaySettings {
             busy_poll: path.busy_poll,
         },
         name: gateway.name.clone(),
-        tenants: (0..).zip(&config.tenants).map(|(n, t)| network(config, n, t)).collect(),
+        tenants: (0..)
+            .zip(&config.tenants)
+            .zip(accesses(config))
+            .map(|((n, tenant), access)| network(config, n, tenant, access))
+            .collect(),
     }
 }
 
@@ -157,7 +163,7 @@ fn ipv6_is_there() -> bool {
     std::path::Path::new("/proc/net/if_inet6").exists()
 }
 
-fn network(config: &Config, index: u16, tenant: &Tenant) -> TenantNetwork {
+fn network(config: &Config, index: u16, tenant: &Tenant, access: Access) -> TenantNetwork {
     TenantNetwork {
         tun: TunId(index),
         device: TunConfig {
@@ -170,11 +176,12 @@ fn network(config: &Config, index: u16, tenant: &Tenant) -> TenantNetwork {
         pool: tenant.pool.clone(),
         pool6: tenant.pool6.clone(),
         gateway_address6: tenant.gateway_address6,
-        egress: tenant.egress.iter().map(way_out).collect(),
+        egress: tenant.egress.iter().map(|egress| way_out(egress, &access)).collect(),
+        access,
     }
 }
 
-fn way_out(egress: &Egress) -> EgressNetwork {
+fn way_out(egress: &Egress, access: &Access) -> EgressNetwork {
     let way = match &egress.way {
         config::Way::Deny => Way::Deny,
         config::Way::Gateway { interface, gateway, gateway6 } => {
@@ -188,20 +195,20 @@ fn way_out(egress: &Egress) -> EgressNetwork {
         name: egress.name.clone(),
         to: egress.to.clone(),
         from: egress.from.clone(),
-        marks: marks(egress),
+        marks: marks(egress, access),
         way,
         masquerade: egress.nat == Nat::Masquerade,
     }
 }
 
-/// The marks one of which packets have that take this egress. Who is named by no class of sessions is
-/// nobody.
-fn marks(egress: &Egress) -> Vec<(u32, u32)> {
-    if egress.groups.is_empty() && egress.users.is_empty() {
-        return egress.mark.into_iter().collect();
-    }
+/// The marks one of which packets have that take this egress: those of the classes of its users.
+fn marks(egress: &Egress, access: &Access) -> Vec<(u32, u32)> {
+    let Some(who) = who(egress) else { return egress.mark.into_iter().collect() };
     let (mark, under) = egress.mark.unwrap_or_default();
-    vec![(mark | CLASS_OF_NOBODY, under | CLASS_MASK)]
+    let with = |class: u16| (mark | class_mark(class), under | CLASS_MASK);
+    let marks: Vec<_> = access.classes_of(&who).map(with).collect();
+    // Of nobody is nobody's, not everybody's.
+    if marks.is_empty() { vec![(mark, under | CLASS_MASK)] } else { marks }
 }
 
 /// The machine's view of the configuration.
@@ -357,10 +364,6 @@ fn machine_user(user: &User) -> machine::User {
     }
 }
 
-/// The bits of a packet's mark that say which class its session is of.
-const CLASS_MASK: u32 = 0xffff_0000;
-/// A class that no session is of.
-const CLASS_OF_NOBODY: u32 = 0xffff_0000;
 /// RFC 2661 §8.1.
 const L2TP_PORT: u16 = 1701;
 /// The kernel switches IPv6 off on a device with less.

@@ -722,7 +722,7 @@ fn changes_say_what_needs_a_restart() {
     assert_eq!(changes.applied, ["gateway.log.level", "ppp", "tenant acme"]);
     assert_eq!(
         changes.needs_restart,
-        ["gateway.ike_port", "tenant acme: netns, interface, address or egress"]
+        ["gateway.ike_port", "tenant acme: netns, interface, address, egress or policy"]
     );
 }
 

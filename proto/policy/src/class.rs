@@ -25,8 +25,10 @@ impl Class {
     }
 }
 
-/// Numbers of classes, by tenant and class. A class keeps its number as long as it is wanted, whatever
-/// becomes of the others: what is marked with it goes on to mean the same.
+/// Numbers of classes, by tenant and class.
+///
+/// A number follows from the names alone, so that a class mostly keeps it whatever becomes of others, and
+/// whoever reads the same rules knows it: what is marked with it goes on to mean the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Classes {
     numbers: BTreeMap<(String, Class), u16>,
@@ -65,25 +67,23 @@ impl Named {
 }
 
 impl Classes {
-    /// Gives every class of `wanted` a number, and takes those of others back.
+    /// Gives every one of these, tenant and class, a number.
     ///
     /// # Errors
-    /// How many classes there are, when that is more than [`Classes::MAX`]; nothing is changed then.
-    pub fn renew(&mut self, wanted: &BTreeSet<(String, Class)>) -> Result<(), usize> {
+    /// How many there are, when that is more than [`Classes::MAX`].
+    pub fn of(wanted: BTreeSet<(String, Class)>) -> Result<Self, usize> {
         if wanted.len() > usize::from(Self::MAX) {
             return Err(wanted.len());
         }
-        self.numbers.retain(|class, _| wanted.contains(class));
-        let taken: BTreeSet<u16> = self.numbers.values().copied().collect();
-        let mut free = (1..=Self::MAX).filter(|number| !taken.contains(number));
+        let (mut numbers, mut taken) = (BTreeMap::new(), BTreeSet::new());
         for class in wanted {
-            if !self.numbers.contains_key(class)
-                && let Some(number) = free.next()
-            {
-                self.numbers.insert(class.clone(), number);
+            let mut number = hash(&class) % u32::from(Self::MAX);
+            while !taken.insert(number) {
+                number = (number + 1) % u32::from(Self::MAX);
             }
+            numbers.insert(class, u16::try_from(number + 1).unwrap_or(Self::MAX));
         }
-        Ok(())
+        Ok(Self { numbers })
     }
 
     /// The number of a class; none of one that is not wanted.
@@ -101,10 +101,19 @@ impl Classes {
     pub const MAX: u16 = u16::MAX;
 }
 
+/// FNV-1a over the names, with what cannot be in a name between them.
+fn hash((tenant, class): &(String, Class)) -> u32 {
+    let names = [Some(tenant), class.user.as_ref(), class.group.as_ref()];
+    let bytes = names.into_iter().flat_map(|name| {
+        let mark = u8::from(name.is_some());
+        name.map(String::as_bytes).unwrap_or_default().iter().copied().chain([0, mark])
+    });
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::format;
-    use alloc::vec;
     use alloc::vec::Vec;
 
     use super::*;
@@ -127,20 +136,21 @@ mod tests {
         assert!(Named::by(&[who(&[], &[])]).is_nobody() && !named.is_nobody());
     }
 
+    fn numbered(names: &[&str]) -> Classes {
+        let class = |name: &&str| Class { user: Some((*name).to_owned()), group: None };
+        Classes::of(names.iter().map(|name| ("acme".to_owned(), class(name))).collect()).unwrap()
+    }
+
     #[test]
     fn a_class_keeps_its_number_while_others_come_and_go() {
-        let class = |name: &str| Class { user: Some(name.to_owned()), group: None };
-        let wanted = |names: &[&str]| -> BTreeSet<_> {
-            names.iter().map(|name| ("acme".to_owned(), class(name))).collect()
+        let number = |classes: &Classes, name: &str| {
+            classes.number("acme", &Class { user: Some(name.to_owned()), group: None })
         };
-        let mut classes = Classes::default();
-        classes.renew(&wanted(&["b", "c"])).unwrap();
-        let number = |classes: &Classes, name| classes.number("acme", &class(name));
-        assert_eq!((number(&classes, "b"), number(&classes, "c")), (Some(1), Some(2)));
-        classes.renew(&wanted(&["a", "c"])).unwrap();
-        assert_eq!((number(&classes, "a"), number(&classes, "c")), (Some(1), Some(2)));
-        assert_eq!((number(&classes, "b"), classes.number("blue", &class("c"))), (None, None));
-        assert_eq!(classes.of_tenant("acme").count(), 2);
+        let (before, after) = (numbered(&["b", "c"]), numbered(&["a", "c", "d"]));
+        assert!(number(&before, "c").is_some());
+        assert_eq!(number(&before, "c"), number(&after, "c"));
+        assert_eq!(number(&before, "a"), None);
+        assert_eq!((before.of_tenant("acme").count(), before.of_tenant("blue").count()), (2, 0));
     }
 
     #[test]
@@ -149,12 +159,10 @@ mod tests {
             let class = |index| Class { user: Some(format!("{index}")), group: None };
             (0..count).map(|index| ("acme".to_owned(), class(index))).collect()
         };
-        let mut classes = Classes::default();
-        classes.renew(&many(65_535)).unwrap();
+        let classes = Classes::of(many(65_535)).unwrap();
         let mut numbers: Vec<_> = classes.of_tenant("acme").map(|(_, number)| number).collect();
         numbers.sort_unstable();
-        assert_eq!(numbers, (1..=65_535).collect::<Vec<_>>());
-        assert_eq!(classes.clone().renew(&many(65_536)), Err(65_536));
-        assert_eq!(vec![numbers.len()], [classes.of_tenant("acme").count()]);
+        assert_eq!(numbers, (1..=65_535).collect::<Vec<_>>(), "each once");
+        assert_eq!(Classes::of(many(65_536)), Err(65_536));
     }
 }

@@ -9,6 +9,7 @@ mod client;
 mod entropy;
 mod gateway;
 mod guard;
+mod guards;
 mod inside;
 mod jobs;
 mod keeper;
@@ -25,6 +26,7 @@ pub use entropy::seed;
 pub use isthmus_dataplane::{IoReport, TunReport};
 
 pub use gateway::{Detail, GatewayDriver, GatewaySettings, Request, Snapshot};
+pub use guards::Access;
 pub use network::{NetworkError, TenantNetwork};
 pub use plan::{Planned, plan};
 pub use wanted::{CONDITIONS_MAX, EgressNetwork, FIRST_TABLE, PREFERENCE_FIRST, Way};

@@ -12,6 +12,7 @@ use isthmus_tun::{TunConfig, TunDevice, TunError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::guards::Access;
 use crate::inside::Inside;
 use crate::keeper::{Keeper, Wish};
 use crate::wanted::EgressNetwork;
@@ -33,6 +34,8 @@ pub struct TenantNetwork {
     pub gateway_address6: Option<Ipv6Addr>,
     /// Ways out.
     pub egress: Vec<EgressNetwork>,
+    /// What users may reach.
+    pub access: Access,
 }
 
 /// Why the world refuses.

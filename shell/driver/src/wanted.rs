@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use isthmus_kernel::{Address, Desired, MAIN_TABLE, Nat, NextHop, Route, Translation};
 
+use crate::guards::guard;
 use crate::inside::Placed;
 use crate::network::TenantNetwork;
 
@@ -21,6 +22,7 @@ pub(crate) fn want(state: &mut Desired, placed: &Placed) {
         peer: None,
     });
     state.sysctls.insert("net/ipv4/ip_forward".into(), "1".into());
+    guard(&mut state.firewall.filter, tenant, device);
     if let Some(own) = tenant.gateway_address6 {
         let address = IpNet::V6(own.into());
         state.addresses.push(Address { link: device.clone(), address, peer: None });
@@ -83,6 +85,7 @@ pub(crate) mod tests {
     use isthmus_tun::TunConfig;
 
     use super::*;
+    use crate::guards::Access;
     use crate::network::TenantNetwork;
 
     pub(crate) fn way(name: &str, to: &[&str], way: Way) -> EgressNetwork {
@@ -112,6 +115,7 @@ pub(crate) mod tests {
             pool: vec!["10.64.0.0/20".parse().unwrap()],
             pool6: Vec::new(),
             gateway_address6: None,
+            access: Access::open(),
             egress,
         };
         Placed { tenant, device: "acme".into(), networks: Vec::new() }

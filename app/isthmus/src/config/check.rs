@@ -7,6 +7,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 
 use super::choice;
+use super::policy;
 use super::reserved;
 use super::section::At;
 use super::tenant::TenantDraft;
@@ -47,6 +48,7 @@ pub(crate) fn tenants(
     choice::told_apart(&drafts, &psks, report);
     countable(&drafts, &psks, report);
     groups(&drafts, shared.ipsec, report);
+    policy::check(&drafts, report);
     let interfaces = interfaces(&drafts, report);
     drafts
         .into_iter()
@@ -209,6 +211,9 @@ fn finish(
     users(&everybody, home, auth, report);
     let had_errors = report.has_errors();
     let users = merge(everybody, report);
+    if !had_errors {
+        policy::check_names(&draft.policy, &users, report);
+    }
     if users.is_empty() && !had_errors {
         report.warning(
             draft.name.span,
@@ -239,6 +244,7 @@ fn finish(
         users,
         interface,
         egress: draft.egress,
+        access: draft.policy.access,
     })
 }
 

@@ -57,7 +57,11 @@ pub fn compare(running: &Config, new: &Config) -> Changes {
             Some(other) => {
                 let device = device_differs(other, tenant);
                 let name = &tenant.name;
-                note(device, false, format!("tenant {name}: netns, interface, address or egress"));
+                note(
+                    device,
+                    false,
+                    format!("tenant {name}: netns, interface, address, egress or policy"),
+                );
                 let rest = with_device_of(tenant, other);
                 note(rest != *other, true, format!("tenant {name}"));
             }
@@ -126,6 +130,7 @@ fn with_device_of(new: &Tenant, old: &Tenant) -> Tenant {
         interface: old.interface.clone(),
         gateway_address: old.gateway_address,
         egress: old.egress.clone(),
+        access: old.access.clone(),
         ..new.clone()
     }
 }
@@ -145,4 +150,5 @@ fn device_differs(a: &Tenant, b: &Tenant) -> bool {
         || a.interface != b.interface
         || a.gateway_address != b.gateway_address
         || a.egress != b.egress
+        || a.access != b.access
 }

@@ -9,6 +9,7 @@ mod gateway;
 mod group;
 mod ipsec;
 mod links;
+mod policy;
 mod tenant;
 
 pub(crate) use data_path::DATA_PATH;
@@ -17,6 +18,7 @@ pub(crate) use gateway::{GATEWAY, LOG};
 pub(crate) use group::GROUP;
 pub(crate) use ipsec::IPSEC;
 pub(crate) use links::{L2TP, LAC, PPP};
+pub(crate) use policy::{POLICY, RULE, TEST};
 pub(crate) use tenant::{TENANT, USER};
 
 /// One key.
@@ -80,9 +82,9 @@ pub(crate) fn home_of(key: &str) -> Option<&'static str> {
 }
 
 /// Every section in the order of the reference.
-pub(crate) const SECTIONS: [&SectionKeys; 14] = [
+pub(crate) const SECTIONS: [&SectionKeys; 17] = [
     &ROOT, &GATEWAY, &LOG, &DATA_PATH, &IPSEC, &L2TP, &LAC, &PPP, &TENANT, &GROUP, &EGRESS, &MATCH,
-    &VIA, &USER,
+    &VIA, &POLICY, &RULE, &USER, &TEST,
 ];
 
 const RADIUS_LATER: &str =
@@ -147,6 +149,13 @@ pub(crate) const ROOT: SectionKeys = SectionKeys {
             default: "required",
             example: "",
             about: "Who is served; at least one.",
+        },
+        Key {
+            name: "test",
+            kind: "list of tables",
+            default: "none",
+            example: "",
+            about: "What must come of packets of users.",
         },
     ],
     reserved: &[("radius", RADIUS_LATER), ("bgp", BGP_LATER), ("overlay", OVERLAY_LATER)],

@@ -18,6 +18,7 @@ mod egress;
 pub(crate) mod file;
 pub(crate) mod keys;
 mod lac;
+mod policy;
 mod proposal;
 mod read;
 mod reference;
@@ -26,8 +27,10 @@ pub(crate) mod secret;
 pub(crate) mod section;
 mod tenant;
 mod terms;
+mod test;
 mod types;
 pub(crate) mod value;
+mod verdict;
 
 pub(crate) use compare::lac_sockets;
 pub use compare::{Changes, compare, effective};
@@ -40,6 +43,8 @@ pub use types::{
     AuthProtocol, Certificates, Config, DataPath, Egress, Engine, Gateway, Group, Ipsec, L2tp, Lac,
     Log, Nat, OwnCertificate, Ppp, Tenant, Way,
 };
+pub(crate) use verdict::cloud_metadata;
+pub use verdict::{Judgement, judge};
 
 use std::path::{Path, PathBuf};
 
@@ -170,6 +175,7 @@ fn read_root(root: Table, environment: &Environment, report: &mut Report) -> Opt
     let ppp = read::ppp(part("ppp", &keys::PPP, report), report);
     let drafts = tenant::tenants(root.take_node("tenant"), report);
     let lacs = root.take_node("lac");
+    let tests = test::tests(root.take_node("test"), report);
     root.finish(report);
     certificate::lead_somewhere(&ipsec, &drafts, report);
     choice::listens(&drafts, &gateway, report);
@@ -185,7 +191,12 @@ fn read_root(root: Table, environment: &Environment, report: &mut Report) -> Opt
     );
     let around = lac::Around { gateway: &gateway, tenants: &tenants };
     let lacs = lac::lacs(lacs, around, report);
-    (!tenants.is_empty()).then_some(Config { gateway, data_path, ipsec, l2tp, lacs, ppp, tenants })
+    let config = Config { gateway, data_path, ipsec, l2tp, lacs, ppp, tenants };
+    if !report.has_errors() {
+        policy::check_classes(&config, report);
+        test::check(&tests, &config, report);
+    }
+    (!config.tenants.is_empty()).then_some(config)
 }
 
 /// The main file and the files of `conf.d`, laid over each other.

@@ -10,6 +10,7 @@ use isthmus_gateway::{Advice, Limits};
 
 use super::document::{Node, Value};
 use super::egress::egresses;
+use super::policy::{AccessDraft, policy};
 use super::read::{distinct, require_some};
 use super::section::{At, Section};
 use super::terms::{advice, limits};
@@ -42,6 +43,7 @@ pub(crate) struct TenantDraft {
     pub(crate) inline_users: Vec<LocatedUser>,
     pub(crate) interface: Option<At<String>>,
     pub(crate) egress: Vec<Egress>,
+    pub(crate) policy: AccessDraft,
 }
 
 /// Reads every `[[tenant]]`.
@@ -94,6 +96,7 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
             .map(|node| read_table(node, report))
             .unwrap_or_default(),
         interface: section.take("interface", report, value::interface),
+        policy: policy(section.take_node("policy"), report),
         egress: section.take_node("egress").map(|n| egresses(n, report)).unwrap_or_default(),
         pool: pool.unwrap_or_default(),
         name: name.unwrap_or(At { span: at, value: String::new() }),

@@ -9,6 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
 use isthmus_gateway::{Advice, Limits, Proxy};
+use isthmus_policy::{Policy, Verdict};
 use isthmus_telemetry::LogFormat;
 
 use super::proposal::IkeProposal;
@@ -254,6 +255,8 @@ pub struct Tenant {
     pub interface: String,
     /// Ways out.
     pub egress: Vec<Egress>,
+    /// What users may reach.
+    pub access: Access,
 }
 
 impl Tenant {
@@ -269,6 +272,19 @@ impl Tenant {
             None => user.to_owned(),
         }
     }
+}
+
+/// `[tenant.policy]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Rules in order, and what becomes of packets that none fits.
+    pub policy: Policy,
+    /// Whether the metadata services of clouds may be reached.
+    pub cloud_metadata: bool,
+    /// Other tenants of the same namespace that may be reached.
+    pub reaches: Vec<String>,
+    /// Whether connections to users may be opened from outside.
+    pub inbound: Verdict,
 }
 
 /// `[[tenant.group]]`.

@@ -214,6 +214,13 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             about: "The TUN device of the tenant.",
         },
         Key {
+            name: "policy",
+            kind: "table",
+            default: "everything but other tenants and the metadata of clouds may be reached",
+            example: "",
+            about: "What users may reach, see below.",
+        },
+        Key {
             name: "egress",
             kind: "list of tables",
             default: "as the namespace routes",

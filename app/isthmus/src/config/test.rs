@@ -1,0 +1,148 @@
+//! Reads `[[test]]` and tries each against the configuration.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::{Ipv4Net, Ipv6Net};
+use isthmus_policy::{Flow, Protocol, Verdict};
+
+use super::document::Node;
+use super::policy::VERDICTS;
+use super::section::{At, Section};
+use super::tenant::{required, sections};
+use super::types::{Config, Tenant};
+use super::verdict::judge;
+use super::{keys, value};
+use crate::report::{Report, Span};
+
+/// A test as written.
+#[derive(Debug)]
+pub(crate) struct TestDraft {
+    at: Span,
+    tenant: Option<At<String>>,
+    user: At<String>,
+    from: Option<IpAddr>,
+    to: (IpAddr, Option<u16>),
+    protocol: Option<At<Protocol>>,
+    expect: At<Verdict>,
+}
+
+/// Reads every `[[test]]`.
+pub(crate) fn tests(node: Option<Node>, report: &mut Report) -> Vec<TestDraft> {
+    let sections = node.map(|node| sections(node, &keys::TEST, report)).unwrap_or_default();
+    sections.into_iter().filter_map(|section| test(section, report)).collect()
+}
+
+fn test(mut section: Section, report: &mut Report) -> Option<TestDraft> {
+    let at = section.span();
+    let user = required(section.take_optional("user", report, value::text), "user", at, report);
+    let to = required(section.take_optional("to", report, end), "to", at, report);
+    let expect = section.take_optional("expect", report, value::one_of(&VERDICTS));
+    let expect = required(expect, "expect", at, report);
+    let tenant = section.take("tenant", report, value::name);
+    let from = section.take("from", report, value::address).map(|at| at.value);
+    let protocol = section.take("protocol", report, protocol);
+    section.finish(report);
+    Some(TestDraft { at, tenant, user: user?, from, to: to?.value, protocol, expect: expect? })
+}
+
+/// An address, with or without port.
+fn end(node: &Node, report: &mut Report) -> Option<(IpAddr, Option<u16>)> {
+    let written = value::text(node, report)?;
+    let whole = written.parse().map(|end: SocketAddr| (end.ip(), Some(end.port())));
+    let end = whole.or_else(|_| written.parse().map(|address: IpAddr| (address, None)));
+    if end.is_err() {
+        let remedy = "write it like \"10.1.2.3:443\", \"10.1.2.3\" or \"[2001:db8::1]:443\"";
+        report.error(node.span, format!("`{written}` is not an address"), remedy);
+    }
+    end.ok()
+}
+
+fn protocol(node: &Node, report: &mut Report) -> Option<Protocol> {
+    let written = value::text(node, report)?;
+    let read = written.parse();
+    if let Err(error) = &read {
+        report.error(node.span, format!("{error}"), "write `tcp`, `udp`, `icmp` or a number");
+    }
+    read.ok()
+}
+
+/// Tries each test; one that fails is an error.
+pub(crate) fn check(tests: &[TestDraft], config: &Config, report: &mut Report) {
+    for test in tests {
+        try_one(test, config, report);
+    }
+}
+
+fn try_one(test: &TestDraft, config: &Config, report: &mut Report) -> Option<()> {
+    let tenant = tenant(test, config, report)?;
+    let name = &test.user.value;
+    let Some(user) = tenant.users.named(name) else {
+        let message = format!("there is no user `{name}` in tenant `{}`", tenant.name);
+        report.error(test.user.span, message, "name one there is");
+        return None;
+    };
+    let (destination, port) = test.to;
+    let source = test.from.or_else(|| source(tenant, name, destination));
+    let Some(source) = source.filter(|source| source.is_ipv4() == destination.is_ipv4()) else {
+        let message = format!("`{name}` has no address from which {destination} can be reached");
+        report.error(test.at, message, "name one of the same IP version in `from`");
+        return None;
+    };
+    let usual = if port.is_some() { Protocol::TCP } else { Protocol::Icmp };
+    let protocol = test.protocol.as_ref().map_or(usual, |at| at.value);
+    if let (Some(_), false, Some(at)) = (port, protocol.has_ports(), &test.protocol) {
+        report.error(at.span, format!("`{protocol}` has no ports"), "take the port out of `to`");
+        return None;
+    }
+    let group = user.group.as_deref();
+    let port = port.unwrap_or_default();
+    let flow = Flow { user: name, group, source, destination, protocol, port };
+    let found = judge(config, tenant, &flow);
+    if found.verdict != test.expect.value {
+        let (may, remedy) = match found.verdict {
+            Verdict::Allow => ("may reach", "deny it by a rule further up, or expect \"allow\""),
+            Verdict::Deny => ("may not reach", "allow it by a rule further up, or expect \"deny\""),
+        };
+        let to = if port == 0 {
+            destination.to_string()
+        } else {
+            SocketAddr::new(destination, port).to_string()
+        };
+        let message = format!("the test fails: `{name}` {may} {to} by {protocol}: {}", found.why);
+        report.error(test.expect.span, message, remedy);
+    }
+    Some(())
+}
+
+fn tenant<'a>(test: &TestDraft, config: &'a Config, report: &mut Report) -> Option<&'a Tenant> {
+    let Some(at) = &test.tenant else {
+        if config.tenants.len() > 1 {
+            report.error(
+                test.at,
+                "`tenant` is missing",
+                "say whose user it is: there are several tenants",
+            );
+            return None;
+        }
+        return config.tenants.first();
+    };
+    let found = config.tenants.iter().find(|tenant| tenant.name == at.value);
+    if found.is_none() {
+        report.error(at.span, format!("there is no tenant `{}`", at.value), "name one there is");
+    }
+    found
+}
+
+/// An address that a user may have, of the version of `to`.
+fn source(tenant: &Tenant, user: &str, to: IpAddr) -> Option<IpAddr> {
+    let user = tenant.users.named(user);
+    if to.is_ipv4() {
+        let own = user.and_then(|user| user.address);
+        let of_pool = || tenant.pool.iter().flat_map(Ipv4Net::hosts);
+        let any = || of_pool().find(|address| *address != tenant.gateway_address);
+        return own.or_else(any).map(IpAddr::V4);
+    }
+    let own = user.and_then(|user| user.address6);
+    let any = tenant.pool6.first().map(Ipv6Net::network);
+    own.map(|net| net.network()).or(any).map(IpAddr::V6)
+}

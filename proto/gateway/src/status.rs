@@ -154,6 +154,13 @@ impl Gateway {
         peers.flat_map(|p| p.sessions.values().map(move |s| self.info(p, s))).collect()
     }
 
+    /// The user of a session after login, and the user's group.
+    pub fn user_of(&self, session: Key) -> Option<(&str, Option<&str>)> {
+        let (peer, at) = self.sessions.get(session)?;
+        let lease = self.peers.get(peer)?.sessions.get(at)?.lease.as_ref()?;
+        Some((&lease.user, lease.group.as_deref()))
+    }
+
     fn info(&self, peer: &crate::peer::Peer, session: &crate::session::Session) -> SessionInfo {
         let lease = session.lease.as_ref();
         SessionInfo {

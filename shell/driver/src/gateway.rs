@@ -20,6 +20,7 @@ use crate::jobs::{JobDone, JobPool};
 use crate::mailbox::{Mailbox, mailbox};
 use crate::network::{Network, NetworkError, TenantNetwork};
 use crate::pace::Pace;
+use crate::roll::{Entered, Roll};
 
 /// What a gateway needs of the world.
 #[derive(Clone, Debug)]
@@ -106,6 +107,8 @@ pub struct GatewayDriver {
     machine: Gateway,
     crew: Crew,
     network: Network,
+    /// Whose packets are of which class.
+    roll: Roll,
     clock: Clock,
     jobs: JobPool,
     results: mpsc::UnboundedReceiver<JobDone>,
@@ -137,6 +140,7 @@ impl GatewayDriver {
         let clock = Clock::start();
         let (mailbox, deliver) = mailbox();
         let behind = networks(&settings.machine);
+        let roll = Roll::new(&settings.tenants);
         let queues = settings.crew.count();
         let (network, devices) =
             Network::up(&settings.name, &settings.tenants, behind, queues).await?;
@@ -158,6 +162,7 @@ impl GatewayDriver {
             machine,
             crew,
             network,
+            roll,
             clock,
             jobs,
             results,
@@ -329,10 +334,27 @@ impl GatewayDriver {
     fn carry_out(&mut self) {
         while let Some(action) = self.machine.poll_action() {
             match action {
-                Action::Event(event) => (self.on_event)(&event),
+                Action::Event(event) => {
+                    if let Event::SessionDown { session, .. } = event {
+                        let gone = self.roll.leave(session);
+                        self.enter(gone);
+                    }
+                    (self.on_event)(&event);
+                }
                 Action::Offload { id, job } => self.jobs.run(id, job),
-                Action::Plane(command) => self.crew.command(command),
+                Action::Plane(command) => {
+                    // The sooner the kernel knows of a session, the fewer of its packets are nobody's.
+                    let entered = self.roll.note(&command, &self.machine);
+                    self.enter(entered);
+                    self.crew.command(command);
+                }
             }
+        }
+    }
+
+    fn enter(&self, entered: Option<Entered>) {
+        if let Some(entered) = entered {
+            self.network.enter(entered);
         }
     }
 

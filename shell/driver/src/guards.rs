@@ -1,5 +1,6 @@
 //! What tenants' users may reach, as the kernel's packet filter is to know it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -17,7 +18,7 @@ pub struct Access {
     /// Whom the rules tell apart.
     named: Named,
     /// Each class of users with its number; none where users need not be told apart.
-    classes: Vec<(Class, u16)>,
+    classes: BTreeMap<Class, u16>,
     /// Networks out of reach whatever the rules say.
     pub forbidden: Vec<IpNet>,
     /// Devices of other tenants that may be reached.
@@ -60,8 +61,12 @@ impl Access {
     /// The number of a user's class; none where users need not be told apart, and for a user of whom the
     /// configuration knows nothing.
     pub fn class(&self, user: &str, group: Option<&str>) -> Option<u16> {
-        let class = self.named.class(user, group);
-        self.classes.iter().find(|(known, _)| *known == class).map(|(_, number)| *number)
+        self.classes.get(&self.named.class(user, group)).copied()
+    }
+
+    /// Whether users are told apart.
+    pub(crate) fn has_classes(&self) -> bool {
+        !self.classes.is_empty()
     }
 }
 

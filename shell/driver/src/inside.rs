@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use crate::members::Members;
 use crate::network::TenantNetwork;
 
 /// A tenant, its device, and the networks behind its users.
@@ -11,6 +12,8 @@ pub(crate) struct Placed {
     pub(crate) tenant: TenantNetwork,
     pub(crate) device: String,
     pub(crate) networks: Vec<Ipv4Net>,
+    /// Whose packets are of which class.
+    pub(crate) members: Members,
 }
 
 /// What is behind a tenant's device and may change while sessions go on.

@@ -11,17 +11,22 @@ use isthmus_net::Namespace;
 use isthmus_plane::TunId;
 use isthmus_tun::TunDevice;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 
 use crate::guard::{Guard, Look};
 use crate::inside::{Inside, Placed};
+use crate::members::{Exchange, Members, PACE};
 use crate::network::{NetworkError, TenantNetwork};
 use crate::places::{Outcome, Places};
+use crate::roll::Entered;
 use crate::wanted::want;
 
 /// What the control thread wants; a new kind of wish gets its arm in [`Keeper::take`].
 pub(crate) enum Wish {
     /// What is inside, one per tenant, same order; answers when it is in force.
     Inside(Vec<Inside>, Done),
+    /// Sources of packets that are of another class now.
+    Enter(Entered),
     /// Everything removed; nothing follows.
     Down(Done),
 }
@@ -34,6 +39,8 @@ pub(crate) struct Keeper {
     tenants: Vec<Placed>,
     places: Places,
     guard: Guard,
+    /// When members of classes were exchanged last.
+    entered: Instant,
 }
 
 /// What a run of wishes comes to.
@@ -41,6 +48,8 @@ pub(crate) struct Keeper {
 struct Due {
     /// Namespaces to reconcile.
     namespaces: BTreeSet<Option<Namespace>>,
+    /// Namespaces with members of classes to exchange.
+    members: BTreeSet<Option<Namespace>>,
     /// Who waits for it.
     waiting: Vec<Done>,
     /// Who waits for the end.
@@ -58,7 +67,7 @@ impl Keeper {
         // Making a device is a call that waits.
         let made = tokio::task::spawn_blocking(move || make(options, tenants, queues)).await;
         let (tenants, places, devices) = made.map_err(|_panic| NetworkError::KeeperGone)??;
-        let mut keeper = Self { tenants, places, guard: Guard::new() };
+        let mut keeper = Self { tenants, places, guard: Guard::new(), entered: Instant::now() };
         let all = keeper.places.namespaces();
         if let Err(error) = first_error(keeper.reconcile(all).await) {
             // The first error tells more than what the clean-up may add.
@@ -105,12 +114,20 @@ impl Keeper {
                 }
                 due.waiting.push(done);
             }
+            Wish::Enter(Entered { tun, sources }) => {
+                let placed = self.tenants.iter_mut().find(|placed| placed.tenant.tun == tun);
+                if let Some(placed) = placed {
+                    placed.members.enter(sources);
+                    due.members.insert(placed.tenant.device.namespace.clone());
+                }
+            }
             Wish::Down(done) => due.end = Some(done),
         }
     }
 
     /// Reconciles what is due and tells those who wait; answers who waits for the end.
-    async fn fulfil(&mut self, due: Due) -> Option<Done> {
+    async fn fulfil(&mut self, mut due: Due) -> Option<Done> {
+        self.exchange(&mut due).await;
         if due.end.is_none() || !due.waiting.is_empty() {
             let mut outcome = first_error(self.reconcile(due.namespaces).await);
             for waiting in due.waiting {
@@ -120,6 +137,32 @@ impl Keeper {
             }
         }
         due.end
+    }
+
+    /// Exchanges members of classes where nothing else is to be done. Where that fails everything is compared.
+    async fn exchange(&mut self, due: &mut Due) {
+        let places: Vec<_> = due.members.difference(&due.namespaces).cloned().collect();
+        for namespace in places {
+            let exchange = self.pending(namespace.as_ref());
+            // Bursts of sessions are entered together.
+            sleep_until(self.entered + PACE).await;
+            if let Err(error) = self.places.exchange(namespace.clone(), exchange).await {
+                tracing::warn!(%error, "members of classes are compared anew");
+                due.namespaces.insert(namespace);
+            }
+            self.entered = Instant::now();
+        }
+    }
+
+    /// What is to be exchanged in a namespace; it counts as done.
+    fn pending(&mut self, namespace: Option<&Namespace>) -> Exchange {
+        let mut exchange = Exchange::default();
+        for placed in &mut self.tenants {
+            if placed.tenant.device.namespace.as_ref() == namespace {
+                placed.members.take(&mut exchange);
+            }
+        }
+        exchange
     }
 
     /// Puts back what somebody else undid in the namespaces that are to be looked at.
@@ -139,6 +182,7 @@ impl Keeper {
 
     async fn reconcile(&mut self, namespaces: BTreeSet<Option<Namespace>>) -> Vec<Outcome> {
         let wanted = namespaces.into_iter().map(|namespace| {
+            let _included = self.pending(namespace.as_ref());
             let desired = self.desired(namespace.as_ref());
             (namespace, desired)
         });
@@ -171,7 +215,7 @@ fn make(
         places.open(tenant.device.namespace.clone())?;
         let name = device.first().map(|queue| queue.name().to_owned()).unwrap_or_default();
         devices.push((tenant.tun, device));
-        all.push(Placed { tenant, device: name, networks });
+        all.push(Placed { tenant, device: name, networks, members: Members::default() });
     }
     Ok((all, places, devices))
 }

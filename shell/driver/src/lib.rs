@@ -14,10 +14,12 @@ mod inside;
 mod jobs;
 mod keeper;
 mod mailbox;
+mod members;
 mod network;
 mod pace;
 mod places;
 mod plan;
+mod roll;
 mod stock;
 mod wanted;
 

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::guards::Access;
 use crate::inside::Inside;
 use crate::keeper::{Keeper, Wish};
+use crate::roll::Entered;
 use crate::wanted::EgressNetwork;
 
 /// What a tenant needs of the kernel.
@@ -97,6 +98,11 @@ impl Network {
         let (done, answer) = oneshot::channel();
         self.wish(Wish::Inside(inside, done));
         answer
+    }
+
+    /// Tells whose packets are of which class.
+    pub(crate) fn enter(&self, entered: Entered) {
+        self.wish(Wish::Enter(entered));
     }
 
     /// Removes everything that is ours; the devices go with the worker that holds them.

@@ -6,6 +6,8 @@ use isthmus_kernel::{Changes, Desired, KernelError, Options, Reconciler, Watch};
 use isthmus_net::Namespace;
 use tokio::task::JoinSet;
 
+use crate::members::Exchange;
+
 /// All namespaces; `None` is the gateway's own.
 pub(crate) struct Places {
     options: Options,
@@ -62,6 +64,21 @@ impl Places {
             outcomes.push(outcome);
         }
         outcomes
+    }
+
+    /// Exchanges members of classes in a namespace.
+    ///
+    /// # Errors
+    /// When the filter there is not as it was left.
+    pub(crate) async fn exchange(
+        &mut self,
+        namespace: Option<Namespace>,
+        Exchange { remove, add }: Exchange,
+    ) -> Result<(), KernelError> {
+        match self.reconcilers.get_mut(&namespace) {
+            Some(reconciler) => reconciler.exchange(remove, add).await,
+            None => Ok(()),
+        }
     }
 
     /// Tells of changes in each namespace.

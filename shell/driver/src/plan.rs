@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
-use isthmus_kernel::{Address, Changes, Desired, Link, Options, Reconciler};
+use isthmus_kernel::{Address, Change, Changes, Desired, Link, Options, Reconciler};
 use isthmus_net::Namespace;
 
 use crate::inside::Placed;
+use crate::members::Members;
 use crate::network::{NetworkError, TenantNetwork};
 use crate::wanted::want;
 
@@ -37,7 +38,12 @@ pub async fn plan(
         let desired = wanted.entry(tenant.device.namespace.clone()).or_default();
         let device = tenant.device.name.clone();
         desired.links.push(Link { name: device.clone(), up: true, mtu: None });
-        let placed = Placed { tenant: tenant.clone(), device, networks: networks.clone() };
+        let placed = Placed {
+            tenant: tenant.clone(),
+            device,
+            networks: networks.clone(),
+            members: Members::default(),
+        };
         want(desired, &placed);
     }
     let mut all = Vec::new();
@@ -46,7 +52,9 @@ pub async fn plan(
         let options =
             Options { namespace: namespace.clone(), keep_on_drop: true, ..Options::named(name) };
         let mut reconciler = Reconciler::new(options)?;
-        let changes = reconciler.plan(&desired).await?;
+        let mut changes = reconciler.plan(&desired).await?;
+        // They are the sessions' of a gateway that runs, and no configuration knows them.
+        changes.0.retain(|change| !matches!(change, Change::SetMembers { .. }));
         let others = reconciler.addresses_of_others().await?;
         all.push(Planned { namespace, changes, others });
     }

@@ -23,6 +23,7 @@ pub(crate) fn want(state: &mut Desired, placed: &Placed) {
     });
     state.sysctls.insert("net/ipv4/ip_forward".into(), "1".into());
     guard(&mut state.firewall.filter, tenant, device);
+    state.firewall.members.extend(placed.members.all());
     if let Some(own) = tenant.gateway_address6 {
         let address = IpNet::V6(own.into());
         state.addresses.push(Address { link: device.clone(), address, peer: None });
@@ -86,6 +87,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::guards::Access;
+    use crate::members::Members;
     use crate::network::TenantNetwork;
 
     pub(crate) fn way(name: &str, to: &[&str], way: Way) -> EgressNetwork {
@@ -118,7 +120,7 @@ pub(crate) mod tests {
             access: Access::open(),
             egress,
         };
-        Placed { tenant, device: "acme".into(), networks: Vec::new() }
+        Placed { tenant, device: "acme".into(), networks: Vec::new(), members: Members::default() }
     }
 
     pub(crate) fn with_ipv6(mut placed: Placed) -> Placed {

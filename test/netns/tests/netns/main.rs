@@ -18,6 +18,7 @@ mod mtu;
 mod outer_v6;
 mod places;
 mod plan;
+mod policy;
 mod profiles;
 mod refusals;
 mod rekey;

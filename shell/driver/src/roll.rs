@@ -1,0 +1,68 @@
+//! The roll of who is in: whose packets are of which class, as sessions come and go.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use isthmus_core::Key;
+use isthmus_gateway::Gateway;
+use isthmus_plane::{Command, SessionParams, TunId};
+
+use crate::guards::Access;
+use crate::network::TenantNetwork;
+
+/// The sessions of tenants that tell classes apart.
+pub(crate) struct Roll {
+    access: BTreeMap<TunId, Access>,
+    sessions: BTreeMap<Key, Entry>,
+}
+
+struct Entry {
+    tun: TunId,
+    sources: Vec<IpNet>,
+}
+
+/// Sources of a tenant's packets with the class that they are of now; none for those that are gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entered {
+    pub(crate) tun: TunId,
+    pub(crate) sources: Vec<(IpNet, Option<u16>)>,
+}
+
+impl Roll {
+    /// Nobody is in yet.
+    pub(crate) fn new(tenants: &[TenantNetwork]) -> Self {
+        let telling = tenants.iter().filter(|tenant| tenant.access.has_classes());
+        let access = telling.map(|tenant| (tenant.tun, tenant.access.clone())).collect();
+        Self { access, sessions: BTreeMap::new() }
+    }
+
+    /// What a command to the pipeline means for the roll.
+    pub(crate) fn note(&mut self, command: &Command, machine: &Gateway) -> Option<Entered> {
+        if let Command::OpenSession(params) = command {
+            self.open(params, machine)
+        } else if let Command::CloseSession { session } = command {
+            self.leave(*session)
+        } else {
+            None
+        }
+    }
+
+    /// A session is gone.
+    pub(crate) fn leave(&mut self, session: Key) -> Option<Entered> {
+        let Entry { tun, sources } = self.sessions.remove(&session)?;
+        Some(Entered { tun, sources: sources.into_iter().map(|source| (source, None)).collect() })
+    }
+
+    fn open(&mut self, params: &SessionParams, machine: &Gateway) -> Option<Entered> {
+        let access = self.access.get(&params.tun)?;
+        let (user, group) = machine.user_of(params.session)?;
+        let class = access.class(user, group);
+        let entry = Entry { tun: params.tun, sources: params.sources.clone() };
+        let now = params.sources.iter().map(|source| (*source, class));
+        let before = self.sessions.insert(params.session, entry);
+        let gone = before.into_iter().flat_map(|before| before.sources);
+        let gone = gone.filter(|source| !params.sources.contains(source));
+        let sources: Vec<_> = gone.map(|source| (source, None)).chain(now).collect();
+        (!sources.is_empty()).then_some(Entered { tun: params.tun, sources })
+    }
+}

@@ -31,6 +31,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
         "shell/driver",
         &[
             "core",
+            "wire",
             "crypto",
             "crypto-aws",
             "ike",

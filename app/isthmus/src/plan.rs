@@ -1,7 +1,9 @@
 //! What `isthmus plan` shows: each change of kernel state, and what in the configuration asks for it.
 
 use ipnet::IpNet;
-use isthmus_driver::{CONDITIONS_MAX, FIRST_TABLE, NetworkError, PREFERENCE_FIRST, Planned};
+use isthmus_driver::{
+    CONDITIONS_MAX, FIRST_PROBE_TABLE, FIRST_TABLE, NetworkError, PREFERENCE_FIRST, Planned,
+};
 use isthmus_kernel::{Change, Firewall, MAIN_TABLE, NextHop, Route};
 use isthmus_net::Namespace;
 use serde::Serialize;
@@ -156,12 +158,18 @@ fn why(config: &Config, change: &Change) -> String {
         Change::AddRoute(route) | Change::ReplaceRoute { to: route, .. } => {
             why_route(config, route)
         }
+        Change::AddRule(rule) if rule.input.as_deref() == Some("lo") => {
+            String::from("the way of probes, `health` of an egress")
+        }
         Change::AddRule(rule) => {
             let device = rule.input.as_deref().unwrap_or_default();
             tenant(device, "ways out of")
         }
         Change::SetFirewall(firewall) => why_firewall(config, firewall),
         Change::SetMembers { .. } => String::from("the sessions there are"),
+        Change::SetSysctl { key, .. } if key.ends_with("/rp_filter") => {
+            String::from("answers come by an egress that the machine's own routes do not name")
+        }
         Change::SetSysctl { .. } => String::from("packets of tenants are forwarded"),
         Change::RemoveAddress(_)
         | Change::RemoveFirewall
@@ -206,6 +214,9 @@ fn why_route(config: &Config, route: &Route) -> String {
         let Some(tenant) = of_device(device) else { return String::new() };
         let what = if is_in_pool(&tenant) { "the pool of" } else { "a network behind a user of" };
         return format!("{what} tenant {}", tenant.name);
+    }
+    if route.table >= FIRST_PROBE_TABLE {
+        return String::from("the way of probes, `health` of an egress");
     }
     let Some(table) = route.table.checked_sub(FIRST_TABLE) else { return String::new() };
     let number = usize::try_from(table / CONDITIONS_MAX).unwrap_or(usize::MAX);

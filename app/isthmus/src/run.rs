@@ -198,6 +198,7 @@ fn way_out(egress: &Egress, access: &Access) -> EgressNetwork {
         marks: marks(egress, access),
         way,
         masquerade: egress.nat == Nat::Masquerade,
+        health: egress.health.clone(),
     }
 }
 

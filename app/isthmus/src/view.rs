@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use isthmus_core::Encap;
 use isthmus_driver::{Snapshot, TunReport};
 use isthmus_gateway::{Failure as MachineFailure, SessionInfo};
-use isthmus_plane::SessionCounters;
+use isthmus_plane::{SessionCounters, TunId};
 
 use crate::api::{
-    DataPath, DeviceStatus, DropCount, Failure, LacStatus, Session, SessionId, Status, Step,
-    TenantStatus,
+    DataPath, DeviceStatus, DropCount, EgressStatus, Failure, LacStatus, Session, SessionId,
+    Status, Step, TenantStatus,
 };
-use crate::config::Config;
+use crate::config::{Config, Egress, Tenant};
 
 /// Everything at a glance.
 pub(crate) fn status(config: &Config, snapshot: &Snapshot) -> Status {
@@ -122,7 +122,9 @@ fn tenants(config: &Config, snapshot: &Snapshot) -> Vec<TenantStatus> {
         .tenants
         .iter()
         .zip(machine)
-        .map(|(tenant, state)| TenantStatus {
+        .enumerate()
+        .map(|(index, (tenant, state))| TenantStatus {
+            egress: egress(index, tenant, snapshot),
             name: tenant.name.clone(),
             interface: tenant.interface.clone(),
             netns: tenant.netns.clone(),
@@ -135,6 +137,19 @@ fn tenants(config: &Config, snapshot: &Snapshot) -> Vec<TenantStatus> {
             sessions: state.sessions as u64,
         })
         .collect()
+}
+
+fn egress(index: usize, tenant: &Tenant, snapshot: &Snapshot) -> Vec<EgressStatus> {
+    let of = |egress: &Egress| {
+        let id = (TunId(u16::try_from(index).unwrap_or(u16::MAX)), egress.name.clone());
+        let known = snapshot.ways.get(&id);
+        EgressStatus {
+            name: egress.name.clone(),
+            up: known.is_none_or(|way| way.up),
+            reason: known.map(|way| way.reason.clone()),
+        }
+    };
+    tenant.egress.iter().map(of).collect()
 }
 
 fn data_path(config: &Config, snapshot: &Snapshot) -> DataPath {

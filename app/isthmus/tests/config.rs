@@ -16,6 +16,7 @@ use std::time::Duration;
 use common::config::{LEAST, load, load_in, refused, valid, warned, write};
 use isthmus::config::{self, AuthProtocol, Changes, Environment, Nat, Way};
 use isthmus_core::SecretBytes;
+use isthmus_driver::Target;
 
 /// `LEAST` with lines put after the first `[[tenant]]` keys, from line 6 on.
 fn tenant_with(lines: &str) -> String {
@@ -506,6 +507,56 @@ fn ways_out_have_a_number_of_conditions_and_of_themselves_that_can_be_counted() 
     let plain = |_: usize| String::from("nat = \"none\"");
     valid(&ways(256, &plain));
     refused(&ways(257, &plain), 1030, "more than 256 ways out", "same next hop");
+}
+
+#[test]
+fn probes_are_checked_and_have_their_defaults() {
+    let out = "[[tenant.egress]]\nname = \"a\"\nvia = { gateway = \"192.0.2.1\" }\n";
+    let health = |keys: &str| tenant_with(&format!("{out}health = {{ {keys} }}"));
+    let target = |keys: &str| valid(&health(keys)).tenants[0].egress[0].health.clone().unwrap();
+    let defaults = target("icmp = \"198.51.100.9\"");
+    assert_eq!(defaults.target, Target::Icmp("198.51.100.9".parse().unwrap()));
+    assert_eq!((defaults.interval.as_millis(), defaults.timeout.as_millis()), (500, 500));
+    assert_eq!((defaults.thresholds.fall, defaults.thresholds.rise), (3, 5));
+    let all = target(
+        "tcp = \"10.0.0.5:443\", interval = \"1s\", timeout = \"200ms\", fall = 1, rise = 9",
+    );
+    assert_eq!(all.target, Target::Tcp("10.0.0.5:443".parse().unwrap()));
+    assert_eq!((all.interval.as_millis(), all.timeout.as_millis()), (1000, 200));
+    let (address, path) = ("10.0.0.5:80".parse().unwrap(), String::from("/live?x=1"));
+    assert_eq!(
+        target("http = \"http://10.0.0.5/live?x=1\"").target,
+        Target::Http { address, path }
+    );
+
+    refused(&health(""), 9, "`health` asks nobody", "`icmp`");
+    refused(&health("icmp = \"10.0.0.5\", tcp = \"10.0.0.5:1\""), 9, "has one probe", "keep one");
+    refused(&health("tcp = \"10.0.0.5\""), 9, "not an address with a port", "10.0.0.5:443");
+    refused(
+        &health("http = \"http://cloud.example/\""),
+        9,
+        "is not asked for",
+        "instead of a name",
+    );
+    refused(&health("http = \"https://10.0.0.5/\""), 9, "is not asked for", "http://");
+    refused(&health("icmp = \"::1\""), 9, "no IPv6 next hop to ::1", "gateway");
+    refused(
+        &health("icmp = \"10.0.0.5\", timeout = \"2s\""),
+        9,
+        "longer than `interval`",
+        "500ms or less",
+    );
+    refused(&health("icmp = \"10.0.0.5\", interval = \"10ms\""), 9, "too short", "100ms to 1m");
+    refused(&health("icmp = \"10.0.0.5\", fall = 0"), 9, "out of range", "1 to 100");
+    let main = "[[tenant.egress]]\nname = \"a\"\nvia = { interface = \"e\" }\nhealth = { icmp = \"10.0.0.5\" }";
+    refused(&tenant_with(main), 9, "no next hop to probe", "`gateway`");
+    let probed = |count: usize| {
+        let one = "via = { gateway = \"192.0.2.1\" }\nhealth = { icmp = \"10.0.0.5\" }\n";
+        let each = (1..=count).map(|n| format!("[[tenant.egress]]\nname = \"w{n}\"\n{one}"));
+        tenant_with(&each.collect::<String>())
+    };
+    valid(&probed(32));
+    refused(&probed(33), 134, "more than 32 ways out with `health`", "link");
 }
 
 #[test]

@@ -114,6 +114,7 @@ fn status(config: &Config) -> Status {
             .tenants
             .iter()
             .map(|tenant| TenantStatus {
+                egress: Vec::new(),
                 name: tenant.name.clone(),
                 interface: tenant.interface.clone(),
                 netns: tenant.netns.clone(),

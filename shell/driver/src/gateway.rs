@@ -10,11 +10,12 @@ use isthmus_core::{Instant, Key};
 use isthmus_crypto::Provider;
 use isthmus_dataplane::{Clock, Crew, CrewConfig, IoReport};
 use isthmus_gateway::{Action, Config, Event, Gateway, SessionInfo, Status, Tenant};
-use isthmus_plane::{Command, Counters, Report};
+use isthmus_plane::{Command, Counters, Report, TunId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use crate::entropy::seed;
+use crate::health::WayState;
 use crate::inside::Inside;
 use crate::jobs::{JobDone, JobPool};
 use crate::mailbox::{Mailbox, mailbox};
@@ -70,6 +71,8 @@ pub struct Snapshot {
     pub io: IoReport,
     /// What encrypts.
     pub engine: String,
+    /// Ways out that are looked after, by tenant and name.
+    pub ways: BTreeMap<(TunId, String), WayState>,
     /// Time since the start.
     pub uptime: Duration,
 }
@@ -325,6 +328,7 @@ impl GatewayDriver {
             counters,
             io,
             engine: self.engine.clone(),
+            ways: self.network.ways(),
             uptime: Duration::from_nanos(self.clock.now().as_nanos()),
         };
         let _asker_gone = answer.send(snapshot);

@@ -1,5 +1,6 @@
 //! A tenant and what is behind its device, which may change while sessions go on.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -14,6 +15,8 @@ pub(crate) struct Placed {
     pub(crate) networks: Vec<Ipv4Net>,
     /// Whose packets are of which class.
     pub(crate) members: Members,
+    /// The ways out, by name, that are down.
+    pub(crate) down: BTreeSet<String>,
 }
 
 /// What is behind a tenant's device and may change while sessions go on.

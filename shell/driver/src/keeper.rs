@@ -10,16 +10,18 @@ use isthmus_kernel::{Desired, KernelError, Options};
 use isthmus_net::Namespace;
 use isthmus_plane::TunId;
 use isthmus_tun::TunDevice;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::guard::{Guard, Look};
+use crate::health::News;
 use crate::inside::{Inside, Placed};
 use crate::members::{Exchange, Members, PACE};
 use crate::network::{NetworkError, TenantNetwork};
 use crate::places::{Outcome, Places};
 use crate::roll::Entered;
 use crate::wanted::want;
+use crate::ways::{KnownWays, Ways};
 
 /// What the control thread wants; a new kind of wish gets its arm in [`Keeper::take`].
 pub(crate) enum Wish {
@@ -41,7 +43,11 @@ pub(crate) struct Keeper {
     guard: Guard,
     /// When members of classes were exchanged last.
     entered: Instant,
+    ways: Ways,
 }
+
+/// A keeper, the devices it made, and where it shows the ways out.
+pub(crate) type Kept = (Keeper, Vec<(TunId, Vec<TunDevice>)>, watch::Receiver<KnownWays>);
 
 /// What a run of wishes comes to.
 #[derive(Default)]
@@ -62,12 +68,14 @@ impl Keeper {
         name: &str,
         tenants: Vec<(TenantNetwork, Vec<Ipv4Net>)>,
         queues: usize,
-    ) -> Result<(Self, Vec<(TunId, Vec<TunDevice>)>), NetworkError> {
+    ) -> Result<Kept, NetworkError> {
         let options = Options::named(name);
         // Making a device is a call that waits.
         let made = tokio::task::spawn_blocking(move || make(options, tenants, queues)).await;
         let (tenants, places, devices) = made.map_err(|_panic| NetworkError::KeeperGone)??;
-        let mut keeper = Self { tenants, places, guard: Guard::new(), entered: Instant::now() };
+        let (ways, show) = Ways::new();
+        let (guard, entered) = (Guard::new(), Instant::now());
+        let mut keeper = Self { tenants, places, guard, entered, ways };
         let all = keeper.places.namespaces();
         if let Err(error) = first_error(keeper.reconcile(all).await) {
             // The first error tells more than what the clean-up may add.
@@ -77,7 +85,8 @@ impl Keeper {
         for (namespace, watch) in keeper.places.watch().await? {
             keeper.guard.watch(namespace, watch);
         }
-        Ok((keeper, devices))
+        keeper.ways.look_after(&mut keeper.tenants);
+        Ok((keeper, devices, show))
     }
 
     /// Fulfils wishes and puts back what others undo, until the end is wished or nobody can wish.
@@ -98,6 +107,7 @@ impl Keeper {
                         return;
                     }
                 }
+                news = self.ways.news() => self.hear(news).await,
                 look = self.guard.disturbed() => self.repair(look).await,
             }
         }
@@ -180,6 +190,14 @@ impl Keeper {
         }
     }
 
+    /// Routes packets by the ways out that are up.
+    async fn hear(&mut self, news: News) {
+        let namespaces = self.ways.hear(news, &mut self.tenants);
+        if let Err(error) = first_error(self.reconcile(namespaces).await) {
+            tracing::error!(%error, "cannot route packets by another way out");
+        }
+    }
+
     async fn reconcile(&mut self, namespaces: BTreeSet<Option<Namespace>>) -> Vec<Outcome> {
         let wanted = namespaces.into_iter().map(|namespace| {
             let _included = self.pending(namespace.as_ref());
@@ -215,7 +233,8 @@ fn make(
         places.open(tenant.device.namespace.clone())?;
         let name = device.first().map(|queue| queue.name().to_owned()).unwrap_or_default();
         devices.push((tenant.tun, device));
-        all.push(Placed { tenant, device: name, networks, members: Members::default() });
+        let (members, down) = (Members::default(), BTreeSet::new());
+        all.push(Placed { tenant, device: name, networks, members, down });
     }
     Ok((all, places, devices))
 }

@@ -10,6 +10,7 @@ mod entropy;
 mod gateway;
 mod guard;
 mod guards;
+mod health;
 mod inside;
 mod jobs;
 mod keeper;
@@ -22,6 +23,7 @@ mod plan;
 mod roll;
 mod stock;
 mod wanted;
+mod ways;
 
 pub use client::{ClientDriver, ClientRequest, ClientSettings};
 pub use entropy::seed;
@@ -29,6 +31,10 @@ pub use isthmus_dataplane::{IoReport, TunReport};
 
 pub use gateway::{Detail, GatewayDriver, GatewaySettings, Request, Snapshot};
 pub use guards::Access;
+pub use health::{Health, Target, Thresholds, WayState};
 pub use network::{NetworkError, TenantNetwork};
 pub use plan::{Planned, plan};
-pub use wanted::{CONDITIONS_MAX, EgressNetwork, FIRST_TABLE, PREFERENCE_FIRST, Way};
+pub use wanted::{
+    CONDITIONS_MAX, EgressNetwork, FIRST_PROBE_TABLE, FIRST_TABLE, PREFERENCE_FIRST, PROBED_MAX,
+    Way,
+};

@@ -9,7 +9,7 @@ use isthmus_kernel::KernelError;
 use isthmus_net::SocketError;
 use isthmus_plane::TunId;
 use isthmus_tun::{TunConfig, TunDevice, TunError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::guards::Access;
@@ -17,6 +17,7 @@ use crate::inside::Inside;
 use crate::keeper::{Keeper, Wish};
 use crate::roll::Entered;
 use crate::wanted::EgressNetwork;
+use crate::ways::KnownWays;
 
 /// What a tenant needs of the kernel.
 #[derive(Clone, Debug)]
@@ -72,6 +73,7 @@ pub enum NetworkError {
 pub(crate) struct Network {
     wishes: mpsc::UnboundedSender<Wish>,
     keeper: JoinHandle<()>,
+    ways: watch::Receiver<KnownWays>,
 }
 
 impl Network {
@@ -84,10 +86,10 @@ impl Network {
         queues: usize,
     ) -> Result<(Self, Vec<(TunId, Vec<TunDevice>)>), NetworkError> {
         let tenants = tenants.iter().cloned().zip(networks).collect();
-        let (keeper, devices) = Keeper::up(name, tenants, queues).await?;
+        let (keeper, devices, ways) = Keeper::up(name, tenants, queues).await?;
         let (wishes, told) = mpsc::unbounded_channel();
         let keeper = tokio::spawn(keeper.run(told));
-        Ok((Self { wishes, keeper }, devices))
+        Ok((Self { wishes, keeper, ways }, devices))
     }
 
     /// Routes what is inside now to the tenants' devices; the answer comes when it is in force.
@@ -103,6 +105,11 @@ impl Network {
     /// Tells whose packets are of which class.
     pub(crate) fn enter(&self, entered: Entered) {
         self.wish(Wish::Enter(entered));
+    }
+
+    /// The ways out that are looked after.
+    pub(crate) fn ways(&self) -> KnownWays {
+        self.ways.borrow().clone()
     }
 
     /// Removes everything that is ours; the devices go with the worker that holds them.

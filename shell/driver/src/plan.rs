@@ -1,6 +1,6 @@
 //! What a gateway would change in the kernel, without changing it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 use isthmus_kernel::{Address, Change, Changes, Desired, Link, Options, Reconciler};
@@ -43,6 +43,7 @@ pub async fn plan(
             device,
             networks: networks.clone(),
             members: Members::default(),
+            down: BTreeSet::new(),
         };
         want(desired, &placed);
     }

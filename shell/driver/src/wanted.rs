@@ -1,6 +1,7 @@
 //! What tenants want of the kernel: pure functions from their settings to a [`Desired`].
 
 mod egress;
+mod probe;
 
 use std::net::IpAddr;
 
@@ -10,6 +11,9 @@ use isthmus_kernel::{Address, Desired, MAIN_TABLE, Nat, NextHop, Route, Translat
 use crate::guards::guard;
 use crate::inside::Placed;
 use crate::network::TenantNetwork;
+
+pub(crate) use probe::watched;
+pub use probe::{FIRST_PROBE_TABLE, PROBED_MAX};
 
 pub use egress::{CONDITIONS_MAX, EgressNetwork, FIRST_TABLE, PREFERENCE_FIRST, Way};
 
@@ -36,6 +40,7 @@ pub(crate) fn want(state: &mut Desired, placed: &Placed) {
         }),
     );
     egress::want(state, placed, &inside);
+    probe::want(state, placed);
     for egress in tenant.egress.iter().filter(|egress| egress.masquerade) {
         let v4 = inside.iter().filter(|prefix| prefix.addr().is_ipv4());
         state.firewall.nat.extend(v4.map(|prefix| Nat {
@@ -81,6 +86,8 @@ const ANCHOR_METRIC: u32 = 2_147_483_647;
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::BTreeSet;
+
     use ipnet::Ipv4Net;
     use isthmus_plane::TunId;
     use isthmus_tun::TunConfig;
@@ -98,6 +105,7 @@ pub(crate) mod tests {
             marks: Vec::new(),
             way,
             masquerade: false,
+            health: None,
         }
     }
 
@@ -120,7 +128,8 @@ pub(crate) mod tests {
             access: Access::open(),
             egress,
         };
-        Placed { tenant, device: "acme".into(), networks: Vec::new(), members: Members::default() }
+        let (members, down) = (Members::default(), BTreeSet::new());
+        Placed { tenant, device: "acme".into(), networks: Vec::new(), members, down }
     }
 
     pub(crate) fn with_ipv6(mut placed: Placed) -> Placed {

@@ -277,7 +277,8 @@ mod tests {
     fn a_link_made_again_under_its_name_is_not_restored() {
         let saved = SavedLink { index: 3, before: (true, 1500), written: (true, 1400) };
         let state = State { links: [("eth1".to_owned(), saved)].into(), ..State::default() };
-        let link = ActualLink { index: 3, name: "eth1".to_owned(), up: true, mtu: 1400 };
+        let (up, running) = (true, true);
+        let link = ActualLink { index: 3, name: "eth1".to_owned(), up, running, mtu: 1400 };
         let restored = |index| {
             let links = vec![ActualLink { index, ..link.clone() }];
             let actual = Actual { links, ..Actual::default() };

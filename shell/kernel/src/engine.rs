@@ -11,8 +11,7 @@ use crate::nft::Nft;
 use crate::state::{SavedFirewall, SavedLink, SavedSysctl, State, StateFile};
 use crate::watch::Watch;
 use crate::{
-    Address, Change, Changes, Desired, KernelError, Link, Member, NextHop, Owner, Route, Rule,
-    sysctl,
+    Address, Change, Changes, Desired, KernelError, Link, Member, Owner, Route, Rule, sysctl,
 };
 
 /// Reads, compares and changes the kernel state of the namespace its thread is in.
@@ -63,7 +62,7 @@ impl Engine {
 
     /// The changes that lead to `desired`.
     pub(crate) fn plan(&mut self, desired: &Desired) -> Result<Changes, KernelError> {
-        let desired = normal(desired, &self.owner)?;
+        let desired = self.possible(&normal(desired, &self.owner)?)?;
         let actual = self.read(&desired)?;
         Ok(Changes(diff(&desired, &actual, &self.state)))
     }
@@ -84,9 +83,10 @@ impl Engine {
     /// One change can undo another (a link that goes down loses its routes), so it compares again until
     /// nothing is left to do.
     pub(crate) fn apply(&mut self, desired: &Desired) -> Result<Changes, KernelError> {
-        let desired = normal(desired, &self.owner)?;
+        let wished = normal(desired, &self.owner)?;
         let mut made = Changes::default();
         for _ in 0..PASSES_MAX {
+            let desired = self.possible(&wished)?;
             let actual = self.read(&desired)?;
             let changes = diff(&desired, &actual, &self.state);
             if changes.is_empty() {
@@ -110,6 +110,7 @@ impl Engine {
                 return Err(error);
             }
         }
+        let desired = self.possible(&wished)?;
         let actual = self.read(&desired)?;
         let left = Changes(diff(&desired, &actual, &self.state));
         if left.is_empty() {
@@ -117,6 +118,27 @@ impl Engine {
         } else {
             Err(KernelError::NotSettling(left.to_string()))
         }
+    }
+
+    /// What can be had now: no routes out of optional links that are down, and a loose reverse path
+    /// filter on links where it is strict, or was before us.
+    fn possible(&mut self, wished: &Desired) -> Result<Desired, KernelError> {
+        let mut desired = wished.clone();
+        if !wished.optional_links.is_empty() {
+            let links = self.netlink.links().map_err(|error| refused("read links", error))?;
+            let up = |name: &str| links.iter().any(|link| link.name == name && link.running);
+            let missing = |name: &str| wished.optional_links.contains(name) && !up(name);
+            desired.routes.retain(|route| !route.next.link().is_some_and(missing));
+        }
+        for link in &wished.asymmetric_links {
+            let key = format!("net/ipv4/conf/{link}/rp_filter");
+            let strict =
+                sysctl::is_strict(link).map_err(|error| refused(&format!("read {key}"), error))?;
+            if strict || self.state.sysctls.contains_key(&key) {
+                desired.sysctls.insert(key, sysctl::LOOSE.to_owned());
+            }
+        }
+        Ok(desired)
     }
 
     fn read(&mut self, desired: &Desired) -> Result<Actual, KernelError> {
@@ -290,16 +312,7 @@ fn index(name: &str, actual: &Actual) -> Result<u32, KernelError> {
 
 /// The index of the link that a route names.
 fn next_link(route: &Route, actual: &Actual) -> Result<Option<u32>, KernelError> {
-    match &route.next {
-        NextHop::Gateway { link: Some(link), .. } | NextHop::Link(link) => {
-            index(link, actual).map(Some)
-        }
-        NextHop::Altered
-        | NextHop::Blackhole
-        | NextHop::Gateway { link: None, .. }
-        | NextHop::Prohibit
-        | NextHop::Unreachable => Ok(None),
-    }
+    route.next.link().map(|link| index(link, actual)).transpose()
 }
 
 /// Replaces our route at once when it is the only one of its kind; the kernel would replace the first

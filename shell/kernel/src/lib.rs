@@ -46,4 +46,4 @@ pub use desired::{
 pub use error::KernelError;
 pub use owner::Owner;
 pub use reconciler::{Options, Reconciler};
-pub use watch::Watch;
+pub use watch::{LinkWatch, Watch};

@@ -26,6 +26,18 @@ pub(crate) fn read(key: &str) -> io::Result<Option<String>> {
     }
 }
 
+/// Whether packets are dropped that come in by this link from where the machine would not send answers by it
+/// (RFC 3704 §2.2). The greater of the link's own setting and that of all links counts.
+pub(crate) fn is_strict(link: &str) -> io::Result<bool> {
+    let Some(own) = read(&format!("net/ipv4/conf/{link}/rp_filter"))? else { return Ok(false) };
+    let all = read("net/ipv4/conf/all/rp_filter")?.unwrap_or_default();
+    Ok(own.max(all) == STRICT)
+}
+
+const STRICT: &str = "1";
+/// The setting under which it is enough that the machine knows a way to the sender by any link.
+pub(crate) const LOOSE: &str = "2";
+
 /// Sets a parameter.
 pub(crate) fn write(key: &str, value: &str) -> io::Result<()> {
     fs::write(path(key), value)

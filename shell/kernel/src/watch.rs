@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::netlink::Listener;
+use crate::netlink::{Listener, Netlink};
 
 /// Tells when kernel state of a [`crate::Reconciler`] may not be as it was left.
 ///
@@ -29,5 +29,37 @@ impl Watch {
                 done = nftables.told() => done,
             },
         }
+    }
+}
+
+/// Tells whether links are up.
+pub struct LinkWatch {
+    netlink: Netlink,
+    listener: Listener,
+}
+
+impl LinkWatch {
+    /// Watches the links of the calling thread's namespace; inside a runtime.
+    ///
+    /// # Errors
+    /// When the kernel does not let us listen.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self { netlink: Netlink::open()?, listener: Listener::to_links()? })
+    }
+
+    /// Waits until some link may have changed.
+    ///
+    /// # Errors
+    /// When the kernel tells no more.
+    pub async fn changed(&mut self) -> io::Result<()> {
+        self.listener.told().await
+    }
+
+    /// Whether a link of that name is there, up, and has somebody at its other end.
+    ///
+    /// # Errors
+    /// When the kernel cannot be asked.
+    pub fn is_running(&mut self, name: &str) -> io::Result<bool> {
+        Ok(self.netlink.link(name)?.is_some_and(|link| link.running))
     }
 }

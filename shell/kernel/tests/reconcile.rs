@@ -260,6 +260,7 @@ fn everything() -> Desired {
             ],
             ..Firewall::default()
         },
+        ..Desired::default()
     }
 }
 
@@ -497,6 +498,63 @@ async fn two_gateways_in_one_namespace_leave_each_other_alone() {
     first.remove_all().await.unwrap();
     assert_eq!(second.plan(&theirs).await.unwrap(), nothing());
     second.remove_all().await.unwrap();
+    assert_unchanged(&machine, &before);
+}
+
+#[tokio::test]
+async fn routes_out_of_optional_links_are_there_while_the_links_are_up() {
+    let machine = Machine::new("optional");
+    let by = |link: &str| NextHop::Link(link.to_owned());
+    let desired = Desired {
+        routes: vec![
+            route("10.1.0.0/16", by("eth1")),
+            route("10.2.0.0/16", by("eth9")),
+            route("10.3.0.0/16", NextHop::Unreachable),
+        ],
+        optional_links: ["eth1", "eth9"].map(str::to_owned).into(),
+        ..Desired::default()
+    };
+    let mut reconciler = machine.reconciler();
+    let made = reconciler.apply(&desired).await.unwrap();
+    assert_eq!(made.len(), 2, "eth9 is not there: {made}");
+    machine.space.ip("link set eth1p down");
+    let made = reconciler.apply(&desired).await.unwrap();
+    let gone = Change::RemoveRoute(Route { metric: Some(0), ..desired.routes[0].clone() });
+    assert_eq!(made.0, [gone], "nobody is at the other end");
+    machine.space.ip("link set eth1p up");
+    wait_for_links(&machine.space);
+    assert_eq!(reconciler.apply(&desired).await.unwrap().len(), 1);
+    reconciler.remove_all().await.unwrap();
+    let left = machine.space.ip("route show table all proto 173");
+    assert_eq!(left, "", "the kernel puts its own routes back in another order");
+}
+
+#[tokio::test]
+async fn a_strict_reverse_path_filter_becomes_loose_where_it_has_to_and_a_loose_one_stays() {
+    let machine = Machine::new("rp");
+    let key = |link: &str| format!("net/ipv4/conf/{link}/rp_filter");
+    machine.set_sysctl(&key("all"), "0");
+    machine.set_sysctl(&key("eth0"), "1");
+    machine.set_sysctl(&key("eth1"), "0");
+    let before = machine.snapshot();
+    let desired = Desired {
+        asymmetric_links: ["eth0", "eth1", "eth9"].map(str::to_owned).into(),
+        ..Desired::default()
+    };
+    let mut reconciler = machine.reconciler();
+    let made = reconciler.apply(&desired).await.unwrap();
+    assert_eq!(made.to_string(), "set net/ipv4/conf/eth0/rp_filter from 1 to 2");
+    assert_eq!(reconciler.apply(&desired).await.unwrap(), nothing());
+    assert_eq!((&*machine.sysctl(&key("eth0")), &*machine.sysctl(&key("eth1"))), ("2", "0"));
+    machine.set_sysctl(&key("all"), "1");
+    let made = reconciler.apply(&desired).await.unwrap();
+    assert_eq!(
+        made.to_string(),
+        "set net/ipv4/conf/eth1/rp_filter from 0 to 2",
+        "the greater counts"
+    );
+    machine.set_sysctl(&key("all"), "0");
+    reconciler.remove_all().await.unwrap();
     assert_unchanged(&machine, &before);
 }
 

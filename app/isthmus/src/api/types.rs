@@ -130,6 +130,20 @@ pub struct TenantStatus {
     pub users: u64,
     /// How many sessions it has.
     pub sessions: u64,
+    /// Its ways out, in the order of the configuration.
+    #[serde(default)]
+    pub egress: Vec<EgressStatus>,
+}
+
+/// A way out of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether packets may take it.
+    pub up: bool,
+    /// Why it is as it is; nothing where neither a link nor a probe is looked at.
+    pub reason: Option<String>,
 }
 
 /// How often something was thrown away.

@@ -11,7 +11,8 @@ use super::failure::CliError;
 use super::output::{Output, age, bytes, printable, remark};
 use super::run::runtime;
 use crate::api::{
-    Client, ClientError, DataPath, Failure, Refusal, ReloadOutcome, Session, SessionId, Status,
+    Client, ClientError, DataPath, EgressStatus, Failure, Refusal, ReloadOutcome, Session,
+    SessionId, Status, TenantStatus,
 };
 use crate::config::{self, CONTROL_SOCKET, DEFAULT_PATH};
 
@@ -100,6 +101,25 @@ fn socket(args: &AskArgs) -> Result<PathBuf, CliError> {
     Ok(config::control_socket(path).unwrap_or_else(|| PathBuf::from(CONTROL_SOCKET)))
 }
 
+/// The ways out of all tenants, where there are any.
+fn show_egresses(status: &Status, out: &mut Output) -> Result<(), CliError> {
+    let of = |tenant: &TenantStatus| {
+        let name = tenant.name.clone();
+        let row = move |egress: &EgressStatus| {
+            let state = if egress.up { "up" } else { "down" };
+            let reason = egress.reason.clone().unwrap_or_else(|| String::from("-"));
+            vec![name.clone(), egress.name.clone(), state.to_owned(), reason]
+        };
+        tenant.egress.iter().map(row).collect::<Vec<_>>()
+    };
+    let rows: Vec<_> = status.tenants.iter().flat_map(of).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    out.table(&["tenant", "egress", "state", "because"], rows)
+}
+
 fn show_status(status: &Status, out: &mut Output) -> Result<(), CliError> {
     out.line(&format!(
         "{}: isthmus {}, up {}, pid {}",
@@ -132,6 +152,7 @@ fn show_status(status: &Status, out: &mut Output) -> Result<(), CliError> {
     });
     let header = ["tenant", "sessions", "addresses", "pool", "users", "device", "netns"];
     out.table(&header, tenants.collect())?;
+    show_egresses(status, out)?;
     if !status.lacs.is_empty() {
         out.line("")?;
         let lacs = status.lacs.iter().map(|lac| {

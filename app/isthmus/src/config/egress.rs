@@ -9,7 +9,7 @@ use super::read::{distinct, require_some};
 use super::section::{At, Section};
 use super::tenant::{required, sections};
 use super::types::{Egress, Nat, Way};
-use super::{keys, value};
+use super::{health, keys, value};
 use crate::report::{Report, Span};
 
 /// Reads every egress of a tenant.
@@ -52,6 +52,11 @@ fn countable(found: &[(Span, Egress)], report: &mut Report) {
         let message = format!("there are more than {EGRESSES_MAX} ways out");
         report.error(*at, message, "join those with the same next hop");
     }
+    let mut probed = found.iter().filter(|(_, egress)| egress.health.is_some());
+    if let Some((at, _)) = probed.nth(PROBED_MAX) {
+        let message = format!("there are more than {PROBED_MAX} ways out with `health`");
+        report.error(*at, message, "leave it out where the link says enough");
+    }
     let mut conditions: Vec<&Egress> = Vec::new();
     for (at, egress) in found {
         if conditions.iter().any(|other| other.is_for_the_same(egress)) {
@@ -79,9 +84,17 @@ fn egress(mut section: Section, report: &mut Report) -> Option<Egress> {
     };
     let way = way(&mut section, report);
     let nat = section.take("nat", report, value::one_of(&NATS));
+    let health = section.take_node("health");
     section.finish(report);
-    let (way, matched) = (way?, matched?);
-    let (way, to) = destinations(way, &matched, report)?;
+    let known = way.clone().zip(matched.as_ref());
+    let known = known.and_then(|(way, matched)| destinations(way, matched, report));
+    let wants_health = health.is_some();
+    let way_there = known.as_ref().map(|(way, _)| way);
+    let health = health.and_then(|node| health::health(node, way_there, report));
+    if wants_health && health.is_none() {
+        return None;
+    }
+    let ((way, to), matched) = known.zip(matched)?;
     if let Some(nat) = nat.filter(|nat| nat.value == Nat::Masquerade && way.interface().is_none()) {
         let remedy = "add `interface` to `via`";
         report.error(nat.span, "masquerading needs to know the interface", remedy);
@@ -95,6 +108,7 @@ fn egress(mut section: Section, report: &mut Report) -> Option<Egress> {
         users: matched.users,
         way,
         nat: nat.map_or(Nat::None, |nat| nat.value),
+        health,
     })
 }
 
@@ -278,5 +292,7 @@ fn destinations(way: At<Way>, matched: &Matched, report: &mut Report) -> Option<
 const EGRESSES_MAX: usize = 256;
 /// Most conditions of the ways out of a tenant: each has a routing table.
 const CONDITIONS_MAX: usize = isthmus_driver::CONDITIONS_MAX as usize;
+/// Most ways out of a tenant with probes: each has a mark and a routing table.
+const PROBED_MAX: usize = isthmus_driver::PROBED_MAX as usize;
 /// Most sources of an egress: each has rules.
 const SOURCES_MAX: usize = 64;

@@ -13,7 +13,7 @@ mod policy;
 mod tenant;
 
 pub(crate) use data_path::DATA_PATH;
-pub(crate) use egress::{EGRESS, MATCH, VIA};
+pub(crate) use egress::{EGRESS, HEALTH, MATCH, VIA};
 pub(crate) use gateway::{GATEWAY, LOG};
 pub(crate) use group::GROUP;
 pub(crate) use ipsec::IPSEC;
@@ -82,9 +82,9 @@ pub(crate) fn home_of(key: &str) -> Option<&'static str> {
 }
 
 /// Every section in the order of the reference.
-pub(crate) const SECTIONS: [&SectionKeys; 17] = [
+pub(crate) const SECTIONS: [&SectionKeys; 18] = [
     &ROOT, &GATEWAY, &LOG, &DATA_PATH, &IPSEC, &L2TP, &LAC, &PPP, &TENANT, &GROUP, &EGRESS, &MATCH,
-    &VIA, &POLICY, &RULE, &USER, &TEST,
+    &VIA, &HEALTH, &POLICY, &RULE, &USER, &TEST,
 ];
 
 const RADIUS_LATER: &str =

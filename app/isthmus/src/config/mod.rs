@@ -16,6 +16,7 @@ mod data_path;
 pub(crate) mod document;
 mod egress;
 pub(crate) mod file;
+mod health;
 pub(crate) mod keys;
 mod lac;
 mod policy;

@@ -11,6 +11,13 @@ pub(crate) struct At<T> {
     pub(crate) value: T,
 }
 
+impl<T> At<T> {
+    /// Another value from the same place.
+    pub(crate) fn map<U>(self, make: impl FnOnce(T) -> U) -> At<U> {
+        At { span: self.span, value: make(self.value) }
+    }
+}
+
 /// One table of the file, together with what is known about its keys.
 #[derive(Debug)]
 pub(crate) struct Section {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
+use isthmus_driver::Health;
 use isthmus_gateway::{Advice, Limits, Proxy};
 use isthmus_policy::{Policy, Verdict};
 use isthmus_telemetry::LogFormat;
@@ -315,6 +316,8 @@ pub struct Egress {
     pub way: Way,
     /// What becomes of the source address.
     pub nat: Nat,
+    /// What has to answer for it to be up.
+    pub health: Option<Health>,
 }
 
 /// Where packets go that take an egress.

@@ -16,13 +16,14 @@
 //! an unreachable route behind all others, and default routes in a rule, because an unreachable default
 //! route would also be found by the rules that look for more than a default.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use isthmus_kernel::{Desired, IpVersion, MAIN_TABLE, NextHop, Route, Rule, RuleAction};
 
 use super::inside_route;
+use crate::health::Health;
 use crate::inside::Placed;
 
 /// A way out of a tenant.
@@ -40,6 +41,8 @@ pub struct EgressNetwork {
     pub way: Way,
     /// Whether the source becomes the address of the interface.
     pub masquerade: bool,
+    /// How it is looked after beyond its link.
+    pub health: Option<Health>,
 }
 
 /// Where packets go that take an egress.
@@ -76,7 +79,7 @@ impl Way {
     }
 
     /// The next hop of a route; none where there is no route.
-    fn next_hop(&self, is_ipv4: bool) -> Option<NextHop> {
+    pub(super) fn next_hop(&self, is_ipv4: bool) -> Option<NextHop> {
         match self {
             Self::Deny => Some(NextHop::Prohibit),
             Self::Gateway { interface, gateway, gateway6 } => {
@@ -97,6 +100,8 @@ struct Condition<'a> {
     from: &'a [IpNet],
     marks: &'a [(u32, u32)],
     egresses: Vec<(u32, &'a EgressNetwork)>,
+    /// Those that are down.
+    down: &'a BTreeSet<String>,
 }
 
 /// How packets that no prefix caught end.
@@ -112,6 +117,13 @@ enum End {
 /// Adds routes and rules for the ways out of one tenant. `inside` is what is behind its device.
 pub(super) fn want(state: &mut Desired, placed: &Placed, inside: &[IpNet]) {
     let conditions = conditions(placed);
+    for egress in &placed.tenant.egress {
+        if matches!(egress.way, Way::Gateway { .. } | Way::Link(_)) {
+            let link = egress.way.interface().map(str::to_owned);
+            state.optional_links.extend(link.clone());
+            state.asymmetric_links.extend(link);
+        }
+    }
     for version in [IpVersion::V4, IpVersion::V6] {
         let is_ipv4 = version == IpVersion::V4;
         let mut any = false;
@@ -153,7 +165,8 @@ fn conditions(placed: &Placed) -> Vec<Condition<'_>> {
         // More are refused where the configuration is read.
         let table = (first..first + CONDITIONS_MAX).nth(conditions.len());
         let egresses = vec![(preference, egress)];
-        conditions.extend(table.map(|table| Condition { table, from, marks, egresses }));
+        let down = &placed.down;
+        conditions.extend(table.map(|table| Condition { table, from, marks, egresses, down }));
     }
     conditions
 }
@@ -167,7 +180,8 @@ impl Condition<'_> {
                 let ways = by_prefix.entry(to.trunc()).or_default();
                 let denied = ways.last().is_some_and(|(_, last)| *last == NextHop::Prohibit);
                 // Nothing comes after a refusal, and that of everything is a rule.
-                if !denied && (to.prefix_len() > 0 || next != NextHop::Prohibit) {
+                let up = !self.down.contains(&egress.name);
+                if up && !denied && (to.prefix_len() > 0 || next != NextHop::Prohibit) {
                     ways.push((PREFERENCE_FIRST + preference, next.clone()));
                 }
             }
@@ -323,6 +337,34 @@ mod tests {
             ]
         );
         assert_eq!(state.rules.len(), 2, "other destinations are the main table's affair");
+    }
+
+    #[test]
+    fn what_is_down_has_no_route_and_its_rules_stay() {
+        let everything = ["0.0.0.0/0", "10.1.0.0/16"];
+        let egress = vec![
+            way("a", &everything, via("eth1", "192.0.2.1")),
+            way("b", &["0.0.0.0/0"], via("eth2", "198.51.100.1")),
+        ];
+        let mut placed = placed(egress);
+        let all = wanted(&placed);
+        placed.down.insert("a".into());
+        let state = wanted(&placed);
+        assert_eq!(
+            routes_of(&state, FIRST_TABLE),
+            [
+                "10.64.0.0/20 on acme",
+                "0.0.0.0/0 via 198.51.100.1 on eth2",
+                "10.1.0.0/16 unreachable"
+            ]
+        );
+        placed.down.insert("b".into());
+        let state = wanted(&placed);
+        assert_eq!(
+            routes_of(&state, FIRST_TABLE),
+            ["10.64.0.0/20 on acme", "10.1.0.0/16 unreachable"]
+        );
+        assert_eq!(shown(&state.rules), shown(&all.rules), "packets end in the refusal");
     }
 
     #[test]

@@ -29,6 +29,11 @@ pub struct Desired {
     pub addresses: Vec<Address>,
     /// Routes.
     pub routes: Vec<Route>,
+    /// Links that may be away or down: their routes are wanted only while they are up.
+    pub optional_links: BTreeSet<String>,
+    /// Links that packets may come back by although the machine itself would send them by another way:
+    /// a strict reverse path filter (RFC 3704 §2.2) on them becomes a loose one.
+    pub asymmetric_links: BTreeSet<String>,
     /// Rules that choose a routing table.
     pub rules: Vec<Rule>,
     /// Kernel parameters below `/proc/sys`, by path: `net/ipv4/ip_forward` to `1`.

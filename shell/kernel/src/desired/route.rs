@@ -94,6 +94,17 @@ impl Route {
     }
 }
 
+impl NextHop {
+    /// The link it names.
+    pub(crate) fn link(&self) -> Option<&str> {
+        match self {
+            Self::Gateway { link, .. } => link.as_deref(),
+            Self::Link(link) => Some(link),
+            Self::Altered | Self::Blackhole | Self::Prohibit | Self::Unreachable => None,
+        }
+    }
+}
+
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "route {} {}", self.destination, self.next)?;

@@ -20,6 +20,8 @@ pub(crate) struct Listener {
 
 /// How we know what is ours.
 enum Ours {
+    /// Any link.
+    Links,
     /// Routes and rules of this protocol number.
     Protocol(u8),
     /// The nftables table of this name.
@@ -30,6 +32,11 @@ impl Listener {
     /// Listens to changes of links, addresses, routes, rules and forwarding.
     pub(crate) fn to_routes(protocol: u8) -> io::Result<Self> {
         Self::open(NETLINK_ROUTE, &ROUTE_GROUPS, Ours::Protocol(protocol))
+    }
+
+    /// Listens to changes of links.
+    pub(crate) fn to_links() -> io::Result<Self> {
+        Self::open(NETLINK_ROUTE, &[RTNLGRP_LINK], Ours::Links)
     }
 
     /// Listens to changes of nftables.
@@ -67,6 +74,7 @@ impl Listener {
 impl Ours {
     fn concerns(&self, datagram: &[u8]) -> bool {
         match self {
+            Self::Links => true,
             Self::Protocol(tag) => {
                 parts(datagram).any(|message| concerns_routes(message, RouteProtocol::from(*tag)))
             }
@@ -99,6 +107,8 @@ fn concerns_routes(bytes: &[u8], tag: RouteProtocol) -> bool {
     matches!(message, RouteNetlinkMessage::DelAddress(_) | RouteNetlinkMessage::DelLink(_))
 }
 
+/// Links, of `linux/rtnetlink.h`.
+const RTNLGRP_LINK: u32 = 1;
 /// `RTNLGRP_LINK`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV4_RULE`, `_IPV6_IFADDR`, `_IPV6_ROUTE`, `_IPV6_RULE`,
 /// `_IPV4_NETCONF`, `_IPV6_NETCONF` of `linux/rtnetlink.h`.
 const ROUTE_GROUPS: [u32; 9] = [1, 5, 7, 8, 9, 11, 19, 24, 25];

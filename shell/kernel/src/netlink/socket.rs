@@ -43,6 +43,24 @@ impl Netlink {
         }
     }
 
+    /// Asks for one thing.
+    pub(super) fn get(&mut self, message: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
+        self.send(message, 0)?;
+        loop {
+            let datagram = self.socket.recv_from_full()?.0;
+            for answer in messages(&datagram) {
+                if answer.header.sequence_number != self.sequence {
+                    continue;
+                }
+                if let NetlinkPayload::InnerMessage(message) = answer.payload {
+                    return Ok(message);
+                } else if let NetlinkPayload::Error(error) = answer.payload {
+                    return Err(error.to_io());
+                }
+            }
+        }
+    }
+
     /// Asks for everything `message` stands for.
     pub(super) fn dump(
         &mut self,

@@ -9,6 +9,7 @@ mod certificates;
 mod crowd;
 mod egress;
 mod explain;
+mod failover;
 mod flood;
 mod grants;
 mod ipv6;

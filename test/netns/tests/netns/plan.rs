@@ -50,6 +50,10 @@ fn a_plan_names_each_change_and_who_asks_for_it_and_changes_nothing() -> Result<
 
     // Where nothing runs, devices are to be made as well.
     let fresh = site.lab().namespace("fresh")?;
+    fresh.ip("link add eth1 type veth peer name eth1p")?;
+    fresh.ip("link set eth1 up")?;
+    fresh.ip("link set eth1p up")?;
+    fresh.ip("address add 10.0.0.1/24 dev eth1")?;
     let mut command = fresh.command(site.binary());
     let text = run(command.current_dir(&folder).args(["plan", "--config", "gateway.toml"]))?;
     assert!(text.contains("  + device ist-acme  # packets of tenant acme\n"), "{text}");

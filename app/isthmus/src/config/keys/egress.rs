@@ -39,6 +39,14 @@ pub(crate) const EGRESS: SectionKeys = SectionKeys {
             about: "Refuses the packets with an ICMP \"administratively prohibited\", instead of `via`.",
         },
         Key {
+            name: "health",
+            kind: "table",
+            default: "none: only the link of `interface` counts",
+            example: "{ icmp = \"198.51.100.9\" }",
+            about: "What has to answer behind this way out for it to be up; see `[tenant.egress.health]`. At most 32 \
+                    in a tenant.",
+        },
+        Key {
             name: "nat",
             kind: "`\"masquerade\"` or `\"none\"`",
             default: "`\"none\"`",
@@ -115,4 +123,65 @@ pub(crate) const VIA: SectionKeys = SectionKeys {
         },
     ],
     reserved: &[("overlay", OVERLAY_LATER)],
+};
+
+/// `health` of an egress.
+pub(crate) const HEALTH: SectionKeys = SectionKeys {
+    header: "[tenant.egress.health]",
+    about: "Whether the way out works. Probes go by that very way, also while it is down. After `fall` failures in a \
+            row its routes are withdrawn, after `rise` successes they come back; a way that falls soon after it came \
+            back is held down for 4 s, then twice as long each time, up to 2 minutes. Exactly one of `icmp`, `tcp` and \
+            `http`.",
+    keys: &[
+        Key {
+            name: "icmp",
+            kind: "IP address",
+            default: "none",
+            example: "\"198.51.100.9\"",
+            about: "A host that answers an echo request.",
+        },
+        Key {
+            name: "tcp",
+            kind: "IP address and port",
+            default: "none",
+            example: "\"10.0.0.5:443\"",
+            about: "A server that accepts connections.",
+        },
+        Key {
+            name: "http",
+            kind: "URL with an IP address",
+            default: "none",
+            example: "\"http://10.0.0.5:8080/healthz\"",
+            about: "A web server that answers with a status below 400.",
+        },
+        Key {
+            name: "interval",
+            kind: "duration",
+            default: "`\"500ms\"`",
+            example: "\"1s\"",
+            about: "From one probe to the next, 100ms to 1m.",
+        },
+        Key {
+            name: "timeout",
+            kind: "duration",
+            default: "`interval`",
+            example: "\"300ms\"",
+            about: "How long an answer may take, at most `interval`.",
+        },
+        Key {
+            name: "fall",
+            kind: "number, 1 to 100",
+            default: "`3`",
+            example: "3",
+            about: "Failures in a row that take it down.",
+        },
+        Key {
+            name: "rise",
+            kind: "number, 1 to 100",
+            default: "`5`",
+            example: "5",
+            about: "Successes in a row that bring it back.",
+        },
+    ],
+    reserved: &[],
 };

@@ -9,6 +9,7 @@
 //! - [`daemon`]: what surrounds a running gateway: signals, reload, systemd.
 //! - [`run`] and [`client`]: where the daemon and the client command meet the machines.
 //! - [`mod@bench`]: many clients at once, and what they measure.
+//! - [`trace`] and [`plan`]: what the configuration and the kernel make of a packet, and of each other.
 //! - [`profile`]: what each kind of client needs to connect.
 //! - [`cli`]: the commands.
 //!
@@ -36,6 +37,7 @@ pub mod plan;
 pub mod profile;
 pub mod report;
 pub mod run;
+pub mod trace;
 mod translate;
 pub mod users;
 mod view;

@@ -11,7 +11,8 @@ use crate::nft::Nft;
 use crate::state::{SavedFirewall, SavedLink, SavedSysctl, State, StateFile};
 use crate::watch::Watch;
 use crate::{
-    Address, Change, Changes, Desired, KernelError, Link, Member, Owner, Route, Rule, sysctl,
+    Address, Change, Changes, Desired, KernelError, Link, Lookup, Member, Owner, Road, Route, Rule,
+    sysctl,
 };
 
 /// Reads, compares and changes the kernel state of the namespace its thread is in.
@@ -58,6 +59,15 @@ impl Engine {
             .into_iter()
             .filter(|(address, tagged)| !tagged && !self.state.addresses.contains(address));
         Ok(others.map(|(address, _)| address).collect())
+    }
+
+    /// Where the kernel would send a packet.
+    pub(crate) fn look_up(&mut self, lookup: &Lookup) -> Result<Road, KernelError> {
+        let failed = |error| refused(&format!("look up the way to {}", lookup.to), error);
+        let links = self.netlink.links().map_err(failed)?;
+        let input = links.iter().find(|link| link.name == lookup.input);
+        let input = input.ok_or_else(|| KernelError::NoLink(lookup.input.clone()))?.index;
+        self.netlink.look_up(lookup, input).map_err(failed)
     }
 
     /// The changes that lead to `desired`.

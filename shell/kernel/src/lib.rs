@@ -29,6 +29,7 @@ mod desired;
 mod diff;
 mod engine;
 mod error;
+mod lookup;
 mod netlink;
 mod nft;
 mod owner;
@@ -44,6 +45,7 @@ pub use desired::{
     class_mark,
 };
 pub use error::KernelError;
+pub use lookup::{Lookup, Road};
 pub use owner::Owner;
 pub use reconciler::{Options, Reconciler};
 pub use watch::{LinkWatch, Watch};

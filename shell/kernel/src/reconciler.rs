@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::engine::Engine;
 use crate::watch::Watch;
-use crate::{Address, Changes, Desired, KernelError, Member, Owner};
+use crate::{Address, Changes, Desired, KernelError, Lookup, Member, Owner, Road};
 
 /// How a reconciler is set up.
 #[derive(Clone, Debug)]
@@ -119,6 +119,15 @@ impl Reconciler {
         add: Vec<Member>,
     ) -> Result<(), KernelError> {
         self.ask(move |engine| engine.exchange(&remove, &add)).await
+    }
+
+    /// Where the kernel would send a packet.
+    ///
+    /// # Errors
+    ///
+    /// When there is no link of that name, or the kernel cannot be asked.
+    pub async fn look_up(&mut self, lookup: Lookup) -> Result<Road, KernelError> {
+        self.ask(move |engine| engine.look_up(&lookup)).await
     }
 
     /// The addresses on all links that are not ours.

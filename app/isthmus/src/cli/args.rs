@@ -10,11 +10,12 @@ use clap::{Args, Parser, Subcommand};
 use ipnet::{IpNet, Ipv4Net};
 use isthmus_client::Profile;
 use isthmus_crypto::EspSuite;
+use isthmus_policy::Protocol;
 
 use super::bench_args::BenchArgs;
 use super::dial_args::DialArgs;
 use crate::config::value::{parse_duration, show_duration};
-use crate::config::{AuthProtocol, DEFAULT_PATH};
+use crate::config::{AuthProtocol, DEFAULT_PATH, parse_end};
 use crate::profile::System;
 
 /// L2TP/IPsec gateway for every cloud: one daemon, and the client your systems already have.
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Profile(ProfileArgs),
     Check(CheckArgs),
     Plan(PlanArgs),
+    Trace(TraceArgs),
     Run(RunArgs),
     /// Show the running gateway: tenants, pools, sessions, drops, and why clients failed to connect.
     #[command(after_help = "Examples:\n  \
@@ -96,6 +98,38 @@ pub(crate) struct CheckArgs {
     /// The configuration file; `conf.d/*.toml` next to it is read too
     #[arg(long, short, default_value = DEFAULT_PATH)]
     pub(crate) config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Follow a packet of a user through the gateway: session, tenant, class, policy, route, translation, MTU.
+///
+/// The configuration says what is meant, and the kernel of the tenant's namespace where it would send the
+/// packet. Nothing is sent. Needs root.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus trace alice 10.1.2.3:443\n  \
+        isthmus trace 10.64.0.9 [2001:db8::1]:53 --protocol udp\n  \
+        isthmus trace alice 192.0.2.1 --json | jq -r '.steps[] | select(.by == \"policy\").what'")]
+pub(crate) struct TraceArgs {
+    /// A user's name, or the address that the packet comes from
+    pub(crate) from: String,
+    /// Where it goes to: an address, with or without port
+    #[arg(value_parser = parse_end)]
+    pub(crate) to: (IpAddr, Option<u16>),
+    /// Its protocol [default: tcp with a port, icmp without]
+    #[arg(long)]
+    pub(crate) protocol: Option<Protocol>,
+    /// The tenant, where several have such a user or address
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// The configuration file; `conf.d/*.toml` next to it is read too
+    #[arg(long, short, default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+    /// The control socket of the running gateway [default: that of the configuration]
+    #[arg(long)]
+    pub(crate) socket: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -26,6 +26,7 @@ mod profile;
 mod quickstart;
 mod run;
 mod status;
+mod trace;
 mod user;
 
 pub use args::Cli;
@@ -85,6 +86,7 @@ fn execute(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Run(args) => run::run(args),
         Command::Sessions(args) => status::sessions(&args, out),
         Command::Status(args) => status::status(&args, out),
+        Command::Trace(args) => trace::follow(&args, out),
         Command::User(args) => user::user(args.command, out),
         Command::Version(args) => status::version(args, out),
     }

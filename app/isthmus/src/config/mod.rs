@@ -40,6 +40,7 @@ pub use read::CONTROL_SOCKET;
 pub use reference::reference;
 pub use secret::Environment;
 pub(crate) use terms::{advice, limits};
+pub(crate) use test::parse_end;
 pub use types::{
     AuthProtocol, Certificates, Config, DataPath, Egress, Engine, Gateway, Group, Ipsec, L2tp, Lac,
     Log, Nat, OwnCertificate, Ppp, Tenant, Way,

@@ -1,8 +1,7 @@
 //! Reads `[[test]]` and tries each against the configuration.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{AddrParseError, IpAddr, SocketAddr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_policy::{Flow, Protocol, Verdict};
 
 use super::document::Node;
@@ -48,13 +47,21 @@ fn test(mut section: Section, report: &mut Report) -> Option<TestDraft> {
 /// An address, with or without port.
 fn end(node: &Node, report: &mut Report) -> Option<(IpAddr, Option<u16>)> {
     let written = value::text(node, report)?;
-    let whole = written.parse().map(|end: SocketAddr| (end.ip(), Some(end.port())));
-    let end = whole.or_else(|_| written.parse().map(|address: IpAddr| (address, None)));
+    let end = parse_end(&written);
     if end.is_err() {
         let remedy = "write it like \"10.1.2.3:443\", \"10.1.2.3\" or \"[2001:db8::1]:443\"";
         report.error(node.span, format!("`{written}` is not an address"), remedy);
     }
     end.ok()
+}
+
+/// An address, with or without port.
+///
+/// # Errors
+/// When it is neither.
+pub(crate) fn parse_end(text: &str) -> Result<(IpAddr, Option<u16>), AddrParseError> {
+    let whole = text.parse().map(|end: SocketAddr| (end.ip(), Some(end.port())));
+    whole.or_else(|_| text.parse().map(|address: IpAddr| (address, None)))
 }
 
 fn protocol(node: &Node, report: &mut Report) -> Option<Protocol> {
@@ -82,7 +89,7 @@ fn try_one(test: &TestDraft, config: &Config, report: &mut Report) -> Option<()>
         return None;
     };
     let (destination, port) = test.to;
-    let source = test.from.or_else(|| source(tenant, name, destination));
+    let source = test.from.or_else(|| tenant.source_of(name, destination));
     let Some(source) = source.filter(|source| source.is_ipv4() == destination.is_ipv4()) else {
         let message = format!("`{name}` has no address from which {destination} can be reached");
         report.error(test.at, message, "name one of the same IP version in `from`");
@@ -131,18 +138,4 @@ fn tenant<'a>(test: &TestDraft, config: &'a Config, report: &mut Report) -> Opti
         report.error(at.span, format!("there is no tenant `{}`", at.value), "name one there is");
     }
     found
-}
-
-/// An address that a user may have, of the version of `to`.
-fn source(tenant: &Tenant, user: &str, to: IpAddr) -> Option<IpAddr> {
-    let user = tenant.users.named(user);
-    if to.is_ipv4() {
-        let own = user.and_then(|user| user.address);
-        let of_pool = || tenant.pool.iter().flat_map(Ipv4Net::hosts);
-        let any = || of_pool().find(|address| *address != tenant.gateway_address);
-        return own.or_else(any).map(IpAddr::V4);
-    }
-    let own = user.and_then(|user| user.address6);
-    let any = tenant.pool6.first().map(Ipv6Net::network);
-    own.map(|net| net.network()).or(any).map(IpAddr::V6)
 }

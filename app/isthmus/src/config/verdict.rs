@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_policy::{Flow, Verdict};
 
 use super::types::{Config, Tenant};
@@ -62,6 +63,20 @@ impl Tenant {
             IpAddr::V4(address) => self.gateway_address == address,
             IpAddr::V6(address) => self.gateway_address6 == Some(address),
         }
+    }
+
+    /// An address that a user may have, of the version of `to`.
+    pub(crate) fn source_of(&self, user: &str, to: IpAddr) -> Option<IpAddr> {
+        let user = self.users.named(user);
+        if to.is_ipv4() {
+            let own = user.and_then(|user| user.address);
+            let of_pool = || self.pool.iter().flat_map(Ipv4Net::hosts);
+            let any = || of_pool().find(|address| *address != self.gateway_address);
+            return own.or_else(any).map(IpAddr::V4);
+        }
+        let own = user.and_then(|user| user.address6);
+        let any = self.pool6.first().map(Ipv6Net::network);
+        own.map(|net| net.network()).or(any).map(IpAddr::V6)
     }
 
     /// Whether an address is behind the tenant's device: of a pool, or of a network behind a user.

@@ -7,6 +7,7 @@
 mod addresses;
 mod links;
 mod listener;
+mod lookup;
 mod routes;
 mod rules;
 mod socket;

@@ -17,15 +17,14 @@ fn a_group_has_its_own_way_and_its_own_limits() -> Result<(), LabError> {
         cloud.add_address(EVERYWHERE)?;
         cloud.add_address(METADATA)?;
     }
-    let site = Site::serve(lab, Config { tenant: TENANT, users: USERS, ..Config::default() })?;
+    let mut site = Site::serve(lab, Config { tenant: TENANT, users: USERS, ..Config::default() })?;
     let (alice_host, bob_host) = (site.client_host()?, site.lab().namespace("bob")?);
     site.lab().plug_in(&bob_host, "eth0", LAN_SECOND_PEER)?;
     let dial = Dial::new().routes(EVERYTHING);
     let (alice, alice_up) = Client::connect(&site, &alice_host, &dial)?;
     let (bob, bob_up) = Client::connect(&site, &bob_host, &dial.clone().user("bob", "builder"))?;
-    let members = || site.lab().gateway().nft("list map inet isthmus_lab sessions_ip");
     wait_for("both to be members of a class", Duration::from_secs(5), || {
-        let listed = members()?;
+        let listed = members(&site)?;
         let both =
             [alice_up.address, bob_up.address].map(|own| listed.contains(&format!("{own} :")));
         Ok((both == [true, true]).then_some(()))
@@ -53,12 +52,38 @@ fn a_group_has_its_own_way_and_its_own_limits() -> Result<(), LabError> {
         let said = pinged(host, target)?;
         assert!(said.contains("Packet filtered"), "{target}: {said}");
     }
+    traces(&mut site)?;
     alice.hang_up()?;
     bob.hang_up()?;
     wait_for("nobody to be a member", Duration::from_secs(5), || {
-        Ok((!members()?.contains("elements")).then_some(()))
+        Ok((!members(&site)?.contains("elements")).then_some(()))
     })?;
     site.close()?.passed();
+    Ok(())
+}
+
+/// The members of classes.
+fn members(site: &Site) -> Result<String, LabError> {
+    site.lab().gateway().nft("list map inet isthmus_lab sessions_ip")
+}
+
+/// What `isthmus trace` says is what was seen.
+fn traces(site: &mut Site) -> Result<(), LabError> {
+    for (from, to, says) in [
+        ("alice", "172.20.0.1:80", "the rule `everybody` allows it"),
+        ("alice", "172.20.0.1:80", "table 17301 via 198.18.1.2 on cloud1, egress all"),
+        ("bob", "172.20.0.1:80", "table 17300 via 198.18.2.2 on cloud2, egress interns"),
+        ("bob", "172.20.0.1:80", "of group `interns`: mark 0x"),
+        ("bob", "172.20.0.1:80", " by tcp: it leaves by interns"),
+        ("bob", "10.1.0.2", "denied: the rule `interns-stay-out` denies it"),
+        ("bob", "10.1.0.2", " to 10.1.0.2 by icmp: it goes nowhere"),
+        ("alice", "169.254.169.254:80", "is a cloud's metadata service"),
+        ("alice", "10.64.0.1", "no rule fits, and the default is to deny"),
+    ] {
+        let text = site.gateway().cli(&["trace", "--config", "gateway.toml", from, to])?;
+        assert!(text.contains(says), "{says}\nis not in\n{text}");
+        assert!(text.contains(&format!("{from} is connected from ")), "{text}");
+    }
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::access::{accesses, who};
 use crate::api::{ControlRequest, SessionId};
-use crate::config::{self, Config, Egress, Gateway, Lac, Nat, Tenant};
+use crate::config::{self, Config, Egress, Gateway, Group, Lac, Nat, Tenant};
 use crate::daemon::{EngineError, EngineSide};
 use crate::engine;
 use crate::translate;
@@ -173,8 +173,8 @@ fn network(config: &Config, index: u16, tenant: &Tenant, access: Access) -> Tena
             ..TunConfig::default()
         },
         gateway_address: tenant.gateway_address,
-        pool: tenant.pool.clone(),
-        pool6: tenant.pool6.clone(),
+        pool: tenant.all_pools(),
+        pool6: tenant.all_pools6(),
         gateway_address6: tenant.gateway_address6,
         egress: tenant.egress.iter().map(|egress| way_out(egress, &access)).collect(),
         access,
@@ -257,9 +257,9 @@ fn psks(tenants: &[Tenant]) -> (Vec<Psk>, Vec<Vec<PskId>>) {
     let mut leads = Vec::new();
     for tenant in tenants {
         let own = tenant.psk.iter().map(|psk| (psk, None));
-        let groups = tenant.groups.iter().map(|group| {
+        let groups = tenant.groups.iter().filter_map(|group| {
             let name = group.name.clone().into_bytes();
-            (&group.psk, Some(RemoteMatch::Group(name)))
+            Some((group.psk.as_ref()?, Some(RemoteMatch::Group(name))))
         });
         let mut ids = Vec::new();
         for (secret, remote) in own.chain(groups) {
@@ -326,8 +326,20 @@ fn machine_tenant(index: u16, tenant: &Tenant, keys: Vec<PskId>) -> machine::Ten
         advice: tenant.advice.clone(),
         sessions_max: tenant.sessions,
         limits: tenant.limits,
+        groups: tenant.groups.iter().map(machine_group).collect(),
         users: Arc::new(machine::Users::new(users.collect())),
         tun: TunId(index),
+    }
+}
+
+fn machine_group(group: &Group) -> machine::Group {
+    machine::Group {
+        name: group.name.clone(),
+        pool: group.pool.clone(),
+        pool6: group.pool6.clone(),
+        advice: group.advice.clone(),
+        sessions_max: group.sessions,
+        limits: group.limits,
     }
 }
 

@@ -878,7 +878,9 @@ fn groups_lead_to_their_tenant_with_a_key_of_their_own() {
         let (config, warnings) = load_in(dir.path(), &Environment::default()).unwrap();
         let tenant = &config.tenants[0];
         assert_eq!(tenant.groups[0].name, name);
-        assert!(tenant.groups[0].psk.expose().starts_with(b"the long random key"));
+        assert!(
+            tenant.groups[0].psk.as_ref().unwrap().expose().starts_with(b"the long random key")
+        );
         assert!(tenant.psk.is_none(), "a group is enough");
         assert!(!warnings.to_string().contains("guessed"), "{warnings}");
     }
@@ -900,8 +902,54 @@ fn short_keys_of_groups_and_names_used_twice_are_found() {
     refused(&tenant_with(&twice), 10, "the group `sales` exists twice", "the other is at");
     refused(&tenant_with(&group("", short)), 7, "empty or too long", "1 to 128");
     refused(&tenant_with(&group(&"g".repeat(129), short)), 7, "empty or too long", "1 to 128");
-    let keyless = tenant_with("[[tenant.group]]\nname = \"x\"\n");
-    refused(&keyless, 6, "has no pre-shared key", "psk_file");
+}
+
+/// A tenant with groups, and alice in the first of them.
+fn with_groups(groups: &str) -> String {
+    let group = |text: &str| format!("[[tenant.group]]\nname = \"staff\"\n{text}\n");
+    LEAST.replace("[tenant.users.alice]", &(group(groups) + "[tenant.users.alice]"))
+        + "group = \"staff\"\n"
+}
+
+#[test]
+fn a_group_has_what_its_users_have_in_common_and_needs_no_key() {
+    use isthmus_gateway::Limits;
+    let text = "pool = [\"10.64.1.0/24\", \"10.70.0.0/24\"]\npool6 = [\"2001:db8:7::/56\"]\n\
+        dns = [\"10.1.0.53\"]\nntp = [\"10.1.0.1\"]\nroutes = [\"10.1.0.0/16\"]\nsessions = 9\n\
+        sessions_per_user = 2\nsession_timeout = \"1h\"";
+    let tenant = valid(&with_groups(text)).tenants.remove(0);
+    let group = &tenant.groups[0];
+    assert!(group.psk.is_none() && tenant.psk.is_some(), "the tenant's own leads to it");
+    assert_eq!((group.advice.dns.len(), group.advice.ntp.len(), group.sessions), (1, 1, Some(9)));
+    let hour = Some(Duration::from_hours(1));
+    let limits = Limits { sessions_per_user: Some(2), session_timeout: hour, ..Limits::default() };
+    assert_eq!(group.limits, limits);
+    let all: Vec<_> = tenant.all_pools().iter().map(ToString::to_string).collect();
+    assert_eq!(all, ["10.64.0.0/20", "10.70.0.0/24"], "a part of the tenant's is in it already");
+    assert_eq!(tenant.all_pools6().len(), 1);
+    let own = with_groups("pool = [\"10.70.0.0/24\"]") + "address = \"10.70.0.9\"\n";
+    assert_eq!(valid(&own).tenants[0].users.len(), 1);
+}
+
+#[test]
+fn unknown_groups_and_pools_of_two_are_refused() {
+    let free = LEAST.to_owned() + "group = \"anything\"\n";
+    assert_eq!(valid(&free).tenants[0].users.len(), 1, "without groups the name is free");
+    let unknown = with_groups("").replace("group = \"staff\"", "group = \"stuff\"");
+    refused(&unknown, 9, "in the group `stuff`, which the tenant does not have", "one of `staff`");
+    refused(&with_groups("pool = [\"10.64.0.0/16\"]"), 8, "overlaps 10.64.0.0/20 of `acme`", "at");
+    let second = "[[tenant.group]]\nname = \"b\"\npool = [\"10.70.0.0/25\"]";
+    let two = with_groups(&format!("pool = [\"10.70.0.0/24\"]\n{second}"));
+    refused(&two, 11, "10.70.0.0/25 overlaps 10.70.0.0/24 of `staff`", "the other is at");
+    refused(
+        &with_groups("[[tenant.group]]\nname = \"staff\""),
+        9,
+        "`staff` exists twice",
+        "rename",
+    );
+    refused(&with_groups("sessions = 0"), 8, "out of range", "1 to 1000000");
+    let elsewhere = with_groups("pool = [\"10.70.0.0/24\"]") + "address = \"10.71.0.9\"\n";
+    refused(&elsewhere, 12, "10.71.0.9 is not in the tenant's pool", "10.70.0.0/24");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use isthmus_plane::TunId;
 use crate::advice::Advice;
 use crate::limits::Limits;
 use crate::tenants::Selector;
-use crate::users::Users;
+use crate::users::{User, Users};
 
 /// The whole configuration of a gateway machine.
 #[derive(Clone, Debug)]
@@ -89,13 +89,44 @@ pub struct Tenant {
     pub sessions_max: Option<u32>,
     /// Limits of each user.
     pub limits: Limits,
+    /// What some of the users have in common.
+    pub groups: Vec<Group>,
     /// Who may log in.
     pub users: Arc<Users>,
     /// The TUN device of the tenant.
     pub tun: TunId,
 }
 
+/// Users who have something in common: each says so himself.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    /// Name, unique in the tenant.
+    pub name: String,
+    /// Addresses for these users only, of the tenant's pool or not; empty for any of the tenant's.
+    pub pool: Vec<Ipv4Net>,
+    /// IPv6 networks for these users only.
+    pub pool6: Vec<Ipv6Net>,
+    /// What they are told; what is empty is as the tenant has it.
+    pub advice: Advice,
+    /// Most sessions of all of them at once.
+    pub sessions_max: Option<u32>,
+    /// Limits of each of them; what is none is as the tenant has it.
+    pub limits: Limits,
+}
+
 impl Tenant {
+    /// The group of a user, with its index; none too when the tenant has none of that name.
+    pub(crate) fn group_of(&self, user: &User) -> Option<(usize, &Group)> {
+        let name = user.group.as_ref()?;
+        self.groups.iter().enumerate().find(|(_, group)| group.name == *name)
+    }
+
+    /// The limits of a user: his own, then his group's, then the tenant's.
+    pub(crate) fn limits_of(&self, user: &User) -> Limits {
+        let group = self.group_of(user).map(|(_, group)| group.limits).unwrap_or_default();
+        user.limits.or(group).or(self.limits)
+    }
+
     /// A tenant that nobody comes to yet and that has nothing to give.
     pub fn new(name: &str, tun: TunId, gateway_address: Ipv4Addr) -> Self {
         Self {
@@ -109,6 +140,7 @@ impl Tenant {
             advice: Advice::NONE,
             sessions_max: None,
             limits: Limits::default(),
+            groups: Vec::new(),
             users: Arc::default(),
             tun,
         }

@@ -51,7 +51,7 @@ mod users;
 
 pub use advice::Advice;
 pub use cause::{Cause, WINDOWS_REGISTRY};
-pub use config::{Config, Lac, Proxy, Tenant};
+pub use config::{Config, Group, Lac, Proxy, Tenant};
 pub use event::Event;
 pub use failure::{Client, Failure, Milestone, NAME_BYTES_MAX, Stage, Step, printable};
 pub use failures::{

@@ -1,9 +1,10 @@
 //! How many sessions there may be, and for how long.
 //!
-//! A limit of the user goes before that of the tenant. Only who has proved who he is can end a session of
+//! A limit of the user goes before that of his group, and that before the tenant's. Only who has proved who he is can end a session of
 //! his by beginning another one.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use isthmus_core::{Duration, Instant, Key};
@@ -75,26 +76,47 @@ impl Ending {
 
 /// Who is logged in to a tenant, found by a hash of the name; what it finds is compared with the name.
 #[derive(Debug, Default)]
-pub(crate) struct LoggedIn(BTreeSet<(u64, Holder)>);
+pub(crate) struct LoggedIn {
+    users: BTreeSet<(u64, Holder)>,
+    /// Those of each group that somebody of is logged in.
+    groups: BTreeMap<String, BTreeSet<Holder>>,
+}
 
 impl LoggedIn {
-    pub(crate) fn enter(&mut self, user: &str, holder: Holder) {
-        self.0.insert((hash(user), holder));
+    pub(crate) fn enter(&mut self, user: &str, group: Option<&str>, holder: Holder) {
+        self.users.insert((hash(user), holder));
+        if let Some(group) = group {
+            self.groups.entry(group.into()).or_default().insert(holder);
+        }
     }
 
-    pub(crate) fn leave(&mut self, user: &str, holder: Holder) {
-        self.0.remove(&(hash(user), holder));
+    pub(crate) fn leave(&mut self, user: &str, group: Option<&str>, holder: Holder) {
+        self.users.remove(&(hash(user), holder));
+        let Some((name, group)) = group.and_then(|name| Some((name, self.groups.get_mut(name)?)))
+        else {
+            return;
+        };
+        group.remove(&holder);
+        if group.is_empty() {
+            self.groups.remove(name);
+        }
+    }
+
+    /// How many of a group there are without `own`.
+    fn others_of(&self, group: &str, own: Holder) -> usize {
+        let group = self.groups.get(group);
+        group.map_or(0, |group| group.len() - usize::from(group.contains(&own)))
     }
 
     /// How many there are without `own`, whose user is `user`.
     fn others(&self, user: &str, own: Holder) -> usize {
-        self.0.len() - usize::from(self.0.contains(&(hash(user), own)))
+        self.users.len() - usize::from(self.users.contains(&(hash(user), own)))
     }
 
     /// Sessions that may be of this user.
     fn of(&self, user: &str) -> impl Iterator<Item = Holder> {
         let hash = hash(user);
-        self.0.range((hash, 0)..=(hash, Holder::MAX)).map(|(_, holder)| *holder)
+        self.users.range((hash, 0)..=(hash, Holder::MAX)).map(|(_, holder)| *holder)
     }
 }
 
@@ -110,7 +132,7 @@ impl Gateway {
         (peer, own): (PeerRef, Key),
         now: Instant,
     ) -> Result<(), Cause> {
-        let limits = user.limits.or(tenant.limits);
+        let limits = tenant.limits_of(user);
         if let Some(most) = limits.sessions_per_user {
             let others = self.sessions_of(index, name, own);
             let surplus = (others.len() + 1).saturating_sub(most.max(1).into());
@@ -121,13 +143,18 @@ impl Gateway {
                 self.end_for_another(oldest, peer, now);
             }
         }
-        let others = self.pools.get(index).map(|p| p.logged_in.others(name, own.raw().into()));
-        match (tenant.sessions_max, others) {
-            (Some(most), Some(others)) if others >= usize::try_from(most).unwrap_or(usize::MAX) => {
-                Err(Cause::TooManySessions)
-            }
-            (Some(_) | None, _) => Ok(()),
+        let Some(pools) = self.pools.get(index) else { return Ok(()) };
+        let own = own.raw().into();
+        let full = |most: Option<u32>, others: usize| {
+            most.is_some_and(|most| others >= usize::try_from(most).unwrap_or(usize::MAX))
+        };
+        let group = tenant.group_of(user).map(|(_, group)| group);
+        let group_full =
+            group.is_some_and(|g| full(g.sessions_max, pools.logged_in.others_of(&g.name, own)));
+        if group_full || full(tenant.sessions_max, pools.logged_in.others(name, own)) {
+            return Err(Cause::TooManySessions);
         }
+        Ok(())
     }
 
     /// The other sessions of a user, oldest first.
@@ -175,8 +202,8 @@ impl Gateway {
     /// When a session of a user that began at `since` has lasted as long as it may.
     pub(crate) fn expiry(&self, tenant: usize, user: &str, since: Instant) -> Option<Instant> {
         let tenant = self.config.tenants.get(tenant)?;
-        let own = tenant.users.named(user).map(|user| user.limits).unwrap_or_default();
-        own.or(tenant.limits).session_timeout.map(|most| since + most)
+        let limits = tenant.users.named(user).map_or(tenant.limits, |user| tenant.limits_of(user));
+        limits.session_timeout.map(|most| since + most)
     }
 
     /// Ends a session that has lasted as long as it may.

@@ -20,7 +20,7 @@ use crate::login;
 use crate::machine::Gateway;
 use crate::negotiation::{Negotiation, Sender};
 use crate::peer::Peer;
-use crate::pool::Pools;
+use crate::pool::{EVERYBODY, Pools};
 use crate::probe::{ECHO_HEADER_LEN, NarrowPath, PROBE_TRIES_MAX, PathProbe};
 use crate::session::{Lease, Session};
 
@@ -101,7 +101,7 @@ impl Gateway {
                     pools.give_back(&old, &grant, holder);
                 }
                 if let Some(pools) = self.pools.get_mut(session.tenant()) {
-                    pools.enter(&grant.user, holder);
+                    pools.enter(&grant.user, grant.group.as_deref(), holder);
                 }
                 let limits = grant.limits;
                 let expiry = limits.session_timeout.map(|most| session.since + most);
@@ -176,8 +176,14 @@ impl Gateway {
         };
         let place = format!("{protocol}, tenant {}", tenant.name);
         let lead = peer.tenants.lead(&self.config.tenants, &request.user);
-        let fixed = lead.ok().and_then(|lead| tenant.users.find(&lead.name)?.1.address);
+        let user = lead.ok().and_then(|lead| Some(tenant.users.find(&lead.name)?.1));
+        let (fixed, group) = (user.and_then(|u| u.address), user.and_then(|u| tenant.group_of(u)));
+        let part = login::part(group);
         match (cause, self.pools.get(session.tenant()), fixed) {
+            (Cause::PoolExhausted, Some(pool), _) if part != EVERYBODY => {
+                let (all, name) = (pool.v4.capacity_of(part), group.map(|(_, g)| g.name.as_str()));
+                format!("{place}: all {all} addresses of group {} are leased", name.unwrap_or(""))
+            }
             (Cause::PoolExhausted, Some(pool), _) => {
                 format!(
                     "{place}: {} of {} addresses are leased",

@@ -12,9 +12,9 @@ use isthmus_ppp::{AuthRequest, Proof};
 
 use crate::advice::Advice;
 use crate::cause::Cause;
-use crate::config::Tenant;
+use crate::config::{Group, Tenant};
 use crate::limits::Limits;
-use crate::pool::{Holder, Pools};
+use crate::pool::{EVERYBODY, Holder, Pools};
 use crate::users::{User, UserSecret};
 
 /// What a user is granted.
@@ -76,9 +76,10 @@ pub(crate) fn grant(
     Proven { name, user, response }: Proven<'_>,
     holder: Holder,
 ) -> Result<Grant, Cause> {
+    let group = tenant.group_of(user);
     let address = match user.address {
         Some(address) => pools.v4.lease_fixed(address, holder).ok_or(Cause::AddressInUse)?,
-        None => pools.v4.lease(name, holder).ok_or(Cause::PoolExhausted)?,
+        None => pools.v4.lease_of(part(group), name, holder).ok_or(Cause::PoolExhausted)?,
     };
     Ok(Grant {
         user: name.to_string(),
@@ -86,14 +87,24 @@ pub(crate) fn grant(
         // A session without IPv6 is better than none.
         prefix6: match user.prefix6 {
             Some(prefix) => pools.v6.lease_fixed(prefix, holder),
-            None => pools.v6.lease(name, holder),
+            None => pools.v6.lease_of(part6(group), name, holder),
         },
-        advice: pools.advice_of(user),
+        advice: pools.advice_of(user, group.map(|(index, _)| index)),
         group: user.group.clone(),
         networks: user.networks.clone(),
-        limits: user.limits.or(tenant.limits),
+        limits: tenant.limits_of(user),
         response,
     })
+}
+
+/// Which part of the addresses a user of a group gets one of.
+pub(crate) fn part(group: Option<(usize, &Group)>) -> usize {
+    group.filter(|(_, group)| !group.pool.is_empty()).map_or(EVERYBODY, |(index, _)| index + 1)
+}
+
+/// The same for IPv6.
+fn part6(group: Option<(usize, &Group)>) -> usize {
+    group.filter(|(_, group)| !group.pool6.is_empty()).map_or(EVERYBODY, |(index, _)| index + 1)
 }
 
 /// Verifies the proof; the MS-CHAPv2 answer when there is one.

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use core::ops::RangeInclusive;
 
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::advice::Advice;
 use crate::config::Tenant;
@@ -28,8 +28,8 @@ pub(crate) struct Pools {
     pub(crate) v4: Pool,
     pub(crate) v6: Pool6,
     pub(crate) logged_in: LoggedIn,
-    /// What the tenant's clients are told; most sessions share it.
-    advice: Arc<Advice>,
+    /// What clients are told: those of the tenant, then those of each group. Most sessions share it.
+    advice: Vec<Arc<Advice>>,
 }
 
 impl Pools {
@@ -40,35 +40,42 @@ impl Pools {
         pools
     }
 
-    /// What a user is told.
-    pub(crate) fn advice_of(&self, user: &User) -> Arc<Advice> {
-        if user.advice == Advice::NONE {
-            return Arc::clone(&self.advice);
-        }
-        Arc::new(user.advice.or(&self.advice))
+    /// What a user of a group is told.
+    pub(crate) fn advice_of(&self, user: &User, group: Option<usize>) -> Arc<Advice> {
+        let wider = self.advice.get(group.map_or(0, |group| group + 1));
+        let wider = wider.map(Arc::clone).unwrap_or_default();
+        if user.advice == Advice::NONE { wider } else { Arc::new(user.advice.or(&wider)) }
     }
 
     /// Takes over a tenant's new configuration; leases go on.
     pub(crate) fn reconfigure(&mut self, tenant: &Tenant) {
-        self.advice = Arc::new(tenant.advice.clone());
+        let of_groups = tenant.groups.iter().map(|group| group.advice.or(&tenant.advice));
+        self.advice =
+            core::iter::once(tenant.advice.clone()).chain(of_groups).map(Arc::new).collect();
         let users = &tenant.users;
         let own = [IpAddr::V4(tenant.gateway_address)];
         let excluded = with(&own, &tenant.exclude);
-        self.v4.reconfigure(&tenant.pool, &excluded, &users.fixed_addresses());
+        let parts: Vec<&[Ipv4Net]> = core::iter::once(tenant.pool.as_slice())
+            .chain(tenant.groups.iter().map(|group| group.pool.as_slice()))
+            .collect();
+        self.v4.reconfigure(&parts, &excluded, &users.fixed_addresses());
         let own: Vec<_> = tenant.gateway_address6.into_iter().map(IpAddr::V6).collect();
         let excluded = with(&own, &tenant.exclude);
-        self.v6.reconfigure(&tenant.pool6, &excluded, &users.fixed_prefixes());
+        let parts: Vec<&[Ipv6Net]> = core::iter::once(tenant.pool6.as_slice())
+            .chain(tenant.groups.iter().map(|group| group.pool6.as_slice()))
+            .collect();
+        self.v6.reconfigure(&parts, &excluded, &users.fixed_prefixes());
     }
 
     /// Notes that somebody has logged in.
-    pub(crate) fn enter(&mut self, user: &str, holder: Holder) {
-        self.logged_in.enter(user, holder);
+    pub(crate) fn enter(&mut self, user: &str, group: Option<&str>, holder: Holder) {
+        self.logged_in.enter(user, group, holder);
     }
 
     /// Takes back what a session held and was not granted anew.
     pub(crate) fn give_back(&mut self, old: &Lease, granted: &Grant, holder: Holder) {
-        if old.user != granted.user {
-            self.logged_in.leave(&old.user, holder);
+        if (&old.user, &old.group) != (&granted.user, &granted.group) {
+            self.logged_in.leave(&old.user, old.group.as_deref(), holder);
         }
         if old.address != granted.address {
             self.v4.release(old.address, &old.user, holder);
@@ -80,7 +87,7 @@ impl Pools {
 
     /// Takes back what a session held.
     pub(crate) fn release(&mut self, lease: &Lease, holder: Holder) {
-        self.logged_in.leave(&lease.user, holder);
+        self.logged_in.leave(&lease.user, lease.group.as_deref(), holder);
         self.v4.release(lease.address, &lease.user, holder);
         if let Some(prefix) = lease.prefix6 {
             self.v6.release(prefix, &lease.user, holder);
@@ -105,14 +112,15 @@ impl Pool {
         reserved: &[Ipv4Addr],
     ) -> Self {
         let mut pool = Self::default();
-        pool.reconfigure(prefixes, excluded, reserved);
+        pool.reconfigure(&[prefixes], excluded, reserved);
         pool
     }
 
-    /// Takes over new prefixes, exclusions and reservations; leases go on.
+    /// Takes over new prefixes, exclusions and reservations; leases go on. The first prefixes are for
+    /// everybody, the others, which may lie within, are parts set apart.
     pub fn reconfigure(
         &mut self,
-        prefixes: &[Ipv4Net],
+        prefixes: &[&[Ipv4Net]],
         excluded: &[RangeInclusive<IpAddr>],
         reserved: &[Ipv4Addr],
     ) {
@@ -124,12 +132,20 @@ impl Pool {
             })
             .collect();
         let reserved = reserved.iter().copied().map(number).collect();
-        self.0.reconfigure(prefixes.iter().copied().map(hosts), &excluded, reserved);
+        let parts: Vec<Vec<_>> =
+            prefixes.iter().map(|part| part.iter().copied().map(hosts).collect()).collect();
+        self.0.reconfigure(&parts, &excluded, reserved);
     }
 
-    /// Gives out a free address, that of `user` if it can be; none when the pool is exhausted.
+    /// Gives out a free address that is for everybody, that of `user` if it can be; none when the pool is
+    /// exhausted.
     pub fn lease(&mut self, user: &str, holder: Holder) -> Option<Ipv4Addr> {
-        self.0.lease(user, holder).and_then(address)
+        self.lease_of(EVERYBODY, user, holder)
+    }
+
+    /// The same, of a part.
+    pub fn lease_of(&mut self, part: usize, user: &str, holder: Holder) -> Option<Ipv4Addr> {
+        self.0.lease(part, user, holder).and_then(address)
     }
 
     /// Gives out one particular address (a user's own); none while somebody else holds it.
@@ -158,7 +174,15 @@ impl Pool {
     pub fn capacity(&self) -> u64 {
         self.0.capacity()
     }
+
+    /// The same, of a part.
+    pub fn capacity_of(&self, part: usize) -> u64 {
+        self.0.capacity_of(part)
+    }
 }
+
+/// The part that is set apart for nobody.
+pub(crate) const EVERYBODY: usize = 0;
 
 fn number(address: Ipv4Addr) -> u64 {
     address.to_bits().into()
@@ -233,7 +257,7 @@ mod tests {
     fn leases_survive_a_new_configuration() {
         let mut pool = pool("10.0.0.0/29");
         let first = pool.lease("u1", 1).unwrap();
-        pool.reconfigure(&["10.0.0.0/28".parse().unwrap()], &[], &[]);
+        pool.reconfigure(&[&["10.0.0.0/28".parse().unwrap()]], &[], &[]);
         assert_eq!(pool.holder(first), Some(1));
         assert_eq!(pool.leased_count(), 1);
     }

@@ -6,7 +6,7 @@ use core::ops::RangeInclusive;
 
 use ipnet::Ipv6Net;
 
-use crate::pool::{Holder, Space};
+use crate::pool::{EVERYBODY, Holder, Space};
 
 /// The /64 networks of one tenant; a user who comes back gets the one that he had, if it is free.
 #[derive(Debug, Default)]
@@ -21,14 +21,15 @@ impl Pool6 {
         reserved: &[Ipv6Net],
     ) -> Self {
         let mut pool = Self::default();
-        pool.reconfigure(networks, excluded, reserved);
+        pool.reconfigure(&[networks], excluded, reserved);
         pool
     }
 
-    /// Takes over new networks, exclusions and reservations; leases go on.
+    /// Takes over new networks, exclusions and reservations; leases go on. The first networks are for
+    /// everybody, the others, which may lie within, are parts set apart.
     pub fn reconfigure(
         &mut self,
-        networks: &[Ipv6Net],
+        networks: &[&[Ipv6Net]],
         excluded: &[RangeInclusive<IpAddr>],
         reserved: &[Ipv6Net],
     ) {
@@ -40,12 +41,19 @@ impl Pool6 {
             })
             .collect();
         let reserved = reserved.iter().map(|net| number(net.network())).collect();
-        self.0.reconfigure(networks.iter().filter_map(|net| range(*net)), &excluded, reserved);
+        let ranges = |part: &&[Ipv6Net]| part.iter().filter_map(|net| range(*net)).collect();
+        let parts: Vec<Vec<_>> = networks.iter().map(ranges).collect();
+        self.0.reconfigure(&parts, &excluded, reserved);
     }
 
     /// Gives out a free /64, that of `user` if it can be; none when the pool is exhausted.
     pub fn lease(&mut self, user: &str, holder: Holder) -> Option<Ipv6Net> {
-        self.0.lease(user, holder).map(network)
+        self.lease_of(EVERYBODY, user, holder)
+    }
+
+    /// The same, of a part.
+    pub fn lease_of(&mut self, part: usize, user: &str, holder: Holder) -> Option<Ipv6Net> {
+        self.0.lease(part, user, holder).map(network)
     }
 
     /// Gives out one particular /64 (a user's own); none while somebody else holds it.
@@ -129,7 +137,7 @@ mod tests {
         let first = pool.lease("u1", 1).unwrap();
         pool.release(first, "u1", 1);
         assert_ne!(pool.lease("u2", 2), Some(first));
-        pool.reconfigure(&[net("2001:db8:7::/64")], &[], &[]);
+        pool.reconfigure(&[&[net("2001:db8:7::/64")]], &[], &[]);
         assert_eq!(pool.leased_count(), 1);
         assert_eq!(pool.lease("u3", 3), Some(net("2001:db8:7::/64")));
         assert_eq!(pool.lease("u4", 4), None);

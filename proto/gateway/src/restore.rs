@@ -114,7 +114,7 @@ impl Gateway {
             v4 && v6
         });
         if let Some(pools) = self.pools.get_mut(tenant).filter(|_| claimed) {
-            pools.enter(&session.user, holder);
+            pools.enter(&session.user, session.group.as_deref(), holder);
         }
         if !claimed {
             self.sessions.remove(key);
@@ -133,7 +133,7 @@ impl Gateway {
             self.sessions.remove(session.session);
             if let Some(pools) = self.tenant_of(session).and_then(|t| self.pools.get_mut(t)) {
                 let holder = Holder::from(session.session.raw());
-                pools.logged_in.leave(&session.user, holder);
+                pools.logged_in.leave(&session.user, session.group.as_deref(), holder);
                 pools.v4.release(session.address, &session.user, holder);
                 if let Some(prefix) = session.prefix6 {
                     pools.v6.release(prefix, &session.user, holder);

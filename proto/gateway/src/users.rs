@@ -29,7 +29,7 @@ pub struct User {
     pub networks: Vec<Ipv4Net>,
     /// What this user is told instead of what the tenant's are; what is empty is as the tenant has it.
     pub advice: Advice,
-    /// The group, for policy.
+    /// The group: one of the tenant's, or a name that only policy knows.
     pub group: Option<String>,
     /// What is none is as the tenant has it.
     pub limits: Limits,

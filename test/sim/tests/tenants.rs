@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use isthmus_core::{Duration, SecretBytes};
 use isthmus_gateway::{
-    Cause, Config, Event, IdentityPattern, Limits, OnLimit, Stage, Tenant, User, UserSecret, Users,
+    Advice, Cause, Config, Event, Group, IdentityPattern, Limits, OnLimit, Stage, Tenant, User,
+    UserSecret, Users,
 };
 use isthmus_ppp::AuthProtocol;
 use isthmus_sim::settings::{self, GATEWAY};
@@ -353,4 +354,71 @@ fn a_session_ends_when_it_has_lasted_as_long_as_it_may_restarts_included() {
     assert!(world.client(client).down().is_some());
     assert_eq!(ends(&mut world, gateway), ["the session has lasted as long as it may"]);
     assert_eq!(who(&mut world, gateway), []);
+}
+
+/// Like [`limited`], with `user1` in a group of which two may be there and two addresses are set apart.
+fn grouped(pool: &str) -> Config {
+    let mut config = limited(None, one(OnLimit::Refuse), Limits::default());
+    let Some(tenant) = config.tenants.first_mut() else { return config };
+    tenant.groups = vec![Group {
+        name: "staff".into(),
+        pool: pool.parse().into_iter().collect(),
+        advice: Advice { dns: vec![[10, 99, 0, 53].into()], ..Advice::NONE },
+        sessions_max: Some(2),
+        limits: Limits { sessions_per_user: Some(9), ..Limits::default() },
+        ..Group::default()
+    }];
+    let secret = |name: &str| UserSecret::Password(SecretBytes::copy_of(name.as_bytes()));
+    let user = |name: &str, group: Option<&str>| {
+        let group = group.map(Into::into);
+        (name.to_owned(), User { group, ..User::new(secret(name)) })
+    };
+    let users = [user("user1", Some("staff")), user("user2", None), user("user3", Some("staff"))];
+    tenant.users = Arc::new(Users::new(users.into()));
+    config
+}
+
+#[test]
+fn a_group_has_addresses_name_servers_and_limits_of_its_own() {
+    let (mut world, gateway) = World::around(13, grouped("10.99.0.8/31"));
+    let first = connect(&mut world, "198.51.100.1", "user1");
+    let other = world.dial(settings::client("198.51.100.2", "user2"));
+    world.wait_up(other, LIMIT);
+    let up = |world: &mut World, client| {
+        let up = world.client(client).up().unwrap();
+        (up.address.to_string(), up.dns.first().map(ToString::to_string).unwrap_or_default())
+    };
+    assert_eq!(up(&mut world, first), ("10.99.0.8".into(), "10.99.0.53".into()));
+    assert!(up(&mut world, other).0.starts_with("10.64."), "{:?}", up(&mut world, other));
+    world.echo(first, b"out of the group's pool");
+    let sessions = world.gateway(gateway).machine.sessions();
+    let groups: Vec<_> = sessions.into_iter().map(|s| (s.user, s.group)).collect();
+    assert!(groups.contains(&(Some("user1".into()), Some("staff".into()))), "{groups:?}");
+
+    let second = world.dial(settings::client("198.51.100.3", "user3"));
+    world.wait_up(second, LIMIT);
+    let third = world.dial(settings::client("198.51.100.4", "user1"));
+    world.run_for(Duration::from_secs(30));
+    assert!(world.client(third).up().is_none(), "two of the group are there");
+    assert_eq!(last_cause(&mut world, gateway), Some(Cause::TooManySessions));
+    world.with_client(first, |c, now| c.act(now, isthmus_client::Client::stop));
+    world.run_for(Duration::from_secs(30));
+    let again = connect(&mut world, "198.51.100.5", "user1");
+    assert_eq!(up(&mut world, again).0, "10.99.0.8", "the one that he had");
+}
+
+#[test]
+fn who_is_in_a_group_without_addresses_left_is_refused_though_the_tenant_has_some() {
+    let mut config = grouped("10.99.0.8/32");
+    if let Some(group) = config.tenants.first_mut().and_then(|t| t.groups.first_mut()) {
+        group.sessions_max = None;
+    }
+    let (mut world, gateway) = World::around(14, config);
+    connect(&mut world, "198.51.100.1", "user1");
+    world.dial(settings::client("198.51.100.2", "user3"));
+    world.run_for(Duration::from_secs(30));
+    let failures = world.gateway(gateway).machine.status().failures;
+    let last = failures.last().unwrap();
+    assert_eq!(last.cause, Cause::PoolExhausted);
+    assert!(last.detail.contains("all 1 addresses of group staff"), "{}", last.detail);
 }

@@ -52,7 +52,10 @@ fn compose(
             )));
         }
     };
-    let routes = user.advice.or(&tenant.advice).routes;
+    let group = tenant.groups.iter().find(|group| Some(&group.name) == user.group.as_ref());
+    let wider =
+        group.map_or_else(|| tenant.advice.clone(), |group| group.advice.or(&tenant.advice));
+    let routes = user.advice.or(&wider).routes;
     Ok(Profile {
         name: args.name.clone().unwrap_or_else(|| format!("Isthmus {}", tenant.name)),
         server: args.server.clone().map_or_else(|| server(config), Ok)?,
@@ -71,12 +74,13 @@ fn compose(
 
 /// The tenant's own key, or that of a group.
 fn key<'a>(args: &ProfileArgs, tenant: &'a Tenant) -> Result<&'a SecretBytes, CliError> {
-    let groups: Vec<&str> = tenant.groups.iter().map(|group| group.name.as_str()).collect();
+    let groups: Vec<&str> = tenant.keyed_groups().map(|group| group.name.as_str()).collect();
     match (&args.group, &tenant.psk) {
         (Some(name), _) => {
-            let group = tenant.groups.iter().find(|group| group.name == *name);
-            group.map(|group| &group.psk).ok_or_else(|| {
-                CliError::Failed(format!("the tenant `{}` has no group `{name}`", tenant.name))
+            let group = tenant.keyed_groups().find(|group| group.name == *name);
+            group.and_then(|group| group.psk.as_ref()).ok_or_else(|| {
+                let tenant = &tenant.name;
+                CliError::Failed(format!("the tenant `{tenant}` has no group `{name}` with a key"))
             })
         }
         (None, Some(psk)) => Ok(psk),

@@ -7,11 +7,12 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 
 use super::choice;
+use super::group;
 use super::policy;
 use super::reserved;
 use super::section::At;
 use super::tenant::TenantDraft;
-use super::types::{AuthProtocol, Ipsec, Tenant};
+use super::types::{AuthProtocol, Group, Ipsec, Tenant, all_pools, all_pools6};
 use super::value::INTERFACE_BYTES_MAX;
 use crate::report::{Report, Span};
 use crate::users::{LocatedUser, UserSecret, merge, read_users_file};
@@ -47,8 +48,8 @@ pub(crate) fn tenants(
     let psks = psks(&drafts, shared, report);
     choice::told_apart(&drafts, &psks, report);
     countable(&drafts, &psks, report);
-    groups(&drafts, shared.ipsec, report);
     policy::check(&drafts, report);
+    group::check(&drafts, shared.ipsec, report);
     let interfaces = interfaces(&drafts, report);
     drafts
         .into_iter()
@@ -67,6 +68,8 @@ pub(crate) struct Home<'a> {
     pub(crate) gateway_address6: Option<Ipv6Addr>,
     /// Realms that are taken off before a name is looked up.
     pub(crate) realms: &'a [String],
+    /// Those that users can be in; any when there are none.
+    pub(crate) groups: &'a [Group],
 }
 
 /// Checks users of a tenant against its addresses and each other.
@@ -100,6 +103,7 @@ pub(crate) fn users(
                 format!("call the user `{bare}`, or set `strip_realm = false` in the tenant"),
             );
         }
+        group::known(found, home.groups, report);
         let hashed = matches!(found.user.secret, UserSecret::NtHash(_));
         if hashed && auth.contains(&AuthProtocol::ChapMd5) {
             report.warning(
@@ -207,7 +211,16 @@ fn finish(
     }
     let realm: Vec<String> = draft.realm.into_iter().map(|at| at.value).collect();
     let realms = if draft.strip_realm { realm.as_slice() } else { &[] };
-    let home = Home { pool: &pool, gateway_address, pool6: &pool6, gateway_address6, realms };
+    let groups: Vec<Group> = draft.groups.into_iter().map(|draft| draft.group).collect();
+    let (all, all6) = (all_pools(&pool, &groups), all_pools6(&pool6, &groups));
+    let home = Home {
+        pool: &all,
+        gateway_address,
+        pool6: &all6,
+        gateway_address6,
+        realms,
+        groups: &groups,
+    };
     users(&everybody, home, auth, report);
     let had_errors = report.has_errors();
     let users = merge(everybody, report);
@@ -225,7 +238,7 @@ fn finish(
         name: draft.name.value,
         netns: draft.netns,
         psk,
-        groups: draft.groups.into_iter().map(|at| at.value).collect(),
+        groups,
         authorities: draft.authorities.map(|at| at.value).unwrap_or_default(),
         realm,
         strip_realm: draft.strip_realm,
@@ -329,14 +342,16 @@ fn exclusions(drafts: &[TenantDraft], report: &mut Report) {
         for at in &draft.exclude {
             let (first, last) = (*at.value.start(), *at.value.end());
             let meets = match (first, last) {
-                (IpAddr::V4(first), IpAddr::V4(last)) => draft
-                    .pool
-                    .iter()
-                    .any(|net| first <= net.value.broadcast() && net.value.network() <= last),
-                (IpAddr::V6(first), IpAddr::V6(last)) => draft
-                    .pool6
-                    .iter()
-                    .any(|net| first <= net.value.broadcast() && net.value.network() <= last),
+                (IpAddr::V4(first), IpAddr::V4(last)) => {
+                    let own = draft.pool.iter().map(|at| at.value);
+                    let groups = draft.groups.iter().flat_map(|g| g.group.pool.iter().copied());
+                    own.chain(groups).any(|net| first <= net.broadcast() && net.network() <= last)
+                }
+                (IpAddr::V6(first), IpAddr::V6(last)) => {
+                    let own = draft.pool6.iter().map(|at| at.value);
+                    let groups = draft.groups.iter().flat_map(|g| g.group.pool6.iter().copied());
+                    own.chain(groups).any(|net| first <= net.broadcast() && net.network() <= last)
+                }
                 (IpAddr::V4(_) | IpAddr::V6(_), _) => false,
             };
             if !meets {
@@ -475,35 +490,22 @@ fn countable(drafts: &[TenantDraft], psks: &[Option<SecretBytes>], report: &mut 
 /// key may lead to besides.
 fn keyless<'a>(drafts: &'a [TenantDraft], ipsec: &Ipsec, shared: bool) -> Vec<&'a TenantDraft> {
     let certified = ipsec.certificates.as_ref().is_some_and(|own| !own.authorities.is_empty());
-    let led =
-        |draft: &TenantDraft| !draft.groups.is_empty() || draft.authorities.is_some() || certified;
+    let led = |draft: &TenantDraft| {
+        draft.groups.iter().any(|g| g.group.psk.is_some())
+            || draft.authorities.is_some()
+            || certified
+    };
     let without_key = || drafts.iter().filter(|draft| draft.psk.is_none());
     let needy: Vec<_> = without_key().filter(|draft| !led(draft)).collect();
     if needy.is_empty() && shared { without_key().collect() } else { needy }
 }
 
-/// Names of groups lead to tenants, and their keys are exposed to guessing.
-fn groups(drafts: &[TenantDraft], ipsec: &Ipsec, report: &mut Report) {
-    if let (true, Some(second)) = (ipsec.aggressive, drafts.get(1)) {
-        report.warning(
-            second.name.span,
-            "with several tenants, `aggressive = true` serves none: the name tells nothing",
-            "write a `[[tenant.group]]` for each, and take `aggressive` out of [ipsec]",
-        );
-    }
-    let mut taken: Vec<(&str, Span)> = Vec::new();
-    for at in drafts.iter().flat_map(|draft| &draft.groups) {
-        let name = at.value.name.as_str();
-        if let Some((_, first)) = taken.iter().find(|(other, _)| *other == name) {
-            let remedy = format!("rename one; the other is at {}", report.place(*first));
-            report.error(at.span, format!("the group `{name}` exists twice"), remedy);
-        }
-        taken.push((name, at.span));
-        warn_when_short(&at.value.psk, Some(at.span), EXPOSED_PSK_BYTES_ADVISED, report);
-    }
-}
-
-fn warn_when_short(psk: &SecretBytes, at: Option<Span>, advised: usize, report: &mut Report) {
+pub(crate) fn warn_when_short(
+    psk: &SecretBytes,
+    at: Option<Span>,
+    advised: usize,
+    report: &mut Report,
+) {
     if psk.len() >= advised {
         return;
     }
@@ -566,4 +568,4 @@ const EXCLUDED_TRIED_MAX: usize = 1 << 20;
 /// Below this a key of random words or letters can be tried out by whoever records one login.
 const PSK_BYTES_ADVISED: usize = 16;
 /// The same where anybody gets a hash of the key for the asking, without recording a login.
-const EXPOSED_PSK_BYTES_ADVISED: usize = 24;
+pub(crate) const EXPOSED_PSK_BYTES_ADVISED: usize = 24;

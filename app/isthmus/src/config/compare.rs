@@ -136,12 +136,16 @@ fn with_device_of(new: &Tenant, old: &Tenant) -> Tenant {
 }
 
 fn clash(a: &Tenant, b: &Tenant) -> bool {
-    let overlap = a.pool.iter().any(|x| b.pool.iter().any(|y| x.contains(y) || y.contains(x)));
+    let overlap =
+        a.all_pools().iter().any(|x| b.all_pools().iter().any(|y| x.contains(y) || y.contains(x)));
     let alike = Marks::of(a).clash(&Marks::of(b)).is_some();
     let psk = a.psk.is_some() && a.psk == b.psk && alike;
-    let group = a.groups.iter().any(|x| b.groups.iter().any(|y| x.name == y.name));
+    let group = a.keyed_groups().any(|x| b.keyed_groups().any(|y| x.name == y.name));
     let authority = a.authorities.iter().any(|x| b.authorities.contains(x)) && alike;
-    let overlap6 = a.pool6.iter().any(|x| b.pool6.iter().any(|y| x.contains(y) || y.contains(x)));
+    let overlap6 = a
+        .all_pools6()
+        .iter()
+        .any(|x| b.all_pools6().iter().any(|y| x.contains(y) || y.contains(x)));
     psk || group || authority || (a.netns == b.netns && (overlap || overlap6))
 }
 

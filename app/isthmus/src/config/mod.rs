@@ -16,6 +16,7 @@ mod data_path;
 pub(crate) mod document;
 mod egress;
 pub(crate) mod file;
+mod group;
 mod health;
 pub(crate) mod keys;
 mod lac;
@@ -121,11 +122,12 @@ pub fn reload_users(tenant: &Tenant, auth: &[AuthProtocol]) -> Result<(Users, Re
         }
     }
     let home = check::Home {
-        pool: &tenant.pool,
+        pool: &tenant.all_pools(),
         gateway_address: tenant.gateway_address,
-        pool6: &tenant.pool6,
+        pool6: &tenant.all_pools6(),
         gateway_address6: tenant.gateway_address6,
         realms: tenant.realms_taken_off(),
+        groups: &tenant.groups,
     };
     check::users(&found, home, auth, &mut report);
     let from_file = merge(found, &mut report);

@@ -10,11 +10,12 @@ use isthmus_gateway::{Advice, Limits};
 
 use super::document::{Node, Value};
 use super::egress::egresses;
+use super::group::{GroupDraft, groups};
 use super::policy::{AccessDraft, policy};
 use super::read::{distinct, require_some};
 use super::section::{At, Section};
 use super::terms::{advice, limits};
-use super::types::{Egress, Group};
+use super::types::Egress;
 use super::{certificate, keys, secret, value};
 use crate::report::{Report, Span};
 use crate::users::{LocatedUser, read_table};
@@ -25,7 +26,7 @@ pub(crate) struct TenantDraft {
     pub(crate) name: At<String>,
     pub(crate) netns: Option<String>,
     pub(crate) psk: Option<At<SecretBytes>>,
-    pub(crate) groups: Vec<At<Group>>,
+    pub(crate) groups: Vec<GroupDraft>,
     pub(crate) realm: Vec<At<String>>,
     pub(crate) strip_realm: bool,
     pub(crate) identity: Vec<At<String>>,
@@ -106,7 +107,7 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
 }
 
 /// More sessions than any gateway has.
-const SESSIONS_MAX: u32 = 1_000_000;
+pub(crate) const SESSIONS_MAX: u32 = 1_000_000;
 
 /// What a tenant is told by: each once, and at least one where the key is written.
 fn marks<T: Clone + PartialEq>(list: Option<At<Vec<At<T>>>>, report: &mut Report) -> Vec<At<T>> {
@@ -145,37 +146,6 @@ fn local_address(node: &Node, report: &mut Report) -> Option<IpAddr> {
 
 /// Longest identity.
 const IDENTITY_BYTES_MAX: usize = 255;
-
-fn groups(node: Node, report: &mut Report) -> Vec<At<Group>> {
-    sections(node, &keys::GROUP, report)
-        .into_iter()
-        .filter_map(|section| group(section, report))
-        .collect()
-}
-
-fn group(mut section: Section, report: &mut Report) -> Option<At<Group>> {
-    let (at, before) = (section.span(), report.problems().len());
-    let name = section.take_optional("name", report, value::text);
-    let name = required(name, "name", at, report);
-    let psk = secret::take(&mut section, "psk", "psk_file", report);
-    section.finish(report);
-    let name = name?;
-    if !(1..=GROUP_NAME_BYTES_MAX).contains(&name.value.len()) {
-        let remedy = format!("write 1 to {GROUP_NAME_BYTES_MAX} bytes, as clients can type them");
-        report.error(name.span, "the name of the group is empty or too long", remedy);
-        return None;
-    }
-    let Some(psk) = psk else {
-        if report.problems().len() == before {
-            report.error(at, "the group has no pre-shared key", "set `psk` or `psk_file` here");
-        }
-        return None;
-    };
-    Some(At { span: name.span, value: Group { name: name.value, psk: psk.value } })
-}
-
-/// Longest name of a group.
-const GROUP_NAME_BYTES_MAX: usize = 128;
 
 /// The value of a key that must be there; says so when it is not. A wrong value was reported before.
 pub(crate) fn required<T>(
@@ -218,4 +188,4 @@ pub(crate) fn sections(
 }
 
 /// Prefix lengths of `pool6`: at least one /64, and no more than can be counted.
-const POOL6_BITS: RangeInclusive<u8> = 32..=64;
+pub(crate) const POOL6_BITS: RangeInclusive<u8> = 32..=64;

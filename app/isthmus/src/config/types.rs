@@ -218,7 +218,7 @@ pub struct Tenant {
     /// The key that leads here: its own, or that of `[ipsec]`. Tenants with the same one are told apart
     /// by realm, identity or address. None only where something else leads here.
     pub psk: Option<SecretBytes>,
-    /// Groups with keys of their own that lead here in aggressive mode.
+    /// What users have in common; those with keys of their own lead here in aggressive mode.
     pub groups: Vec<Group>,
     /// Authorities whose certificates lead here, DER.
     pub authorities: Vec<Vec<u8>>,
@@ -266,6 +266,21 @@ impl Tenant {
         if self.strip_realm { &self.realm } else { &[] }
     }
 
+    /// Groups whose key leads here.
+    pub(crate) fn keyed_groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| group.psk.is_some())
+    }
+
+    /// Every network that its sessions get addresses of.
+    pub fn all_pools(&self) -> Vec<Ipv4Net> {
+        all_pools(&self.pool, &self.groups)
+    }
+
+    /// Every IPv6 network that its sessions get a /64 of.
+    pub fn all_pools6(&self) -> Vec<Ipv6Net> {
+        all_pools6(&self.pool6, &self.groups)
+    }
+
     /// What a user writes as name in the client.
     pub fn login_name(&self, user: &str) -> String {
         match self.realms_taken_off().first() {
@@ -291,10 +306,34 @@ pub struct Access {
 /// `[[tenant.group]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// What clients say they are. Unique among all tenants.
+    /// Unique within the tenant; with a key, what clients say they are, and unique among all such.
     pub name: String,
     /// Its key.
-    pub psk: SecretBytes,
+    pub psk: Option<SecretBytes>,
+    /// Addresses for its users only, of the tenant's pool or others; empty for any of the tenant's.
+    pub pool: Vec<Ipv4Net>,
+    /// IPv6 networks for its users only.
+    pub pool6: Vec<Ipv6Net>,
+    /// What its users are told instead of what the tenant's are.
+    pub advice: Advice,
+    /// Most sessions of all its users at once.
+    pub sessions: Option<u32>,
+    /// Limits of each of its users.
+    pub limits: Limits,
+}
+
+/// The networks of a tenant and those that its groups have besides.
+pub(crate) fn all_pools(own: &[Ipv4Net], groups: &[Group]) -> Vec<Ipv4Net> {
+    let besides = groups.iter().flat_map(|group| &group.pool);
+    let besides = besides.filter(|net| !own.iter().any(|own| own.contains(*net)));
+    own.iter().chain(besides).copied().collect()
+}
+
+/// The same for IPv6.
+pub(crate) fn all_pools6(own: &[Ipv6Net], groups: &[Group]) -> Vec<Ipv6Net> {
+    let besides = groups.iter().flat_map(|group| &group.pool6);
+    let besides = besides.filter(|net| !own.iter().any(|own| own.contains(*net)));
+    own.iter().chain(besides).copied().collect()
 }
 
 /// `[[tenant.egress]]`.

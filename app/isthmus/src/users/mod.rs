@@ -45,7 +45,7 @@ pub struct User {
     pub networks: Vec<Ipv4Net>,
     /// What is told instead of what the tenant's users are; what is empty is as the tenant has it.
     pub advice: Advice,
-    /// For the operator's own order.
+    /// One of the tenant's, or any name where it has none.
     pub group: Option<String>,
     /// What is none is as the tenant has it.
     pub limits: Limits,

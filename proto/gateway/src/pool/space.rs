@@ -15,14 +15,21 @@ use core::ops::RangeInclusive;
 
 use super::Holder;
 
-/// Numbers to give out.
+/// Numbers to give out, in parts: the first is for everybody, the others for whoever they were set apart for.
 #[derive(Debug, Default)]
 pub(crate) struct Space {
-    /// What there is, in order of configuration; none overlap.
-    ranges: Vec<RangeInclusive<u64>>,
+    parts: Vec<Part>,
     /// Handed out only by name.
     reserved: BTreeSet<u64>,
+    /// Of all parts, and of none: what was given stays given when the parts change.
     leased: BTreeMap<u64, Holder>,
+}
+
+/// What is given out to the same people.
+#[derive(Debug, Default)]
+struct Part {
+    /// What there is, in order of configuration; none overlap, nor with those of other parts.
+    ranges: Vec<RangeInclusive<u64>>,
     /// All of these are free.
     resting: Resting,
     /// Where the search for fresh numbers goes on, as an index over all ranges.
@@ -32,47 +39,48 @@ pub(crate) struct Space {
 }
 
 impl Space {
-    /// Takes over what there is without what is excluded, and what is handed out only by name. Leases go
-    /// on, and users are remembered.
+    /// Takes over what there is without what is excluded, and what is handed out only by name. The first part
+    /// is what the others leave of it. Leases go on, and users are remembered.
     pub(crate) fn reconfigure(
         &mut self,
-        ranges: impl IntoIterator<Item = RangeInclusive<u64>>,
+        parts: &[Vec<RangeInclusive<u64>>],
         excluded: &[RangeInclusive<u64>],
         reserved: BTreeSet<u64>,
     ) {
-        let mut left: Vec<_> = ranges.into_iter().filter(|range| !range.is_empty()).collect();
-        for hole in excluded {
-            left = left.iter().flat_map(|range| without(range, hole)).collect();
-        }
-        if (&left, &reserved) == (&self.ranges, &self.reserved) {
-            return;
-        }
-        (self.ranges, self.reserved, self.next) = (left, reserved, 0);
-        for number in self.resting.numbers() {
-            if !self.has(number) || self.reserved.contains(&number) {
-                self.resting.wake(number);
+        let same_reserved = self.reserved == reserved;
+        self.reserved = reserved;
+        self.parts.resize_with(parts.len(), Part::default);
+        let apart: Vec<_> = parts.iter().skip(1).flatten().cloned().collect();
+        for (index, (part, ranges)) in self.parts.iter_mut().zip(parts).enumerate() {
+            let others = if index == 0 { apart.as_slice() } else { &[] };
+            let mut left: Vec<_> = ranges.iter().filter(|r| !r.is_empty()).cloned().collect();
+            for hole in excluded.iter().chain(others) {
+                left = left.iter().flat_map(|range| without(range, hole)).collect();
+            }
+            if left != part.ranges || !same_reserved {
+                part.reconfigure(left, &self.reserved);
             }
         }
     }
 
-    /// Gives out a free number, if there is one: that of this user, a fresh one, or the one that rests
-    /// longest.
-    pub(crate) fn lease(&mut self, user: &str, holder: Holder) -> Option<u64> {
-        let number = (self.resting.latest_of(hash(user)))
-            .or_else(|| self.fresh())
-            .or_else(|| self.resting.oldest())
-            .or_else(|| self.forgotten())?;
-        self.resting.wake(number);
-        self.leased.insert(number, holder);
+    /// Gives out a free number of a part, if there is one: that of this user, a fresh one, or the one that
+    /// rests longest.
+    pub(crate) fn lease(&mut self, part: usize, user: &str, holder: Holder) -> Option<u64> {
+        let Self { parts, reserved, leased } = self;
+        let is_free = |number: u64| !reserved.contains(&number) && !leased.contains_key(&number);
+        let number = parts.get_mut(part)?.choose(user, is_free)?;
+        leased.insert(number, holder);
         Some(number)
     }
 
-    /// Gives out one particular number, of a range or not; false while somebody else holds it.
+    /// Gives out one particular number, of a part or not; false while somebody else holds it.
     pub(crate) fn lease_fixed(&mut self, number: u64, holder: Holder) -> bool {
         if self.leased.get(&number).is_some_and(|other| *other != holder) {
             return false;
         }
-        self.resting.wake(number);
+        for part in &mut self.parts {
+            part.resting.wake(number);
+        }
         self.leased.insert(number, holder);
         true
     }
@@ -83,8 +91,9 @@ impl Space {
             return;
         }
         self.leased.remove(&number);
-        if self.has(number) && !self.reserved.contains(&number) {
-            self.forgot |= self.resting.rest(number, hash(user));
+        let home = self.parts.iter_mut().find(|part| part.has(number));
+        if let Some(part) = home.filter(|_| !self.reserved.contains(&number)) {
+            part.forgot |= part.resting.rest(number, hash(user));
         }
     }
 
@@ -100,6 +109,36 @@ impl Space {
 
     /// How many there are.
     pub(crate) fn capacity(&self) -> u64 {
+        self.parts.iter().fold(0, |sum: u64, part| sum.saturating_add(part.capacity()))
+    }
+
+    /// How many a part has.
+    pub(crate) fn capacity_of(&self, part: usize) -> u64 {
+        self.parts.get(part).map_or(0, Part::capacity)
+    }
+}
+
+impl Part {
+    fn reconfigure(&mut self, ranges: Vec<RangeInclusive<u64>>, reserved: &BTreeSet<u64>) {
+        (self.ranges, self.next) = (ranges, 0);
+        for number in self.resting.numbers() {
+            if !self.has(number) || reserved.contains(&number) {
+                self.resting.wake(number);
+            }
+        }
+    }
+
+    /// A free number, which rests no longer.
+    fn choose(&mut self, user: &str, is_free: impl Fn(u64) -> bool) -> Option<u64> {
+        let number = (self.resting.latest_of(hash(user)))
+            .or_else(|| self.fresh(&is_free))
+            .or_else(|| self.resting.oldest())
+            .or_else(|| self.forgotten(&is_free))?;
+        self.resting.wake(number);
+        Some(number)
+    }
+
+    fn capacity(&self) -> u64 {
         self.ranges.iter().fold(0, |sum: u64, range| sum.saturating_add(count(range)))
     }
 
@@ -107,15 +146,11 @@ impl Space {
         self.ranges.iter().any(|range| range.contains(&number))
     }
 
-    fn is_free(&self, number: u64) -> bool {
-        !self.reserved.contains(&number) && !self.leased.contains_key(&number)
-    }
-
     /// The next number that nobody had since the ranges are what they are. Each is passed once.
-    fn fresh(&mut self) -> Option<u64> {
+    fn fresh(&mut self, is_free: impl Fn(u64) -> bool) -> Option<u64> {
         while let Some(number) = self.at(self.next) {
             self.next += 1;
-            if self.is_free(number) && !self.resting.has(number) {
+            if is_free(number) && !self.resting.has(number) {
                 return Some(number);
             }
         }
@@ -123,14 +158,9 @@ impl Space {
     }
 
     /// A free number whose user was forgotten.
-    fn forgotten(&mut self) -> Option<u64> {
-        let found = self
-            .ranges
-            .iter()
-            .filter(|_| self.forgot)
-            .cloned()
-            .flatten()
-            .find(|n| self.is_free(*n));
+    fn forgotten(&mut self, is_free: impl Fn(u64) -> bool) -> Option<u64> {
+        let found =
+            self.ranges.iter().filter(|_| self.forgot).cloned().flatten().find(|n| is_free(*n));
         self.forgot = found.is_some();
         found
     }
@@ -231,35 +261,35 @@ mod tests {
 
     fn space(ranges: &[RangeInclusive<u64>]) -> Space {
         let mut space = Space::default();
-        space.reconfigure(ranges.to_vec(), &[], BTreeSet::new());
+        space.reconfigure(&[ranges.to_vec()], &[], BTreeSet::new());
         space
     }
 
     #[test]
     fn a_user_gets_the_same_number_again_while_nobody_needs_it() {
         let mut space = space(&[1..=3]);
-        assert_eq!(space.lease("a", 1), Some(1));
+        assert_eq!(space.lease(0, "a", 1), Some(1));
         space.release(1, "a", 1);
-        assert_eq!(space.lease("b", 2), Some(2), "fresh before used");
-        assert_eq!(space.lease("a", 3), Some(1));
+        assert_eq!(space.lease(0, "b", 2), Some(2), "fresh before used");
+        assert_eq!(space.lease(0, "a", 3), Some(1));
         space.release(1, "a", 3);
         space.release(2, "b", 2);
-        assert_eq!(space.lease("c", 4), Some(3));
-        assert_eq!(space.lease("d", 5), Some(1), "the one that rests longest");
-        assert_eq!(space.lease("a", 6), Some(2), "nothing else is left");
-        assert_eq!(space.lease("b", 7), None);
+        assert_eq!(space.lease(0, "c", 4), Some(3));
+        assert_eq!(space.lease(0, "d", 5), Some(1), "the one that rests longest");
+        assert_eq!(space.lease(0, "a", 6), Some(2), "nothing else is left");
+        assert_eq!(space.lease(0, "b", 7), None);
     }
 
     #[test]
     fn of_several_numbers_a_user_gets_the_last_one_first() {
         let mut space = space(&[1..=9]);
         for holder in 1..=3 {
-            assert_eq!(space.lease("a", holder), Some(holder));
+            assert_eq!(space.lease(0, "a", holder), Some(holder));
         }
         for number in [3, 1, 2] {
             space.release(number, "a", number);
         }
-        let again: Vec<_> = (11..=14).filter_map(|holder| space.lease("a", holder)).collect();
+        let again: Vec<_> = (11..=14).filter_map(|holder| space.lease(0, "a", holder)).collect();
         assert_eq!(again, [2, 1, 3, 4]);
     }
 
@@ -267,30 +297,47 @@ mod tests {
     fn what_is_excluded_is_given_to_nobody_and_cut_out_of_the_middle() {
         let mut space = Space::default();
         let holes = [0..=10, 13..=13, 15..=16, 19..=u64::MAX];
-        space.reconfigure(vec![8..=20], &holes, [12].into());
+        space.reconfigure(&[vec![8..=20]], &holes, [12].into());
         assert_eq!(space.capacity(), 5);
-        let given: Vec<_> = core::iter::from_fn(|| space.lease("x", 1)).collect();
+        let given: Vec<_> = core::iter::from_fn(|| space.lease(0, "x", 1)).collect();
         assert_eq!(given, [11, 14, 17, 18]);
         assert!(space.lease_fixed(12, 2) && space.lease_fixed(13, 3), "by name");
         space.release(13, "x", 3);
-        assert_eq!(space.lease("x", 4), None);
+        assert_eq!(space.lease(0, "x", 4), None);
     }
 
     #[test]
     fn a_smaller_space_forgets_what_it_has_no_more() {
         let mut space = space(&[1..=4]);
         for holder in 1..=4 {
-            space.lease(&format!("u{holder}"), holder);
+            space.lease(0, &format!("u{holder}"), holder);
         }
         for number in 1..=3 {
             space.release(number, &format!("u{number}"), number);
         }
-        space.reconfigure(vec![2..=4], &[], [3].into());
-        assert_eq!(space.lease("u1", 11), Some(2));
-        assert_eq!(space.lease("u3", 12), None);
+        space.reconfigure(&[vec![2..=4]], &[], [3].into());
+        assert_eq!(space.lease(0, "u1", 11), Some(2));
+        assert_eq!(space.lease(0, "u3", 12), None);
         assert_eq!(space.holder(4), Some(4));
-        space.reconfigure(vec![2..=5], &[], [].into());
-        assert_eq!(space.lease("u3", 13), Some(3));
+        space.reconfigure(&[vec![2..=5]], &[], [].into());
+        assert_eq!(space.lease(0, "u3", 13), Some(3));
+    }
+
+    #[test]
+    fn a_part_gives_to_nobody_else_and_a_lease_outlives_a_change_of_parts() {
+        let mut space = Space::default();
+        space.reconfigure(&[vec![1..=6], vec![3..=4], vec![20..=20]], &[4..=4], [].into());
+        assert_eq!([0, 1, 2].map(|part| space.capacity_of(part)), [4, 1, 1]);
+        let all: Vec<_> = core::iter::from_fn(|| space.lease(0, "a", 1)).collect();
+        assert_eq!(all, [1, 2, 5, 6]);
+        assert_eq!((space.lease(1, "b", 2), space.lease(1, "b", 3)), (Some(3), None));
+        assert_eq!(space.lease(2, "c", 3), Some(20));
+        assert_eq!(space.lease(3, "d", 4), None, "there is no such part");
+        space.release(20, "c", 3);
+        assert_eq!(space.lease(0, "c", 4), None, "it rests where it is from");
+        space.reconfigure(&[vec![1..=6, 20..=20]], &[], [].into());
+        let left: Vec<_> = core::iter::from_fn(|| space.lease(0, "e", 5)).collect();
+        assert_eq!(left, [4, 20], "3 is held");
     }
 
     #[test]
@@ -299,17 +346,17 @@ mod tests {
         let mut space = space(&[1..=most + 2]);
         let all = 1..=most + 2;
         for n in all.clone() {
-            assert_eq!(space.lease(&format!("u{n}"), n), Some(n));
+            assert_eq!(space.lease(0, &format!("u{n}"), n), Some(n));
         }
         for n in all.clone() {
             space.release(n, &format!("u{n}"), n);
         }
-        assert_eq!(space.resting.numbers.len(), RESTING_MAX);
-        assert_eq!(space.resting.by_user.len(), RESTING_MAX);
-        assert_eq!(space.resting.by_age.len(), RESTING_MAX);
-        assert_eq!(space.lease("u3", 3), Some(3), "still known");
-        assert_eq!(space.lease("u1", 1), Some(4), "forgotten: the oldest one that rests");
-        let rest = core::iter::from_fn(|| space.lease("x", 9)).count();
+        assert_eq!(space.parts[0].resting.numbers.len(), RESTING_MAX);
+        assert_eq!(space.parts[0].resting.by_user.len(), RESTING_MAX);
+        assert_eq!(space.parts[0].resting.by_age.len(), RESTING_MAX);
+        assert_eq!(space.lease(0, "u3", 3), Some(3), "still known");
+        assert_eq!(space.lease(0, "u1", 1), Some(4), "forgotten: the oldest one that rests");
+        let rest = core::iter::from_fn(|| space.lease(0, "x", 9)).count();
         assert_eq!(rest as u64, most, "the two forgotten ones are among them");
     }
 
@@ -318,13 +365,13 @@ mod tests {
         fn it_behaves_like_a_set(steps in prop::collection::vec((0_u8..4, 0_u64..8, 0_u64..14), 0..200)) {
             let mut space = Space::default();
             let holes = [5..=6];
-            space.reconfigure([1..=4, 5..=8, 11..=12], &holes, [3].into());
+            space.reconfigure(&[vec![1..=4, 5..=8, 11..=12]], &holes, [3].into());
             let usable = [1, 2, 4, 7, 8, 11, 12];
             let mut held: BTreeMap<u64, u64> = BTreeMap::new();
             for (step, holder, number) in steps {
                 let user = format!("u{holder}");
                 match step {
-                    0 | 1 => match space.lease(&user, holder) {
+                    0 | 1 => match space.lease(0, &user, holder) {
                         Some(number) => {
                             prop_assert!(usable.contains(&number));
                             prop_assert!(held.insert(number, holder).is_none());
@@ -346,7 +393,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(&space.leased, &held);
-                for number in space.resting.numbers() {
+                for number in space.parts[0].resting.numbers() {
                     prop_assert!(usable.contains(&number) && !held.contains_key(&number));
                 }
             }

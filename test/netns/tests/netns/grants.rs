@@ -35,6 +35,25 @@ fn routes_and_name_servers_that_the_gateway_names_are_told_to_the_client() -> Re
 }
 
 #[test]
+fn a_group_with_a_pool_besides_that_of_its_tenant_is_routed_and_told_its_own()
+-> Result<(), LabError> {
+    let config = Config { tenant: GROUP, users: ERIN, ..Config::default() };
+    let mut site = Site::open("grants-group", Access::Nat, config)?;
+    let host = site.client_host()?;
+    let dial = Dial::new().routes("").user("erin", "open sesame");
+    let (client, up) = Client::connect(&site, &host, &dial)?;
+    assert_eq!(up.address, Ipv4Addr::new(10, 77, 0, 1), "of the group's pool");
+    let told = client.event("up").unwrap_or_default();
+    assert_eq!(told.get("dns"), Some(&json!(["10.0.0.55"])), "{told}");
+    assert_eq!(told.get("routes"), Some(&json!(["10.0.0.0/24"])), "the tenant's: {told}");
+    ping(&host, CLOUD_HOST)?;
+    assert_eq!(site.gateway().sessions()?.at("/0/group")?, "staff");
+    client.hang_up()?;
+    site.close()?.passed();
+    Ok(())
+}
+
+#[test]
 fn networks_behind_a_user_are_reached_through_its_session() -> Result<(), LabError> {
     let config = Config { users: BRANCH, ..Config::default() };
     let mut site = Site::open("grants-branch", Access::Nat, config)?;
@@ -69,6 +88,17 @@ const DAVE: &str = r#"
     address = "10.64.0.99"
     routes = ["10.0.0.0/25"]
     dns = ["10.0.0.54"]"#;
+/// A group with addresses besides those of the tenant.
+const GROUP: &str = r#"
+    [[tenant.group]]
+    name = "staff"
+    pool = ["10.77.0.0/24"]
+    dns = ["10.0.0.55"]"#;
+/// A user of that group.
+const ERIN: &str = r#"
+    [users.erin]
+    password = "open sesame"
+    group = "staff""#;
 /// A router of a branch office.
 const BRANCH: &str = r#"
     [users.branch]

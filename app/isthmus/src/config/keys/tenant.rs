@@ -54,7 +54,7 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             kind: "list of tables",
             default: "none",
             example: "",
-            about: "Groups of users with a key of their own; see `[[tenant.group]]`.",
+            about: "What some of the users have in common; see `[[tenant.group]]`.",
         },
         Key {
             name: "realm",
@@ -312,7 +312,8 @@ pub(crate) const USER: SectionKeys = SectionKeys {
             kind: "name",
             default: "none",
             example: "\"staff\"",
-            about: "For the operator's own order; shown in `isthmus user list`.",
+            about: "One of the tenant's `[[tenant.group]]`. Where the tenant has none, any name: for policy, and for \
+                    the operator's own order.",
         },
         Key {
             name: "sessions",
@@ -346,8 +347,8 @@ pub(crate) const USER: SectionKeys = SectionKeys {
     reserved: &[],
 };
 
-// Said of a tenant and of a user alike.
-const ON_LIMIT: &str = "What becomes of a login when the user has as many sessions as he may have: it is \
+// Said of a tenant, a group and a user alike.
+pub(super) const ON_LIMIT: &str = "What becomes of a login when the user has as many sessions as he may have: it is \
      refused as `too_many_sessions`, or the oldest session of the user ends in its favour.";
-const SESSION_TIMEOUT: &str = "How long a session lasts at most, 1m to 365d; then it is ended, and the user \
+pub(super) const SESSION_TIMEOUT: &str = "How long a session lasts at most, 1m to 365d; then it is ended, and the user \
      may log in again.";

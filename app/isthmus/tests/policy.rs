@@ -151,6 +151,48 @@ fn tests_in_the_configuration_hold_or_are_errors() {
 }
 
 #[test]
+fn tests_know_the_way_that_packets_take() {
+    let ways = "[[tenant.egress]]\nname = \"azure\"\nmatch = { to = [\"172.20.0.0/14\", \"10.0.0.0/8\"] }\n\
+                via = { gateway = \"192.0.2.1\" }\n\
+                [[tenant.egress]]\nname = \"backup\"\nmatch = { to = [\"172.20.0.0/14\"] }\n\
+                via = { gateway = \"192.0.2.2\" }\n\
+                [[tenant.egress]]\nname = \"interns\"\nmatch = { group = \"interns\" }\n\
+                via = { gateway = \"192.0.2.3\" }\n\
+                [[tenant.egress]]\nname = \"no\"\nmatch = { to = [\"10.99.0.0/16\"] }\ndeny = true\n\
+                [[tenant.egress]]\nname = \"rest\"\nvia = { gateway = \"192.0.2.4\" }";
+    let test = |user: &str, to: &str, expect: &str| {
+        let lines =
+            format!("tenant = \"acme\"\nuser = \"{user}\"\nto = \"{to}\"\nexpect = \"{expect}\"");
+        with(ways, &format!("[[test]]\n{lines}\n"))
+    };
+    for (user, to, expect) in [
+        ("alice", "172.21.0.1", "allow via azure"),
+        ("ivan", "172.21.0.1", "allow via azure"),
+        ("alice", "10.3.0.1:443", "allow via azure"),
+        ("alice", "10.99.0.1:443", "deny"),
+        ("ivan", "198.51.100.1", "allow via rest"),
+        ("alice", "198.51.100.1", "allow via rest"),
+        ("alice", "10.64.0.77", "allow"),
+    ] {
+        valid(&test(user, to, expect));
+    }
+    let remedy = "change `match` or the order of the egresses, or the test";
+    let wrong = test("alice", "172.21.0.1", "allow via backup");
+    refused(&wrong, 42, "the test fails: `alice` takes the egress `azure` to 172.21.0.1", remedy);
+    let wrong = test("alice", "10.64.0.77", "allow via rest");
+    refused(&wrong, 42, "the test fails: `alice` takes no egress to 10.64.0.77", remedy);
+    let wrong = test("alice", "10.99.0.1", "allow");
+    refused(&wrong, 42, "the egress `no` denies it", "expect \"deny\"");
+    let remedy = "write \"allow\", \"deny\" or \"allow via NAME\" with the name of an egress";
+    refused(
+        &test("alice", "10.3.0.1", "deny via no"),
+        37,
+        "`deny via no` is nothing to expect",
+        remedy,
+    );
+}
+
+#[test]
 fn mistakes_in_a_policy_say_what_to_write() {
     let rule = |lines: &str| with(&format!("[[tenant.policy.rule]]\nname = \"a\"\n{lines}"), "");
     refused(

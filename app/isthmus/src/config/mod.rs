@@ -25,6 +25,7 @@ mod proposal;
 mod read;
 mod reference;
 mod reserved;
+mod road;
 pub(crate) mod secret;
 pub(crate) mod section;
 mod tenant;

@@ -6,10 +6,11 @@ use isthmus_policy::{Flow, Protocol, Verdict};
 
 use super::document::Node;
 use super::policy::VERDICTS;
+use super::road::egress_of;
 use super::section::{At, Section};
 use super::tenant::{required, sections};
-use super::types::{Config, Tenant};
-use super::verdict::judge;
+use super::types::{Config, Egress, Tenant, Way};
+use super::verdict::{Judgement, judge};
 use super::{keys, value};
 use crate::report::{Report, Span};
 
@@ -22,7 +23,15 @@ pub(crate) struct TestDraft {
     from: Option<IpAddr>,
     to: (IpAddr, Option<u16>),
     protocol: Option<At<Protocol>>,
-    expect: At<Verdict>,
+    expect: At<Expected>,
+}
+
+/// What must come of a packet.
+#[derive(Debug)]
+struct Expected {
+    verdict: Verdict,
+    /// The egress it must leave by.
+    via: Option<String>,
 }
 
 /// Reads every `[[test]]`.
@@ -35,7 +44,7 @@ fn test(mut section: Section, report: &mut Report) -> Option<TestDraft> {
     let at = section.span();
     let user = required(section.take_optional("user", report, value::text), "user", at, report);
     let to = required(section.take_optional("to", report, end), "to", at, report);
-    let expect = section.take_optional("expect", report, value::one_of(&VERDICTS));
+    let expect = section.take_optional("expect", report, expected);
     let expect = required(expect, "expect", at, report);
     let tenant = section.take("tenant", report, value::name);
     let from = section.take("from", report, value::address).map(|at| at.value);
@@ -62,6 +71,21 @@ fn end(node: &Node, report: &mut Report) -> Option<(IpAddr, Option<u16>)> {
 pub(crate) fn parse_end(text: &str) -> Result<(IpAddr, Option<u16>), AddrParseError> {
     let whole = text.parse().map(|end: SocketAddr| (end.ip(), Some(end.port())));
     whole.or_else(|_| text.parse().map(|address: IpAddr| (address, None)))
+}
+
+fn expected(node: &Node, report: &mut Report) -> Option<Expected> {
+    let written = value::text(node, report)?;
+    let (verdict, via) = match written.split_once(" via ") {
+        Some((verdict, via)) => (verdict, Some(via.trim().to_owned())),
+        None => (written.as_str(), None),
+    };
+    let found = VERDICTS.iter().find(|(word, _)| *word == verdict).map(|(_, verdict)| *verdict);
+    if found.is_none() || (found == Some(Verdict::Deny) && via.is_some()) {
+        let remedy = "write \"allow\", \"deny\" or \"allow via NAME\" with the name of an egress";
+        report.error(node.span, format!("`{written}` is nothing to expect"), remedy);
+        return None;
+    }
+    Some(Expected { verdict: found?, via })
 }
 
 fn protocol(node: &Node, report: &mut Report) -> Option<Protocol> {
@@ -105,20 +129,50 @@ fn try_one(test: &TestDraft, config: &Config, report: &mut Report) -> Option<()>
     let port = port.unwrap_or_default();
     let flow = Flow { user: name, group, source, destination, protocol, port };
     let found = judge(config, tenant, &flow);
-    if found.verdict != test.expect.value {
+    let egress = egress_of(tenant, &flow);
+    let found = match egress.filter(|egress| egress.way == Way::Deny) {
+        Some(egress) if found.verdict == Verdict::Allow => Judgement {
+            verdict: Verdict::Deny,
+            why: format!("the egress `{}` denies it", egress.name),
+        },
+        _ => found,
+    };
+    compare(test, &flow, &found, egress, report);
+    Some(())
+}
+
+/// Reports what is found where it is not what was expected.
+fn compare(
+    test: &TestDraft,
+    flow: &Flow<'_>,
+    found: &Judgement,
+    egress: Option<&Egress>,
+    report: &mut Report,
+) {
+    let to = match test.to {
+        (address, Some(port)) => SocketAddr::new(address, port).to_string(),
+        (address, None) => address.to_string(),
+    };
+    let (name, protocol, expected) = (flow.user, flow.protocol, &test.expect.value);
+    if found.verdict != expected.verdict {
         let (may, remedy) = match found.verdict {
             Verdict::Allow => ("may reach", "deny it by a rule further up, or expect \"allow\""),
             Verdict::Deny => ("may not reach", "allow it by a rule further up, or expect \"deny\""),
         };
-        let to = if port == 0 {
-            destination.to_string()
-        } else {
-            SocketAddr::new(destination, port).to_string()
-        };
         let message = format!("the test fails: `{name}` {may} {to} by {protocol}: {}", found.why);
         report.error(test.expect.span, message, remedy);
+        return;
     }
-    Some(())
+    let way = egress.map(|egress| &egress.name);
+    if expected.via.is_some() && way != expected.via.as_ref() {
+        let takes = way.map_or(String::from("no egress"), |way| format!("the egress `{way}`"));
+        let message = format!("the test fails: `{name}` takes {takes} to {to}");
+        report.error(
+            test.expect.span,
+            message,
+            "change `match` or the order of the egresses, or the test",
+        );
+    }
 }
 
 fn tenant<'a>(test: &TestDraft, config: &'a Config, report: &mut Report) -> Option<&'a Tenant> {

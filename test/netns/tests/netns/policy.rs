@@ -130,5 +130,9 @@ expect = "deny"
 [[test]]
 user = "alice"
 to = "10.1.0.2:443"
-expect = "allow"
+expect = "allow via all"
+[[test]]
+user = "bob"
+to = "172.20.0.1"
+expect = "allow via interns"
 "#;

@@ -155,10 +155,11 @@ pub(crate) const TEST: SectionKeys = SectionKeys {
         },
         Key {
             name: "expect",
-            kind: "`\"allow\"` or `\"deny\"`",
+            kind: "`\"allow\"`, `\"deny\"` or `\"allow via NAME\"`",
             default: "required",
-            example: "\"allow\"",
-            about: "What must come of it.",
+            example: "\"allow via azure\"",
+            about: "What must come of it, and by which egress it must leave while all of them are up. Networks \
+                    that the machine itself is part of are not known to a test.",
         },
     ],
     reserved: &[],

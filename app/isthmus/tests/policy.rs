@@ -186,7 +186,7 @@ fn tests_know_the_way_that_packets_take() {
     let remedy = "write \"allow\", \"deny\" or \"allow via NAME\" with the name of an egress";
     refused(
         &test("alice", "10.3.0.1", "deny via no"),
-        37,
+        42,
         "`deny via no` is nothing to expect",
         remedy,
     );

@@ -216,6 +216,7 @@ impl GatewayDriver {
     async fn shut_down(mut self) -> Result<(), NetworkError> {
         self.machine.shutdown(self.clock.now());
         self.carry_out();
+        self.network.rest().await;
         // Stopping the workers lets them send what is queued: the farewells.
         drop(self.crew);
         self.network.down().await

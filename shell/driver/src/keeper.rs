@@ -29,6 +29,8 @@ pub(crate) enum Wish {
     Inside(Vec<Inside>, Done),
     /// Sources of packets that are of another class now.
     Enter(Entered),
+    /// Nothing put back any more: the devices are about to go. Answers when that is so.
+    Rest(Done),
     /// Everything removed; nothing follows.
     Down(Done),
 }
@@ -130,6 +132,10 @@ impl Keeper {
                     placed.members.enter(sources);
                     due.members.insert(placed.tenant.device.namespace.clone());
                 }
+            }
+            Wish::Rest(done) => {
+                self.guard = Guard::new();
+                due.waiting.push(done);
             }
             Wish::Down(done) => due.end = Some(done),
         }

@@ -112,6 +112,14 @@ impl Network {
         self.ways.borrow().clone()
     }
 
+    /// Lets the devices go without anybody putting back what goes with them.
+    pub(crate) async fn rest(&self) {
+        let (done, answer) = oneshot::channel();
+        self.wish(Wish::Rest(done));
+        // Whether something else that was wished before could be done is told elsewhere.
+        let _rests = answer.await;
+    }
+
     /// Removes everything that is ours; the devices go with the worker that holds them.
     pub(crate) async fn down(self) -> Result<(), NetworkError> {
         let (done, answer) = oneshot::channel();

@@ -116,7 +116,7 @@ fn traces(site: &Site) -> Result<Vec<&'static str>, LabError> {
 }
 
 /// What [`EGRESS`] puts into the kernel.
-const EGRESS_TRACES: [&str; 3] = ["table inet isthmus_lab", "lookup 17300", "172.20.0.0/16 via"];
+const EGRESS_TRACES: [&str; 3] = ["masquerade", "lookup 17300", "172.20.0.0/16 via"];
 /// Something of every kind that the gateway can put into the kernel.
 const EGRESS: &str = r#"
     [[tenant.egress]]

@@ -1,8 +1,9 @@
 //! The state a gateway leaves in the kernel, as text that two moments can be compared by.
 
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
-use crate::command::run;
+use crate::command::{run, wait_for};
 use crate::error::LabError;
 use crate::netns::Namespace;
 
@@ -15,6 +16,11 @@ pub struct KernelState {
 impl KernelState {
     /// Reads the state of `namespace`.
     pub fn read(namespace: &Namespace) -> Result<Self, LabError> {
+        // The kernel finishes new addresses in its own time. Those on a link without a carrier stay as they
+        // are, and so they are the same the next time.
+        let _settled = wait_for("addresses to settle", SETTLED_WITHIN, || {
+            Ok((!namespace.ip("address")?.contains(" tentative")).then_some(()))
+        });
         let mut sections = Vec::new();
         for command in COMMANDS {
             let mut words = command.split_whitespace();
@@ -47,6 +53,9 @@ impl fmt::Display for KernelState {
         self.sections.iter().try_for_each(|(command, text)| writeln!(f, "{command}:\n{text}"))
     }
 }
+
+/// How long new addresses may take; it takes milliseconds, but on a busy machine.
+const SETTLED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The lines of `command`'s output that are only in one of two answers.
 fn difference(command: &str, before: &str, after: &str) -> String {

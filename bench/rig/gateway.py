@@ -5,8 +5,8 @@ from .namespaces import run, wait_for
 PSK, PASSWORD = "bench pre-shared key", "bench password"
 
 
-def start(pair, binary, name, pool):
-    """Runs a gateway in the server's namespace until it answers; its process."""
+def start(pair, binary, name, pool, tenant=""):
+    """Runs a gateway, with lines of its tenant added, in the server's namespace until it answers; its process."""
     pair.put("users", f'[users.bench]\npassword = "{PASSWORD}"\n')
     pair.put("psk", f"{PSK}\n")
     config = pair.put("isthmus.toml", f'''[gateway]
@@ -20,10 +20,33 @@ name = "bench"
 pool = ["{pool}"]
 routes = ["{pool}"]
 users_file = "users"
-''')
+{tenant}''')
     gateway = pair.spawn(pair.server, binary, "run", "--config", config)
     wait_for("the gateway", 20, lambda: gateway.poll() is None and status(pair, binary) != "")
     return gateway
+
+
+def policy(entries, pool):
+    """Lines of a tenant with so many entries of policy, by network and by service, that all must be looked
+    through before the pool is allowed."""
+    nets = ", ".join(f'"11.{n >> 8 & 255}.{n & 255}.0/25"' for n in range(entries // 2))
+    rules = "".join(f'''[[tenant.policy.rule]]
+name = "service-{n}"
+action = "deny"
+to = "12.{n >> 8 & 255}.{n & 255}.0/24"
+service = "tcp/{n + 1}"
+''' for n in range(entries - entries // 2))
+    return f'''[tenant.policy]
+default = "deny"
+[[tenant.policy.rule]]
+name = "networks"
+action = "deny"
+to = [{nets}]
+{rules}[[tenant.policy.rule]]
+name = "inside"
+action = "allow"
+to = "{pool}"
+'''
 
 
 def status(pair, binary):

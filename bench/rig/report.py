@@ -73,6 +73,8 @@ def ratios(samples):
                 # The worse direction is the one that is claimed.
                 found[f"tcp_{suite}_vs_{key}"] = min(both)
             add(f"pps64{'_gcm' if ours == 'gcm' else ''}_vs_{key}", "pps64", ours, peer)
+    for measure in ("tcp_down", "tcp_up", "pps64"):
+        add(f"policy_{measure}_vs_none", measure, "gcm-policy", "gcm")
     for suite, ours in suites:
         for way in ("up", "down"):
             many = samples.get(f"tcp64_{way}", {}).get(ours, [])

@@ -19,9 +19,11 @@ class Isthmus(System):
     target = "10.64.0.1"
     CARRIER = "crowd"
     suite = ""
+    # Lines of the tenant.
+    tenant = ""
 
     def connect(self):
-        gateway.start(self.pair, self.tools["isthmus"], self.name, "10.64.0.0/16")
+        gateway.start(self.pair, self.tools["isthmus"], self.name, "10.64.0.0/16", self.tenant)
         self.dial(self.pair.client, Pair.SERVER)
         self.reachable()
 
@@ -52,6 +54,13 @@ class IsthmusCbc(Isthmus):
 
 class IsthmusGcm(Isthmus):
     title, suite = "Isthmus, AES-256-GCM", "aes256gcm16"
+
+
+class IsthmusPolicy(IsthmusGcm):
+    """With 10,000 entries of policy, of which the last one fits."""
+
+    title = "Isthmus, AES-256-GCM, 10,000 policy entries"
+    tenant = gateway.policy(10_000, "10.64.0.0/16")
 
 
 class WireGuard(System):
@@ -109,6 +118,7 @@ ALL = {
     "veth": Veth,
     "cbc": IsthmusCbc,
     "gcm": IsthmusGcm,
+    "gcm-policy": IsthmusPolicy,
     "gotatun": Gotatun,
     "boringtun": Boringtun,
     "wireguard-go": WireguardGo,

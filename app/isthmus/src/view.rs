@@ -94,6 +94,8 @@ fn session(snapshot: &Snapshot, info: &SessionInfo, counters: SessionCounters) -
         ends_in_seconds: info
             .expires
             .map(|at| at.as_secs().saturating_sub(snapshot.uptime.as_secs())),
+        idle_timeout_seconds: info.limits.idle_timeout.map(|most| most.as_secs()),
+        quota_bytes: info.limits.quota,
         from: info.from,
         encapsulated: info.encap == Some(Encap::Udp),
         suite: info.suite.map(str::to_owned),

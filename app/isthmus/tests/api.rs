@@ -69,6 +69,8 @@ fn session() -> Session {
         rx_packets: 10,
         tx_bytes: 4096,
         ends_in_seconds: None,
+        idle_timeout_seconds: None,
+        quota_bytes: None,
         group: None,
         tx_packets: 20,
     }

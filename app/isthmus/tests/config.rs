@@ -381,7 +381,8 @@ fn what_is_excluded_is_read_in_three_ways_and_must_be_of_a_pool() {
 fn limits_of_a_tenant_and_of_a_user_are_read_and_bounded() {
     use isthmus_gateway::{Limits, OnLimit};
     let text = tenant_with(
-        "sessions = 500\nsessions_per_user = 1\non_limit = \"replace\"\nsession_timeout = \"12h\"",
+        "sessions = 500\nsessions_per_user = 1\non_limit = \"replace\"\nsession_timeout = \"12h\"\n\
+         idle_timeout = \"30m\"\nquota = \"10GB\"",
     ) + "sessions = 3\non_limit = \"refuse\"\n";
     let tenant = valid(&text).tenants.remove(0);
     assert_eq!(tenant.sessions, Some(500));
@@ -389,19 +390,22 @@ fn limits_of_a_tenant_and_of_a_user_are_read_and_bounded() {
         sessions_per_user: Some(1),
         on_limit: Some(OnLimit::Replace),
         session_timeout: Some(Duration::from_hours(12)),
+        idle_timeout: Some(Duration::from_mins(30)),
+        quota: Some(10_000_000_000),
     };
     assert_eq!(tenant.limits, of_tenant);
-    let of_user = Limits {
-        sessions_per_user: Some(3),
-        on_limit: Some(OnLimit::Refuse),
-        session_timeout: None,
-    };
+    let of_user =
+        Limits { sessions_per_user: Some(3), on_limit: Some(OnLimit::Refuse), ..Limits::NONE };
     assert_eq!(tenant.users.named("alice").unwrap().limits, of_user);
     assert_eq!(valid(LEAST).tenants[0].limits, Limits::default());
     refused(&tenant_with("sessions = 0"), 6, "out of range", "1 to 1000000");
     refused(&tenant_with("sessions_per_user = 65536"), 6, "out of range", "1 to 65535");
     refused(&tenant_with("on_limit = \"replac\""), 6, "is not known", "did you mean \"replace\"?");
     refused(&tenant_with("session_timeout = \"5s\""), 6, "too short", "1m to 365d");
+    refused(&tenant_with("idle_timeout = \"30s\""), 6, "too short", "1m to 365d");
+    refused(&tenant_with("quota = \"10\""), 6, "no number of bytes", "10GB");
+    refused(&tenant_with("quota = \"0GB\""), 6, "no number of bytes", "10GB");
+    refused(&tenant_with("quota = 10"), 6, "expected a number of bytes", "10GB");
     warned(
         &tenant_with("sessions = 1\nsessions_per_user = 2"),
         "less than the 2 that one user may have",

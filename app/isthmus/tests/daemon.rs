@@ -100,6 +100,8 @@ fn session() -> isthmus::api::Session {
         rx_packets: 10,
         tx_bytes: 5 << 20,
         ends_in_seconds: None,
+        idle_timeout_seconds: None,
+        quota_bytes: None,
         group: None,
         tx_packets: 20,
     }

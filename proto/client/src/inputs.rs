@@ -44,7 +44,7 @@ impl Client {
             Report::InstallFailed { .. } => {
                 self.end(Reason::plain("the ESP suite cannot be used here"), now);
             }
-            Report::Counters { .. } | Report::ReserveLow { .. } => {}
+            Report::Carried { .. } | Report::Counters { .. } | Report::ReserveLow { .. } => {}
         }
         self.drain(now);
     }

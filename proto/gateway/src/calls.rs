@@ -259,6 +259,7 @@ impl Gateway {
     ) {
         self.sessions.remove(session.key);
         self.expiries.set(session.key, None);
+        self.looks.set(session.key, None);
         if let (Some(lease), Some(pools)) = (&session.lease, self.pools.get_mut(session.tenant())) {
             pools.release(lease, u64::from(session.key.raw()));
         }

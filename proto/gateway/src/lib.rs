@@ -48,6 +48,7 @@ mod status;
 mod steps;
 mod tenants;
 mod users;
+mod watch;
 
 pub use advice::Advice;
 pub use cause::{Cause, WINDOWS_REGISTRY};

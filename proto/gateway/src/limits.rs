@@ -11,6 +11,7 @@ use isthmus_core::{Duration, Instant, Key};
 use isthmus_l2tp::{self as l2tp, SessionRef};
 use isthmus_plane::PeerRef;
 use isthmus_ppp as ppp;
+use serde::Serialize;
 
 use crate::cause::Cause;
 use crate::config::Tenant;
@@ -20,7 +21,7 @@ use crate::pool::{Holder, hash};
 use crate::users::User;
 
 /// What sessions of a tenant or of a user are limited to; what is none is not, or as the tenant says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// Most sessions of one user at once.
     pub sessions_per_user: Option<u16>,
@@ -28,10 +29,14 @@ pub struct Limits {
     pub on_limit: Option<OnLimit>,
     /// How long a session lasts at most, from the call on.
     pub session_timeout: Option<Duration>,
+    /// How long a session lasts at most in which the user sends nothing.
+    pub idle_timeout: Option<Duration>,
+    /// Most bytes of inner packets that a session carries, both ways together.
+    pub quota: Option<u64>,
 }
 
 /// What becomes of a login when its user has all the sessions that he may have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum OnLimit {
     /// It is refused.
     #[default]
@@ -47,12 +52,23 @@ impl OnLimit {
 }
 
 impl Limits {
+    /// None at all.
+    pub const NONE: Self = Self {
+        sessions_per_user: None,
+        on_limit: None,
+        session_timeout: None,
+        idle_timeout: None,
+        quota: None,
+    };
+
     /// These, and what they leave open as `wider` has it.
     pub(crate) fn or(self, wider: Self) -> Self {
         Self {
             sessions_per_user: self.sessions_per_user.or(wider.sessions_per_user),
             on_limit: self.on_limit.or(wider.on_limit),
             session_timeout: self.session_timeout.or(wider.session_timeout),
+            idle_timeout: self.idle_timeout.or(wider.idle_timeout),
+            quota: self.quota.or(wider.quota),
         }
     }
 }
@@ -61,6 +77,8 @@ impl Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Expired,
+    Idle,
+    QuotaUsed,
     Replaced,
 }
 
@@ -69,6 +87,8 @@ impl Ending {
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::Expired => "the session has lasted as long as it may",
+            Self::Idle => "the user has sent nothing for as long as may be",
+            Self::QuotaUsed => "the session has carried as many bytes as it may",
             Self::Replaced => "replaced by another session of the same user",
         }
     }
@@ -201,16 +221,20 @@ impl Gateway {
 
     /// When a session of a user that began at `since` has lasted as long as it may.
     pub(crate) fn expiry(&self, tenant: usize, user: &str, since: Instant) -> Option<Instant> {
-        let tenant = self.config.tenants.get(tenant)?;
-        let limits = tenant.users.named(user).map_or(tenant.limits, |user| tenant.limits_of(user));
-        limits.session_timeout.map(|most| since + most)
+        self.limits_of(tenant, user).session_timeout.map(|most| since + most)
     }
 
-    /// Ends a session that has lasted as long as it may.
-    pub(crate) fn end_expired(&mut self, session: Key, now: Instant) {
+    /// The limits of a user of a tenant, as they are configured now.
+    pub(crate) fn limits_of(&self, tenant: usize, user: &str) -> Limits {
+        let Some(tenant) = self.config.tenants.get(tenant) else { return Limits::NONE };
+        tenant.users.named(user).map_or(tenant.limits, |user| tenant.limits_of(user))
+    }
+
+    /// Ends a session, saying why.
+    pub(crate) fn end_for(&mut self, session: Key, ending: Ending, now: Instant) {
         let Some(&(peer, at)) = self.sessions.get(session) else { return };
         if let Some(session) = self.session_mut(peer, at) {
-            session.ending = Some(Ending::Expired);
+            session.ending = Some(ending);
             session.link.close(ppp::CloseReason::Admin, now);
         }
         self.drain_peer(peer, now);

@@ -23,6 +23,7 @@ use crate::peer::Peer;
 use crate::pool::{EVERYBODY, Pools};
 use crate::probe::{ECHO_HEADER_LEN, NarrowPath, PROBE_TRIES_MAX, PathProbe};
 use crate::session::{Lease, Session};
+use crate::watch::Watch;
 
 /// How often a client may try another password on one link.
 const AUTH_RETRIES: u8 = 0;
@@ -106,6 +107,8 @@ impl Gateway {
                 let limits = grant.limits;
                 let expiry = limits.session_timeout.map(|most| session.since + most);
                 self.expiries.set(key, expiry);
+                session.watch = Watch::of(limits, now);
+                self.looks.set(key, session.watch.as_ref().map(|watch| watch.next(now)));
                 let verdict = ppp::Verdict::Accept {
                     address: grant.address,
                     dns: grant.advice.dns.clone(),

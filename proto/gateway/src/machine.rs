@@ -18,6 +18,7 @@ use crate::event::Event;
 use crate::failure::{Failure, Stage};
 use crate::failures::FailureLog;
 use crate::lacs::Lacs;
+use crate::limits::Ending;
 use crate::links::LinkConfigs;
 use crate::peer::Peer;
 use crate::pool::Pools;
@@ -61,6 +62,8 @@ pub struct Gateway {
     pub(crate) agenda: Agenda<PeerRef>,
     /// When sessions have lasted as long as they may; most gateways set no such limit.
     pub(crate) expiries: Agenda<Key>,
+    /// When to ask the pipeline what sessions have carried; only those with a limit that needs it.
+    pub(crate) looks: Agenda<Key>,
     pub(crate) failures: FailureLog,
     pub(crate) stats: Stats,
     pub(crate) outbox: Outbox<Action>,
@@ -89,6 +92,7 @@ impl Gateway {
             pools,
             agenda: Agenda::new(),
             expiries: Agenda::new(),
+            looks: Agenda::new(),
             failures: FailureLog::default(),
             stats: Stats::default(),
             outbox: Outbox::new(),
@@ -130,6 +134,7 @@ impl Gateway {
             // An SA that the provider cannot work with is an SA the peer must not believe in.
             Report::InstallFailed { peer, .. } => self.close_peer(PeerRef::Ipsec(peer), now),
             // Counters answer the shell's own question; numbers are reserved by whoever stores records.
+            Report::Carried { session, counters } => self.carried(session, &counters, now),
             Report::Counters { .. } | Report::ReserveLow { .. } => {}
         }
         self.drain_ike(now);
@@ -146,7 +151,10 @@ impl Gateway {
         self.ike.handle_timeout(now);
         self.drain_ike(now);
         while let Some(session) = self.expiries.pop_due(now) {
-            self.end_expired(session, now);
+            self.end_for(session, Ending::Expired, now);
+        }
+        while let Some(session) = self.looks.pop_due(now) {
+            self.look_at(session, now);
         }
         while let Some(peer) = self.agenda.pop_due(now) {
             self.handle_peer_timeout(peer, now);
@@ -200,7 +208,9 @@ impl Gateway {
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let peers = self.agenda.next().map(|at| Deadline { at, why: "peer" });
         let expiries = self.expiries.next().map(|at| Deadline { at, why: "session timeout" });
-        Deadline::earlier(Deadline::earlier(self.ike.poll_timeout(), peers), expiries)
+        let looks = self.looks.next().map(|at| Deadline { at, why: "session watch" });
+        let sessions = Deadline::earlier(expiries, looks);
+        Deadline::earlier(Deadline::earlier(self.ike.poll_timeout(), peers), sessions)
     }
 
     /// Whether no peer is left.

@@ -18,6 +18,7 @@ use crate::pool::Holder;
 use crate::record::{PeerRecord, SessionRecord};
 use crate::session::{Lease, Session};
 use crate::tenants::Admitted;
+use crate::watch::Watch;
 
 /// Why a record cannot be restored; nothing was changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,6 +226,8 @@ impl Gateway {
             ppp::Link::restore(&saved.link, config, self.provider.clone(), self.rng.seed(), now);
         let expiry = self.expiry(tenant, &saved.user, now - saved.age);
         self.expiries.set(saved.session, expiry);
+        let watch = Watch::of(self.limits_of(tenant, &saved.user), now);
+        self.looks.set(saved.session, watch.as_ref().map(|watch| watch.next(now)));
         Session {
             lease: Some(Lease {
                 user: saved.user.clone(),
@@ -240,6 +243,7 @@ impl Gateway {
                 .ipv6
                 .map(|ipv6| Ipv6Session { up: ipv6.up, router: Router::default() }),
             carried: saved.carried,
+            watch,
             ..Session::new(saved.session, Box::new(call), link, tenant, now - saved.age)
         }
     }

@@ -20,6 +20,7 @@ use crate::limits::Ending;
 use crate::negotiation::{Negotiation, Sender};
 use crate::probe::PathProbe;
 use crate::steps::Steps;
+use crate::watch::Watch;
 
 /// From the call to the hang-up.
 pub(crate) struct Session {
@@ -52,6 +53,8 @@ pub(crate) struct Session {
     pub(crate) probe: Option<PathProbe>,
     /// Why we end it, where its own end would not say so.
     pub(crate) ending: Option<Ending>,
+    /// What it is ended for when it carries too little or too much.
+    pub(crate) watch: Option<Box<Watch>>,
     /// When the call began.
     pub(crate) since: Instant,
     /// What it carried under earlier processes.
@@ -95,6 +98,7 @@ impl Session {
             ipv6: None,
             announced: None,
             ending: None,
+            watch: None,
             since,
             carried: SessionCounters::default(),
         }

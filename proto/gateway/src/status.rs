@@ -10,6 +10,7 @@ use isthmus_plane::{PeerRef, SessionCounters};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::limits::Limits;
 use crate::machine::Gateway;
 use crate::stats::Stats;
 
@@ -93,6 +94,8 @@ pub struct SessionInfo {
     pub up: bool,
     /// When the call began.
     pub since: Instant,
+    /// The limits of its user, as they are configured now; none before login.
+    pub limits: Limits,
     /// When the session has lasted as long as it may; none without a limit.
     pub expires: Option<Instant>,
     /// Where the client is.
@@ -179,6 +182,9 @@ impl Gateway {
             carried: session.carried,
             up: session.network.is_some(),
             since: session.since,
+            limits: lease
+                .map(|lease| self.limits_of(session.tenant(), &lease.user))
+                .unwrap_or_default(),
             expires: session
                 .lease
                 .as_ref()

@@ -56,7 +56,7 @@ impl User {
             networks: Vec::new(),
             advice: Advice::NONE,
             group: None,
-            limits: Limits { sessions_per_user: None, on_limit: None, session_timeout: None },
+            limits: Limits::NONE,
             disabled: false,
         }
     }

@@ -115,6 +115,11 @@ pub enum Command {
         /// Where to.
         path: Path,
     },
+    /// Answers with [`Report::Carried`](crate::Report::Carried), if the session is open.
+    ReadSession {
+        /// The session.
+        session: Key,
+    },
     /// Answers with [`Report::Counters`](crate::Report::Counters).
     ReadCounters {
         /// Comes back in the answer.
@@ -151,6 +156,7 @@ impl Command {
             | Self::Reserve { peer, .. }
             | Self::SendL2tp { peer, .. }
             | Self::SendIke { peer: Some(peer), .. } => Audience::Owner(*peer),
+            Self::ReadSession { session } => Audience::Owner(*session),
             Self::RemoveInbound { spi } => Audience::Owner(Key::from_raw(*spi)),
             Self::OpenLac { lac, .. } | Self::CloseLac { lac } | Self::SendPlain { lac, .. } => {
                 Audience::Owner(lac.0)

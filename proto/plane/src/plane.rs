@@ -130,6 +130,11 @@ impl Plane {
                 let buf = out.copy(&[NAT_KEEPALIVE]);
                 out.net.push(Tx { path, port: Port::NatT, buf });
             }
+            Command::ReadSession { session } => {
+                if let Some(counters) = self.tables.sessions.get_mut(session).map(|s| s.counters) {
+                    out.reports.push(Report::Carried { session, counters });
+                }
+            }
             Command::ReadCounters { token, each } => {
                 let total = self.stats;
                 let sums = || Counters { token, total, sessions: Vec::new(), sas: Vec::new() };

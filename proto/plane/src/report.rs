@@ -17,6 +17,13 @@ pub enum Report {
         /// The peer.
         peer: Key,
     },
+    /// The answer to [`Command::ReadSession`](crate::Command::ReadSession).
+    Carried {
+        /// The session.
+        session: Key,
+        /// Since it was opened.
+        counters: SessionCounters,
+    },
     /// The answer to [`Command::ReadCounters`](crate::Command::ReadCounters).
     Counters(Box<Counters>),
     /// An IKE message; nothing about it has been checked.

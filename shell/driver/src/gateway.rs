@@ -257,6 +257,7 @@ impl GatewayDriver {
             | Report::LacAlive { .. }
             | Report::PathMoved { .. }
             | Report::PlainL2tp { .. }
+            | Report::Carried { .. }
             | Report::ReserveLow { .. }
             | Report::SaUsed { .. }
             | Report::SoftLimit { .. }) => self.machine.handle_report(other, self.clock.now()),

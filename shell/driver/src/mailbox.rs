@@ -40,6 +40,7 @@ impl Inlets {
             Report::Ike { bytes, .. } if opens_an_exchange(bytes) => &self.strangers,
             Report::Ike { .. } | Report::PlainL2tp { .. } => &self.ike,
             Report::Alive { .. }
+            | Report::Carried { .. }
             | Report::Counters(_)
             | Report::InstallFailed { .. }
             | Report::L2tp { .. }

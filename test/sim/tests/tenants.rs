@@ -250,7 +250,7 @@ fn limited(sessions_max: Option<u32>, limits: Limits, own: Limits) -> Config {
 }
 
 fn one(on_limit: OnLimit) -> Limits {
-    Limits { sessions_per_user: Some(1), on_limit: Some(on_limit), session_timeout: None }
+    Limits { sessions_per_user: Some(1), on_limit: Some(on_limit), ..Limits::NONE }
 }
 
 /// Why sessions ended.
@@ -421,4 +421,38 @@ fn who_is_in_a_group_without_addresses_left_is_refused_though_the_tenant_has_som
     let last = failures.last().unwrap();
     assert_eq!(last.cause, Cause::PoolExhausted);
     assert!(last.detail.contains("all 1 addresses of group staff"), "{}", last.detail);
+}
+
+#[test]
+fn a_session_whose_user_is_silent_ends_and_one_whose_user_is_not_goes_on() {
+    let limits = Limits { idle_timeout: Some(Duration::from_mins(10)), ..Limits::default() };
+    let (mut world, gateway) = World::around(15, limited(None, limits, Limits::default()));
+    let silent = connect(&mut world, "198.51.100.1", "user1");
+    let busy = world.dial(settings::client("198.51.100.2", "user2"));
+    world.wait_up(busy, LIMIT);
+    for minute in 0..13 {
+        assert!(minute > 9 || world.client(silent).down().is_none(), "minute {minute}");
+        world.echo(busy, b"still here");
+        world.run_for(Duration::from_mins(1));
+    }
+    assert!(world.client(silent).down().is_some());
+    assert!(world.client(busy).down().is_none());
+    assert_eq!(ends(&mut world, gateway), ["the user has sent nothing for as long as may be"]);
+}
+
+#[test]
+fn a_session_ends_when_it_has_carried_its_quota() {
+    let limits = Limits { quota: Some(5_000), ..Limits::default() };
+    let (mut world, gateway) = World::around(16, limited(None, limits, Limits::default()));
+    let client = connect(&mut world, "198.51.100.1", "user1");
+    world.echo(client, &[7; 1000]);
+    world.run_for(Duration::from_secs(30));
+    assert!(world.client(client).down().is_none(), "2 kB are less than 5");
+    for _ in 0..2 {
+        world.echo(client, &[7; 1000]);
+    }
+    world.run_for(Duration::from_secs(15));
+    assert!(world.client(client).down().is_some());
+    assert_eq!(ends(&mut world, gateway), ["the session has carried as many bytes as it may"]);
+    connect(&mut world, "198.51.100.2", "user1");
 }

@@ -180,6 +180,12 @@ pub struct Session {
     /// Seconds until it has lasted as long as it may; none without `session_timeout`.
     #[serde(default)]
     pub ends_in_seconds: Option<u64>,
+    /// Seconds of silence after which it ends; none without `idle_timeout`.
+    #[serde(default)]
+    pub idle_timeout_seconds: Option<u64>,
+    /// Bytes that it may carry; none without `quota`.
+    #[serde(default)]
+    pub quota_bytes: Option<u64>,
     /// Where the client is.
     pub from: SocketAddr,
     /// Whether ESP travels in UDP.

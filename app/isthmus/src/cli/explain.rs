@@ -309,6 +309,8 @@ mod tests {
             rx_packets: 10,
             tx_bytes: 0,
             ends_in_seconds: None,
+            idle_timeout_seconds: None,
+            quota_bytes: None,
             group: None,
             tx_packets: 0,
         }

@@ -35,12 +35,20 @@ pub(crate) fn limits(section: &mut Section, sessions: &'static str, report: &mut
     let per_user = section.take(sessions, report, value::number(1..=u16::MAX));
     let on_limit = section.take("on_limit", report, value::one_of(&OnLimit::NAMES));
     let timeout = section.take("session_timeout", report, value::duration(timeouts));
+    let idles = Duration::from_mins(1)..=Duration::from_hours(365 * 24);
+    let idle = section.take("idle_timeout", report, value::duration(idles));
+    let quota = section.take("quota", report, value::bytes(QUOTA_MIN));
     Limits {
         sessions_per_user: per_user.map(|at| at.value),
         on_limit: on_limit.map(|at| at.value),
         session_timeout: timeout.map(|at| at.value),
+        idle_timeout: idle.map(|at| at.value),
+        quota: quota.map(|at| at.value),
     }
 }
+
+/// The least quota, in bytes: a login and its name resolution need some.
+const QUOTA_MIN: u64 = 1_000_000;
 
 /// Time servers for clients, each once and no more than an answer to a client holds.
 fn bounded_ntp(list: &At<Vec<At<Ipv4Addr>>>, report: &mut Report) -> Vec<Ipv4Addr> {

@@ -256,6 +256,38 @@ pub(crate) fn duration(
     }
 }
 
+/// A number of bytes like `500MB` or `2GiB`, not less than `least`.
+pub(crate) fn bytes(least: u64) -> impl FnOnce(&Node, &mut Report) -> Option<u64> {
+    move |node, report| {
+        const REMEDY: &str = "write a number and a unit (MB, GB, TB, MiB, GiB, TiB), like \"10GB\"";
+        let Value::String(written) = &node.value else {
+            wrong_kind(node, "a number of bytes", &node.value, REMEDY, report);
+            return None;
+        };
+        let value = parse_bytes(written).filter(|value| *value >= least);
+        if value.is_none() {
+            report.error(node.span, format!("`{written}` is no number of bytes to use"), REMEDY);
+        }
+        value
+    }
+}
+
+/// `10GB` and so on; none when it is no number of bytes.
+fn parse_bytes(written: &str) -> Option<u64> {
+    let digits = written.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = written.split_at_checked(digits)?;
+    let unit: u64 = match unit {
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 /// A name of ours: letters, digits, `-`, `_`, `.`.
 pub(crate) fn name(node: &Node, report: &mut Report) -> Option<String> {
     let written = text(node, report)?;
@@ -365,6 +397,16 @@ mod tests {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
         assert_eq!(parse_duration(&format!("{}d", u64::MAX)), None);
+    }
+
+    #[test]
+    fn bytes_are_read_in_units_of_ten_and_of_two() {
+        assert_eq!(parse_bytes("10GB"), Some(10_000_000_000));
+        assert_eq!(parse_bytes("3MiB"), Some(3 << 20));
+        for wrong in ["", "7", "GB", "1.5GB", "1 GB", "-1MB", "9gb", "99999999TB9"] {
+            assert_eq!(parse_bytes(wrong), None, "{wrong}");
+        }
+        assert_eq!(parse_bytes(&format!("{}TB", u64::MAX)), None);
     }
 
     #[test]

@@ -109,6 +109,19 @@ fn sums_are_told_without_each_session() {
 }
 
 #[test]
+fn counters_of_one_session_are_told_while_it_is_open() {
+    let link = Link::new(1);
+    let (mut gateway, _) = connected(&link);
+    let session = link.session();
+    let (_, counters) = gateway.counters().sessions[0];
+    gateway.apply(Command::ReadSession { session });
+    assert_eq!(gateway.reports().pop(), Some(Report::Carried { session, counters }));
+    gateway.apply(Command::CloseSession { session });
+    gateway.apply(Command::ReadSession { session });
+    assert_eq!(gateway.reports().pop(), None);
+}
+
+#[test]
 fn a_session_with_the_ids_of_another_replaces_it() {
     let link = Link::new(1);
     let (mut gateway, mut client) = connected(&link);

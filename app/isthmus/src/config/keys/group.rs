@@ -1,6 +1,6 @@
 //! The keys of `[[tenant.group]]`.
 
-use super::tenant::{ON_LIMIT, SESSION_TIMEOUT};
+use super::tenant::{IDLE_TIMEOUT, ON_LIMIT, QUOTA, SESSION_TIMEOUT};
 use super::{Key, SectionKeys};
 
 /// `[[tenant.group]]`.
@@ -111,6 +111,20 @@ pub(crate) const GROUP: SectionKeys = SectionKeys {
             default: "that of the tenant",
             example: "\"12h\"",
             about: SESSION_TIMEOUT,
+        },
+        Key {
+            name: "idle_timeout",
+            kind: "duration",
+            default: "that of the tenant",
+            example: "\"30m\"",
+            about: IDLE_TIMEOUT,
+        },
+        Key {
+            name: "quota",
+            kind: "bytes",
+            default: "that of the tenant",
+            example: "\"10GB\"",
+            about: QUOTA,
         },
     ],
     reserved: &[],

@@ -193,6 +193,20 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             about: SESSION_TIMEOUT,
         },
         Key {
+            name: "idle_timeout",
+            kind: "duration",
+            default: "no limit",
+            example: "\"30m\"",
+            about: IDLE_TIMEOUT,
+        },
+        Key {
+            name: "quota",
+            kind: "bytes",
+            default: "no limit",
+            example: "\"10GB\"",
+            about: QUOTA,
+        },
+        Key {
             name: "users_file",
             kind: "path",
             default: "none",
@@ -337,6 +351,20 @@ pub(crate) const USER: SectionKeys = SectionKeys {
             about: SESSION_TIMEOUT,
         },
         Key {
+            name: "idle_timeout",
+            kind: "duration",
+            default: "that of the tenant",
+            example: "\"30m\"",
+            about: IDLE_TIMEOUT,
+        },
+        Key {
+            name: "quota",
+            kind: "bytes",
+            default: "that of the tenant",
+            example: "\"10GB\"",
+            about: QUOTA,
+        },
+        Key {
             name: "disabled",
             kind: "boolean",
             default: "`false`",
@@ -352,3 +380,8 @@ pub(super) const ON_LIMIT: &str = "What becomes of a login when the user has as 
      refused as `too_many_sessions`, or the oldest session of the user ends in its favour.";
 pub(super) const SESSION_TIMEOUT: &str = "How long a session lasts at most, 1m to 365d; then it is ended, and the user \
      may log in again.";
+pub(super) const IDLE_TIMEOUT: &str = "How long a session lasts at most in which the user sends nothing, 1m to \
+     365d; probes of the link, DHCP and what others send to the user do not count. It ends up to a quarter of \
+     that later, but no more than two minutes.";
+pub(super) const QUOTA: &str = "How much one session carries, both ways together, in MB, GB, TB, MiB, GiB or \
+     TiB; then it is ended, and the user may log in again. Looked at each 10 s.";

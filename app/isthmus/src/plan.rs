@@ -3,12 +3,13 @@
 use ipnet::IpNet;
 use isthmus_driver::{
     CONDITIONS_MAX, FIRST_PROBE_TABLE, FIRST_TABLE, NetworkError, PREFERENCE_FIRST, Planned,
+    Translation,
 };
 use isthmus_kernel::{Change, Firewall, MAIN_TABLE, NextHop, Route};
 use isthmus_net::Namespace;
 use serde::Serialize;
 
-use crate::config::{Config, Nat, Tenant};
+use crate::config::{Config, Egress, Tenant};
 use crate::run;
 
 /// All changes.
@@ -131,7 +132,8 @@ fn action(change: &Change) -> (Action, String) {
         Change::SetFirewall(firewall) => {
             let nat = firewall.nat.iter().map(ToString::to_string);
             let guards = firewall.filter.guards.iter().map(ToString::to_string);
-            let each: Vec<_> = nat.chain(guards).collect();
+            let redirects = firewall.redirects.iter().map(ToString::to_string);
+            let each: Vec<_> = nat.chain(redirects).chain(guards).collect();
             (Action::Change, format!("packet filter and address translation: {}", each.join("; ")))
         }
         Change::SetMembers { remove, add } => {
@@ -185,7 +187,10 @@ fn why_firewall(config: &Config, firewall: &Firewall) -> String {
     let guards = |tenant: &Tenant| {
         firewall.filter.guards.iter().any(|guard| guard.device == tenant.interface)
     };
-    let translates = |tenant: &Tenant| tenant.egress.iter().any(|egress| egress.nat != Nat::None);
+    let keeps = |egress: &Egress| {
+        egress.nat == Translation::Keep && egress.nat6 == Translation::Keep && !egress.mss_clamp
+    };
+    let translates = |tenant: &Tenant| !tenant.nat.is_empty() || !tenant.egress.iter().all(keeps);
     let named = |what: &str, who: &dyn Fn(&Tenant) -> bool| {
         let names = config.tenants.iter().filter(|tenant| who(tenant)).map(|tenant| &*tenant.name);
         let names: Vec<_> = names.collect();

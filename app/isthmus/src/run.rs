@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::access::{accesses, who};
 use crate::api::{ControlRequest, SessionId};
-use crate::config::{self, Config, Egress, Gateway, Group, Lac, Nat, Tenant};
+use crate::config::{self, Config, Egress, Gateway, Group, Lac, Tenant};
 use crate::daemon::{EngineError, EngineSide};
 use crate::engine;
 use crate::translate;
@@ -176,6 +176,7 @@ fn network(config: &Config, index: u16, tenant: &Tenant, access: Access) -> Tena
         pool: tenant.all_pools(),
         pool6: tenant.all_pools6(),
         gateway_address6: tenant.gateway_address6,
+        nat: tenant.nat.clone(),
         egress: tenant.egress.iter().map(|egress| way_out(egress, &access)).collect(),
         access,
     }
@@ -197,7 +198,10 @@ fn way_out(egress: &Egress, access: &Access) -> EgressNetwork {
         from: egress.from.clone(),
         marks: marks(egress, access),
         way,
-        masquerade: egress.nat == Nat::Masquerade,
+        nat: egress.nat,
+        nat6: egress.nat6,
+        nat_except: egress.nat_except.clone(),
+        mss_clamp: egress.mss_clamp,
         health: egress.health.clone(),
     }
 }

@@ -7,7 +7,7 @@ mod sender;
 use std::net::IpAddr;
 
 use isthmus_kernel::{
-    CLASS_MASK, KernelError, Lookup, MAIN_TABLE, Options, Reconciler, Road, class_mark,
+    CLASS_MASK, KernelError, Lookup, MAIN_TABLE, Options, Reconciler, Road, Translation, class_mark,
 };
 use isthmus_net::Namespace;
 use isthmus_policy::{Flow, Protocol, Verdict};
@@ -17,7 +17,7 @@ use sender::{Sender, sender, session};
 
 use crate::access::accesses;
 use crate::api::Session;
-use crate::config::{Config, Egress, Nat, Tenant, Way, judge};
+use crate::config::{Config, Egress, Tenant, Way, judge};
 
 /// A packet to ask about.
 #[derive(Clone, Debug)]
@@ -199,9 +199,16 @@ fn leave(config: &Config, tenant: &Tenant, road: &Road, trace: &mut Trace) {
     );
     if let Some(egress) = egress {
         trace.egress = Some(egress.name.clone());
-        let nat = match egress.nat {
-            Nat::None => String::from("none: it leaves with its own address"),
-            Nat::Masquerade => format!("it leaves with the address of {link}"),
+        let kept = egress.nat_except.iter().any(|net| net.contains(&trace.destination));
+        let nat = if trace.destination.is_ipv4() { egress.nat } else { egress.nat6 };
+        let nat = match nat {
+            _ if kept => String::from("none to there: it leaves with its own address"),
+            Translation::Keep | Translation::Network(_) => {
+                String::from("none: it leaves with its own address")
+            }
+            Translation::Address(address) => format!("it leaves with the address {address}"),
+            Translation::Masquerade => format!("it leaves with the address of {link}"),
+            Translation::Range(first, last) => format!("it leaves with one of {first}-{last}"),
         };
         trace.tell("nat", nat);
     }

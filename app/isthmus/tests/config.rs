@@ -14,9 +14,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::config::{LEAST, load, load_in, refused, valid, warned, write};
-use isthmus::config::{self, AuthProtocol, Changes, Environment, Nat, Way};
+use isthmus::config::{self, AuthProtocol, Changes, Environment, Way};
 use isthmus_core::SecretBytes;
-use isthmus_driver::Target;
+use isthmus_driver::{NatKind, Target, Translation, Transport};
 
 /// `LEAST` with lines put after the first `[[tenant]]` keys, from line 6 on.
 fn tenant_with(lines: &str) -> String {
@@ -75,9 +75,12 @@ fn every_key_of_a_tenant_is_understood() {
     assert_eq!(tenant.advice.routes[0].to_string(), "10.0.0.0/8");
     assert_eq!(tenant.interface, "vpn0");
     let [internet, azure] = &tenant.egress[..] else { panic!("{:?}", tenant.egress) };
-    assert_eq!((internet.to[0].to_string().as_str(), internet.nat), ("0.0.0.0/0", Nat::Masquerade));
+    assert_eq!(
+        (internet.to[0].to_string().as_str(), internet.nat),
+        ("0.0.0.0/0", Translation::Masquerade)
+    );
     assert_eq!(internet.way.interface(), Some("eth1"));
-    assert_eq!((azure.way.interface(), azure.nat), (None, Nat::None));
+    assert_eq!((azure.way.interface(), azure.nat), (None, Translation::Keep));
 }
 
 #[test]
@@ -447,7 +450,7 @@ fn ways_out_are_checked() {
     refused(
         &egress("name = \"a\"\nvia = { gateway = \"192.0.2.1\" }\nnat = \"masquerade\""),
         9,
-        "know the interface",
+        "needs to know the interface",
         "add `interface`",
     );
     refused(
@@ -462,7 +465,7 @@ fn ways_out_are_checked() {
     refused(&matching(""), 8, "`match` has no condition", "write `to`");
     refused(&matching("to = []"), 8, "a network is missing", "at least one");
     refused(&matching("mark = \"0x10/0x0f\""), 8, "no packet has the mark", "bits of the mark");
-    refused(&matching("mark = \"0x10000\""), 8, "not a mark of 16 bits", "upper 16 bits");
+    refused(&matching("mark = \"0x1000\""), 8, "not a mark of 12 bits", "above 0xfff");
     let sources: Vec<_> = (0..65).map(|n| format!("\"10.64.{n}.0/24\"")).collect();
     let many = format!("from = [{}]", sources.join(", "));
     refused(&matching(&many), 8, "more than 64 sources", "wider");
@@ -511,6 +514,89 @@ fn ways_out_have_a_number_of_conditions_and_of_themselves_that_can_be_counted() 
     let plain = |_: usize| String::from("nat = \"none\"");
     valid(&ways(256, &plain));
     refused(&ways(257, &plain), 1030, "more than 256 ways out", "same next hop");
+}
+
+#[test]
+fn what_a_way_out_does_to_addresses_is_checked() {
+    let out = "[[tenant.egress]]\nname = \"a\"\nvia = { interface = \"e\", gateway = [\"192.0.2.1\", \"fe80::1\"] }\n";
+    let egress = |line: &str| tenant_with(&format!("{out}{line}"));
+    let kept = |line: &str| valid(&egress(line)).tenants[0].egress[0].clone();
+    let (first, last) = ("192.0.2.7".parse().unwrap(), "192.0.2.9".parse().unwrap());
+    assert_eq!(kept("nat = \"192.0.2.7\"").nat, Translation::Address(first));
+    assert_eq!(kept("nat = \"192.0.2.7-192.0.2.9\"").nat, Translation::Range(first, last));
+    assert_eq!(kept("nat6 = \"masquerade\"").nat6, Translation::Masquerade);
+    assert_eq!(kept("nat_except = [\"10.0.0.0/8\"]\nmss_clamp = true").nat_except.len(), 1);
+    refused(&egress("nat = \"2001:db8::7\""), 9, "is not an IPv4 address", "`nat6`");
+    refused(&egress("nat6 = \"192.0.2.7\""), 9, "is not an IPv6 address", "`nat`");
+    refused(&egress("nat = \"192.0.2.9-192.0.2.7\""), 9, "not a range of addresses", "lower");
+}
+
+#[test]
+fn translations_beside_the_ways_out_are_checked() {
+    let out = "[[tenant.egress]]\nname = \"a\"\nvia = { interface = \"e\", gateway = [\"192.0.2.1\", \"fe80::1\"] }\n";
+    let nat = |lines: &str| tenant_with(&format!("{out}[[tenant.nat]]\n{lines}"));
+    let kind = |lines: &str| valid(&nat(lines)).tenants[0].nat[0].clone();
+    let (inside, outside) = ("10.64.0.9".parse().unwrap(), "192.0.2.9".parse().unwrap());
+    let service = Some((Transport::Tcp, 443));
+    assert_eq!(
+        kind("dnat = { address = \"192.0.2.9\", protocol = \"tcp\", port = 443, to = \"10.64.0.9\", to_port = 8443 }").kind,
+        NatKind::Forward { outside, service, inside, port: Some(8443) }
+    );
+    let both =
+        kind("one_to_one = { inside = \"10.64.0.9\", outside = \"192.0.2.9\" }\negress = \"a\"");
+    assert_eq!(
+        (both.kind, &both.by[..]),
+        (NatKind::OneToOne { inside, outside }, &["a".to_owned()][..])
+    );
+    let map = "netmap = { inside = \"10.201.0.0/16\", outside = \"10.1.0.0/16\" }";
+    let (a, b) = ("10.201.0.0/16".parse().unwrap(), "10.1.0.0/16".parse().unwrap());
+    assert_eq!(kind(map).kind, NatKind::Map { inside: a, outside: b });
+
+    refused(&nat("except = [\"10.0.0.0/8\"]"), 9, "translates nothing", "`netmap`");
+    refused(&nat(&format!("{map}\negress = \"b\"")), 11, "no egress `b`", "one of: a");
+    refused(&nat(&format!("{map}\n[[tenant.nat]]\n{map}")), 11, "translated already", ":9");
+    let pair = |what: &str, inside: &str, outside: &str| {
+        nat(&format!("{what} = {{ inside = \"{inside}\", outside = \"{outside}\" }}"))
+    };
+    refused(
+        &pair("netmap", "10.201.0.0/16", "10.1.0.0/17"),
+        10,
+        "does not fit onto",
+        "same prefix length",
+    );
+    refused(
+        &pair("netmap", "10.64.0.0/25", "10.1.0.0/25"),
+        10,
+        "what clients have themselves",
+        "no client",
+    );
+    refused(
+        &pair("one_to_one", "10.99.0.1", "192.0.2.9"),
+        10,
+        "not in the tenant's pool",
+        "always gets",
+    );
+    refused(
+        &pair("one_to_one", "10.64.0.9", "2001:db8::9"),
+        10,
+        "cannot be 2001:db8::9",
+        "same IP version",
+    );
+    let dnat = |keys: &str| {
+        nat(&format!("dnat = {{ address = \"192.0.2.9\", to = \"10.64.0.9\", {keys} }}"))
+    };
+    refused(&dnat("port = 443"), 10, "`protocol` and `port` go together", "both");
+    refused(&dnat("to_port = 443"), 10, "`to_port` needs a `port`", "write `protocol`");
+    let mapped = |count: usize| {
+        let one = |n: usize| {
+            format!(
+                "[[tenant.nat]]\nnetmap = {{ inside = \"10.{n}.0.0/16\", outside = \"10.1.0.0/16\" }}\negress = \"a\"\n"
+            )
+        };
+        tenant_with(&format!("{out}{}", (101..101 + count).map(one).collect::<String>()))
+    };
+    valid(&mapped(15));
+    refused(&mapped(16), 54, "more than 15 `netmap`", "leave `egress` out");
 }
 
 #[test]

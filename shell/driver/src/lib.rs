@@ -32,9 +32,10 @@ pub use isthmus_dataplane::{IoReport, TunReport};
 pub use gateway::{Detail, GatewayDriver, GatewaySettings, Request, Snapshot};
 pub use guards::Access;
 pub use health::{Health, Target, Thresholds, WayState};
+pub use isthmus_kernel::{Translation, Transport};
 pub use network::{NetworkError, TenantNetwork};
 pub use plan::{Planned, plan};
 pub use wanted::{
-    CONDITIONS_MAX, EgressNetwork, FIRST_PROBE_TABLE, FIRST_TABLE, PREFERENCE_FIRST, PROBED_MAX,
-    Way,
+    BOUND_MAX, CONDITIONS_MAX, EgressNetwork, FIRST_PROBE_TABLE, FIRST_TABLE, NatKind, NatNetwork,
+    PREFERENCE_FIRST, PROBED_MAX, Way,
 };

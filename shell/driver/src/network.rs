@@ -16,7 +16,7 @@ use crate::guards::Access;
 use crate::inside::Inside;
 use crate::keeper::{Keeper, Wish};
 use crate::roll::Entered;
-use crate::wanted::EgressNetwork;
+use crate::wanted::{EgressNetwork, NatNetwork};
 use crate::ways::KnownWays;
 
 /// What a tenant needs of the kernel.
@@ -36,6 +36,8 @@ pub struct TenantNetwork {
     pub gateway_address6: Option<Ipv6Addr>,
     /// Ways out.
     pub egress: Vec<EgressNetwork>,
+    /// Translations beside those of the ways out.
+    pub nat: Vec<NatNetwork>,
     /// What users may reach.
     pub access: Access,
 }

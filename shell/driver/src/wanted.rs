@@ -1,12 +1,13 @@
 //! What tenants want of the kernel: pure functions from their settings to a [`Desired`].
 
 mod egress;
+mod nat;
 mod probe;
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use isthmus_kernel::{Address, Desired, MAIN_TABLE, Nat, NextHop, Route, Translation};
+use isthmus_kernel::{Address, Desired, MAIN_TABLE, NextHop, Route};
 
 use crate::guards::guard;
 use crate::inside::Placed;
@@ -16,6 +17,7 @@ pub(crate) use probe::watched;
 pub use probe::{FIRST_PROBE_TABLE, PROBED_MAX};
 
 pub use egress::{CONDITIONS_MAX, EgressNetwork, FIRST_TABLE, PREFERENCE_FIRST, Way};
+pub use nat::{BOUND_MAX, NatKind, NatNetwork};
 
 /// Adds what one tenant wants.
 pub(crate) fn want(state: &mut Desired, placed: &Placed) {
@@ -41,16 +43,7 @@ pub(crate) fn want(state: &mut Desired, placed: &Placed) {
     );
     egress::want(state, placed, &inside);
     probe::want(state, placed);
-    for egress in tenant.egress.iter().filter(|egress| egress.masquerade) {
-        let v4 = inside.iter().filter(|prefix| prefix.addr().is_ipv4());
-        state.firewall.nat.extend(v4.map(|prefix| Nat {
-            source: *prefix,
-            egress: egress.way.interface().map(str::to_owned),
-            except: Vec::new(),
-            to: Translation::Masquerade,
-        }));
-    }
-    state.firewall.nat.dedup();
+    nat::want(state, placed, &inside);
 }
 
 /// The networks behind the tenant's device. Those of users stay routed while the users are away: their
@@ -92,6 +85,8 @@ pub(crate) mod tests {
     use isthmus_plane::TunId;
     use isthmus_tun::TunConfig;
 
+    use isthmus_kernel::Translation;
+
     use super::*;
     use crate::guards::Access;
     use crate::members::Members;
@@ -104,7 +99,10 @@ pub(crate) mod tests {
             from: Vec::new(),
             marks: Vec::new(),
             way,
-            masquerade: false,
+            nat: Translation::Keep,
+            nat6: Translation::Keep,
+            nat_except: Vec::new(),
+            mss_clamp: false,
             health: None,
         }
     }
@@ -127,6 +125,7 @@ pub(crate) mod tests {
             gateway_address6: None,
             access: Access::open(),
             egress,
+            nat: Vec::new(),
         };
         let (members, down) = (Members::default(), BTreeSet::new());
         Placed { tenant, device: "acme".into(), networks: Vec::new(), members, down }
@@ -145,7 +144,7 @@ pub(crate) mod tests {
     }
 
     fn masquerading(way: Way) -> EgressNetwork {
-        EgressNetwork { masquerade: true, ..self::way("out", &["0.0.0.0/0"], way) }
+        EgressNetwork { nat: Translation::Masquerade, ..self::way("out", &["0.0.0.0/0"], way) }
     }
 
     #[test]

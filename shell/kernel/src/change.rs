@@ -79,6 +79,7 @@ impl fmt::Display for Change {
             Self::SetFirewall(firewall) => {
                 f.write_str("set the nftables table:")?;
                 firewall.nat.iter().try_for_each(|nat| write!(f, " {nat};"))?;
+                firewall.redirects.iter().try_for_each(|redirect| write!(f, " {redirect};"))?;
                 firewall.filter.guards.iter().try_for_each(|guard| write!(f, " {guard};"))
             }
             Self::SetMembers { remove, add } => {

@@ -189,12 +189,7 @@ mod tests {
     }
 
     fn forwarding() -> Desired {
-        let nat = Nat {
-            source: "10.64.0.0/20".parse().unwrap(),
-            egress: None,
-            except: Vec::new(),
-            to: Translation::Masquerade,
-        };
+        let nat = Nat::new("10.64.0.0/20".parse().unwrap(), Translation::Masquerade);
         let sysctls = [("net/ipv4/ip_forward".to_owned(), "1".to_owned())].into();
         Desired {
             firewall: Firewall { nat: vec![nat], ..Firewall::default() },

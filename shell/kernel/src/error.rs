@@ -80,6 +80,9 @@ pub enum KernelError {
         /// The priorities we may use.
         range: RangeInclusive<u32>,
     },
+    /// Networks of different sizes, or a range that ends before it begins.
+    #[error("the addresses of \"{0}\" do not fit onto each other")]
+    Sizes(String),
     /// The file of previous values cannot be kept.
     #[error("cannot keep previous values in {}: {source}", path.display())]
     State {

@@ -41,8 +41,8 @@ mod watch;
 pub use change::{Change, Changes};
 pub use desired::{
     Address, CLASS_MASK, Desired, Entries, Filter, Firewall, Guard, IpVersion, Link, List,
-    MAIN_TABLE, Member, Nat, NextHop, Ports, Route, Rule, RuleAction, Translation, Verdict,
-    class_mark,
+    MAIN_TABLE, Member, Nat, NextHop, Ports, Redirect, Redirection, Route, Rule, RuleAction,
+    Translation, Transport, Verdict, class_mark,
 };
 pub use error::KernelError;
 pub use lookup::{Lookup, Road};

@@ -155,10 +155,8 @@ fn address(link: &str, address: &str) -> Address {
 
 fn masquerade(source: &str, egress: &str) -> Nat {
     Nat {
-        source: source.parse().unwrap(),
         egress: Some(egress.to_owned()),
-        except: Vec::new(),
-        to: Translation::Masquerade,
+        ..Nat::new(source.parse().unwrap(), Translation::Masquerade)
     }
 }
 

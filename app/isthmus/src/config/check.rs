@@ -257,6 +257,7 @@ fn finish(
         users,
         interface,
         egress: draft.egress,
+        nat: draft.nat,
         access: draft.policy.access,
     })
 }

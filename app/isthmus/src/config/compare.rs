@@ -130,6 +130,7 @@ fn with_device_of(new: &Tenant, old: &Tenant) -> Tenant {
         interface: old.interface.clone(),
         gateway_address: old.gateway_address,
         egress: old.egress.clone(),
+        nat: old.nat.clone(),
         access: old.access.clone(),
         ..new.clone()
     }
@@ -154,5 +155,6 @@ fn device_differs(a: &Tenant, b: &Tenant) -> bool {
         || a.interface != b.interface
         || a.gateway_address != b.gateway_address
         || a.egress != b.egress
+        || a.nat != b.nat
         || a.access != b.access
 }

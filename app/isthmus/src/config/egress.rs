@@ -3,13 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use isthmus_driver::Translation;
 
 use super::document::Node;
 use super::read::{distinct, require_some};
 use super::section::{At, Section};
 use super::tenant::{required, sections};
-use super::types::{Egress, Nat, Way};
-use super::{health, keys, value};
+use super::types::{Egress, Way};
+use super::{health, keys, nat, value};
 use crate::report::{Report, Span};
 
 /// Reads every egress of a tenant.
@@ -75,7 +76,6 @@ fn countable(found: &[(Span, Egress)], report: &mut Report) {
 }
 
 fn egress(mut section: Section, report: &mut Report) -> Option<Egress> {
-    const NATS: [(&str, Nat); 2] = [("masquerade", Nat::Masquerade), ("none", Nat::None)];
     let at = section.span();
     let name = required(section.take_optional("name", report, value::name), "name", at, report);
     let matched = match section.take_node("match") {
@@ -83,7 +83,10 @@ fn egress(mut section: Section, report: &mut Report) -> Option<Egress> {
         None => Some(Matched::default()),
     };
     let way = way(&mut section, report);
-    let nat = section.take("nat", report, value::one_of(&NATS));
+    let nat = section.take("nat", report, nat::translation(true));
+    let nat6 = section.take("nat6", report, nat::translation(false));
+    let nat_except = section.take("nat_except", report, value::list(value::any_network));
+    let mss_clamp = section.take("mss_clamp", report, value::boolean);
     let health = section.take_node("health");
     section.finish(report);
     let known = way.clone().zip(matched.as_ref());
@@ -95,9 +98,19 @@ fn egress(mut section: Section, report: &mut Report) -> Option<Egress> {
         return None;
     }
     let ((way, to), matched) = known.zip(matched)?;
-    if let Some(nat) = nat.filter(|nat| nat.value == Nat::Masquerade && way.interface().is_none()) {
-        let remedy = "add `interface` to `via`";
-        report.error(nat.span, "masquerading needs to know the interface", remedy);
+    let translated = [nat, nat6].into_iter().flatten();
+    for nat in translated.filter(|nat| nat.value != Translation::Keep) {
+        if way.interface().is_none() {
+            let remedy = "add `interface` to `via`";
+            report.error(nat.span, "translating addresses needs to know the interface", remedy);
+        }
+    }
+    if let Some(clamp) = mss_clamp.filter(|clamp| clamp.value && way.interface().is_none()) {
+        report.error(
+            clamp.span,
+            "`mss_clamp` needs to know the interface",
+            "add `interface` to `via`",
+        );
     }
     Some(Egress {
         name: name?.value,
@@ -107,7 +120,10 @@ fn egress(mut section: Section, report: &mut Report) -> Option<Egress> {
         groups: matched.groups,
         users: matched.users,
         way,
-        nat: nat.map_or(Nat::None, |nat| nat.value),
+        nat: nat.map_or(Translation::Keep, |nat| nat.value),
+        nat6: nat6.map_or(Translation::Keep, |nat| nat.value),
+        nat_except: nat_except.map(|list| distinct(&list, report)).unwrap_or_default(),
+        mss_clamp: mss_clamp.is_some_and(|clamp| clamp.value),
         health,
     })
 }
@@ -163,14 +179,17 @@ fn matched(node: Node, report: &mut Report) -> Option<Matched> {
     })
 }
 
-/// `MARK/MASK` in the lower 16 bits, or a mark under all of those.
+/// `MARK/MASK` in the lower 12 bits, or a mark under all of those.
 fn mark(node: &Node, report: &mut Report) -> Option<(u32, u32)> {
     let written = value::text(node, report)?;
-    let number = |text: &str| match text.strip_prefix("0x") {
-        Some(digits) => u16::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
+    let number = |text: &str| {
+        let number = match text.strip_prefix("0x") {
+            Some(digits) => u16::from_str_radix(digits, 16).ok(),
+            None => text.parse().ok(),
+        };
+        number.filter(|number| *number <= MARK_MAX)
     };
-    let (value, under) = written.split_once('/').unwrap_or((&written, "0xffff"));
+    let (value, under) = written.split_once('/').unwrap_or((&written, "0xfff"));
     match number(value).zip(number(under)) {
         Some((value, under)) if value & !under == 0 && under != 0 => {
             Some((value.into(), under.into()))
@@ -181,8 +200,8 @@ fn mark(node: &Node, report: &mut Report) -> Option<(u32, u32)> {
             None
         }
         None => {
-            let remedy = "write it like \"0x10/0xff\"; the upper 16 bits are the gateway's own";
-            report.error(node.span, format!("`{written}` is not a mark of 16 bits"), remedy);
+            let remedy = "write it like \"0x10/0xff\"; the bits above 0xfff are the gateway's own";
+            report.error(node.span, format!("`{written}` is not a mark of 12 bits"), remedy);
             None
         }
     }
@@ -294,5 +313,7 @@ const EGRESSES_MAX: usize = 256;
 const CONDITIONS_MAX: usize = isthmus_driver::CONDITIONS_MAX as usize;
 /// Most ways out of a tenant with probes: each has a mark and a routing table.
 const PROBED_MAX: usize = isthmus_driver::PROBED_MAX as usize;
+/// The bits of marks that are the operator's.
+const MARK_MAX: u16 = 0xfff;
 /// Most sources of an egress: each has rules.
 const SOURCES_MAX: usize = 64;

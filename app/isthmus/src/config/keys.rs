@@ -9,6 +9,7 @@ mod gateway;
 mod group;
 mod ipsec;
 mod links;
+mod nat;
 mod policy;
 mod tenant;
 
@@ -18,6 +19,7 @@ pub(crate) use gateway::{GATEWAY, LOG};
 pub(crate) use group::GROUP;
 pub(crate) use ipsec::IPSEC;
 pub(crate) use links::{L2TP, LAC, PPP};
+pub(crate) use nat::{DNAT, NAT, NETMAP, ONE_TO_ONE};
 pub(crate) use policy::{POLICY, RULE, TEST};
 pub(crate) use tenant::{TENANT, USER};
 
@@ -82,9 +84,29 @@ pub(crate) fn home_of(key: &str) -> Option<&'static str> {
 }
 
 /// Every section in the order of the reference.
-pub(crate) const SECTIONS: [&SectionKeys; 18] = [
-    &ROOT, &GATEWAY, &LOG, &DATA_PATH, &IPSEC, &L2TP, &LAC, &PPP, &TENANT, &GROUP, &EGRESS, &MATCH,
-    &VIA, &HEALTH, &POLICY, &RULE, &USER, &TEST,
+pub(crate) const SECTIONS: [&SectionKeys; 22] = [
+    &ROOT,
+    &GATEWAY,
+    &LOG,
+    &DATA_PATH,
+    &IPSEC,
+    &L2TP,
+    &LAC,
+    &PPP,
+    &TENANT,
+    &GROUP,
+    &EGRESS,
+    &MATCH,
+    &VIA,
+    &HEALTH,
+    &NAT,
+    &DNAT,
+    &ONE_TO_ONE,
+    &NETMAP,
+    &POLICY,
+    &RULE,
+    &USER,
+    &TEST,
 ];
 
 const RADIUS_LATER: &str =

@@ -20,6 +20,7 @@ mod group;
 mod health;
 pub(crate) mod keys;
 mod lac;
+mod nat;
 mod policy;
 mod proposal;
 mod read;
@@ -45,7 +46,7 @@ pub(crate) use terms::{advice, limits};
 pub(crate) use test::parse_end;
 pub use types::{
     AuthProtocol, Certificates, Config, DataPath, Egress, Engine, Gateway, Group, Ipsec, L2tp, Lac,
-    Log, Nat, OwnCertificate, Ppp, Tenant, Way,
+    Log, OwnCertificate, Ppp, Tenant, Way,
 };
 pub(crate) use verdict::cloud_metadata;
 pub use verdict::{Judgement, judge};

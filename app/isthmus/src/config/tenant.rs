@@ -6,11 +6,13 @@ use std::path::PathBuf;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
+use isthmus_driver::NatNetwork;
 use isthmus_gateway::{Advice, Limits};
 
 use super::document::{Node, Value};
 use super::egress::egresses;
 use super::group::{GroupDraft, groups};
+use super::nat::{Home, nats};
 use super::policy::{AccessDraft, policy};
 use super::read::{distinct, require_some};
 use super::section::{At, Section};
@@ -44,6 +46,7 @@ pub(crate) struct TenantDraft {
     pub(crate) inline_users: Vec<LocatedUser>,
     pub(crate) interface: Option<At<String>>,
     pub(crate) egress: Vec<Egress>,
+    pub(crate) nat: Vec<NatNetwork>,
     pub(crate) policy: AccessDraft,
 }
 
@@ -72,7 +75,7 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
         pool.value
     });
     let pool6 = section.take("pool6", report, value::list(value::network_v6(POOL6_BITS)));
-    let draft = TenantDraft {
+    let mut draft = TenantDraft {
         netns: section.take("netns", report, value::name).map(|at| at.value),
         psk: secret::take(&mut section, "psk", "psk_file", report),
         authorities: certificate::authorities(&mut section, report),
@@ -99,9 +102,14 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
         interface: section.take("interface", report, value::interface),
         policy: policy(section.take_node("policy"), report),
         egress: section.take_node("egress").map(|n| egresses(n, report)).unwrap_or_default(),
+        nat: Vec::new(),
         pool: pool.unwrap_or_default(),
         name: name.unwrap_or(At { span: at, value: String::new() }),
     };
+    if let Some(node) = section.take_node("nat") {
+        let home = Home { pool: &draft.pool, pool6: &draft.pool6, egress: &draft.egress };
+        draft.nat = nats(node, home, report);
+    }
     section.finish(report);
     draft
 }

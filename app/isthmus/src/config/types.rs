@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
-use isthmus_driver::Health;
+use isthmus_driver::{Health, NatNetwork, Translation};
 use isthmus_gateway::{Advice, Limits, Proxy};
 use isthmus_policy::{Policy, Verdict};
 use isthmus_telemetry::LogFormat;
@@ -256,6 +256,8 @@ pub struct Tenant {
     pub interface: String,
     /// Ways out.
     pub egress: Vec<Egress>,
+    /// `[[tenant.nat]]`: translations beside those of the ways out.
+    pub nat: Vec<NatNetwork>,
     /// What users may reach.
     pub access: Access,
 }
@@ -353,8 +355,14 @@ pub struct Egress {
     pub users: Vec<String>,
     /// Where packets go.
     pub way: Way,
-    /// What becomes of the source address.
-    pub nat: Nat,
+    /// What becomes of IPv4 sources.
+    pub nat: Translation,
+    /// What becomes of IPv6 sources.
+    pub nat6: Translation,
+    /// Destinations to which sources stay what they are.
+    pub nat_except: Vec<IpNet>,
+    /// Whether TCP connections learn the largest segment that fits the way.
+    pub mss_clamp: bool,
     /// What has to answer for it to be up.
     pub health: Option<Health>,
 }
@@ -396,13 +404,4 @@ impl Egress {
         let same = self.from == other.from && self.mark == other.mark;
         same && self.groups == other.groups && self.users == other.users
     }
-}
-
-/// Address translation of an egress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nat {
-    /// The address of the interface.
-    Masquerade,
-    /// Left alone.
-    None,
 }

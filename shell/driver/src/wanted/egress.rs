@@ -20,9 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use isthmus_kernel::{Desired, IpVersion, MAIN_TABLE, NextHop, Route, Rule, RuleAction};
+use isthmus_kernel::{
+    Desired, IpVersion, MAIN_TABLE, NextHop, Route, Rule, RuleAction, Translation,
+};
 
 use super::inside_route;
+use super::nat::with_bound;
 use crate::health::Health;
 use crate::inside::Placed;
 
@@ -39,8 +42,14 @@ pub struct EgressNetwork {
     pub marks: Vec<(u32, u32)>,
     /// Where packets go.
     pub way: Way,
-    /// Whether the source becomes the address of the interface.
-    pub masquerade: bool,
+    /// What becomes of IPv4 sources.
+    pub nat: Translation,
+    /// What becomes of IPv6 sources.
+    pub nat6: Translation,
+    /// Destinations to which sources stay what they are.
+    pub nat_except: Vec<IpNet>,
+    /// Whether TCP connections learn the largest segment that fits the way.
+    pub mss_clamp: bool,
     /// How it is looked after beyond its link.
     pub health: Option<Health>,
 }
@@ -116,7 +125,8 @@ enum End {
 
 /// Adds routes and rules for the ways out of one tenant. `inside` is what is behind its device.
 pub(super) fn want(state: &mut Desired, placed: &Placed, inside: &[IpNet]) {
-    let conditions = conditions(placed);
+    let egresses = with_bound(placed);
+    let conditions = conditions(placed, &egresses);
     for egress in &placed.tenant.egress {
         if matches!(egress.way, Way::Gateway { .. } | Way::Link(_)) {
             let link = egress.way.interface().map(str::to_owned);
@@ -152,10 +162,11 @@ pub(super) fn want(state: &mut Desired, placed: &Placed, inside: &[IpNet]) {
 }
 
 /// The egresses by condition, in the order in which the file first names each condition.
-fn conditions(placed: &Placed) -> Vec<Condition<'_>> {
+fn conditions<'a>(placed: &'a Placed, egresses: &'a [(u32, EgressNetwork)]) -> Vec<Condition<'a>> {
     let first = FIRST_TABLE + u32::from(placed.tenant.tun.0) * CONDITIONS_MAX;
     let mut conditions: Vec<Condition<'_>> = Vec::new();
-    for (preference, egress) in (0..).zip(&placed.tenant.egress) {
+    for (preference, egress) in egresses {
+        let preference = *preference;
         let (from, marks) = (&*egress.from, &*egress.marks);
         let same = |c: &&mut Condition<'_>| c.from == from && c.marks == marks;
         if let Some(condition) = conditions.iter_mut().find(same) {

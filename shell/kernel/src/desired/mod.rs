@@ -11,11 +11,13 @@ use crate::{KernelError, Owner, sysctl};
 
 mod filter;
 mod firewall;
+mod nat;
 mod route;
 mod rule;
 
 pub use filter::{CLASS_MASK, Entries, Filter, Guard, List, Member, Ports, Verdict, class_mark};
-pub use firewall::{Firewall, Nat, Translation};
+pub use firewall::Firewall;
+pub use nat::{Nat, Redirect, Redirection, Translation, Transport};
 pub use route::{MAIN_TABLE, NextHop, Route};
 pub use rule::{IpVersion, Rule, RuleAction};
 

@@ -58,7 +58,7 @@ impl Nft {
         let table = &self.table;
         // Adding before deleting makes sure that there is something to delete.
         let mut commands = vec![add_table(table), delete_table(table), add_table(table)];
-        commands.extend(nat::commands(table, &firewall.nat));
+        commands.extend(nat::commands(table, firewall));
         commands.extend(filter::commands(table, &firewall.filter));
         commands.extend(members::commands(table, &firewall.filter, &firewall.members));
         self.change(&commands)

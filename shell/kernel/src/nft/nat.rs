@@ -1,43 +1,138 @@
 //! Translation of addresses in the words of `nft`.
+//!
+//! ```text
+//! prerouting, mangle   redirects with a mark: the mark, by the address before its translation
+//! prerouting, dstnat   redirects
+//! postrouting, srcnat  source translation, in order
+//! forward, mangle      the largest segment of TCP connections out of clamped links
+//! ```
 
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::{field, matches, meta, prefix};
-use crate::{Nat, Translation};
+use super::{add, field, matches, meta, prefix};
+use crate::{Firewall, Nat, Redirect, Redirection, Translation};
 
-/// The chain of source translation and its rules; none without a rule.
-pub(super) fn commands(table: &str, nat: &[Nat]) -> Vec<Value> {
-    if nat.is_empty() {
-        return Vec::new();
+/// The chains of translation and their rules; none without a rule.
+pub(super) fn commands(table: &str, firewall: &Firewall) -> Vec<Value> {
+    let Firewall { nat, redirects, clamped, .. } = firewall;
+    let marked = redirects.iter().filter_map(mark);
+    let groups = [
+        (MARK, marked.collect::<Vec<_>>()),
+        (REDIRECT, redirects.iter().map(redirect).collect()),
+        (TRANSLATE, nat.iter().map(translate).collect()),
+        (CLAMP, clamped.iter().map(|link| clamp(link)).collect()),
+    ];
+    let mut commands = Vec::new();
+    for ((name, kind, hook, priority), rules) in groups {
+        if rules.is_empty() {
+            continue;
+        }
+        commands.push(add(
+            table,
+            "chain",
+            json!({ "name": name, "type": kind, "hook": hook, "prio": priority, "policy": "accept" }),
+        ));
+        commands.extend(
+            rules
+                .into_iter()
+                .map(|expr| add(table, "rule", json!({ "chain": name, "expr": expr }))),
+        );
     }
-    let chain = json!({ "add": { "chain": {
-        "family": "inet", "table": table, "name": CHAIN,
-        "type": "nat", "hook": "postrouting", "prio": SRCNAT, "policy": "accept",
-    }}});
-    std::iter::once(chain).chain(nat.iter().map(|nat| rule(table, nat))).collect()
+    commands
 }
 
-/// Where source addresses are translated.
-const CHAIN: &str = "postrouting";
-/// The priority at which that is done.
-const SRCNAT: i32 = 100;
+/// A chain: its name, type, hook and priority.
+type Chain = (&'static str, &'static str, &'static str, i32);
+const MARK: Chain = ("redirected", "filter", "prerouting", -150);
+const REDIRECT: Chain = ("redirect", "nat", "prerouting", -100);
+const TRANSLATE: Chain = ("postrouting", "nat", "postrouting", 100);
+const CLAMP: Chain = ("clamp", "filter", "forward", -150);
 
-fn rule(table: &str, nat: &Nat) -> Value {
-    let ip = if nat.source.addr().is_ipv4() { "ip" } else { "ip6" };
-    let mut expr = vec![matches("==", field(ip, "saddr"), prefix(&nat.source))];
-    if let Some(egress) = &nat.egress {
-        expr.push(matches("==", meta("oifname"), json!(egress)));
-    }
-    for except in &nat.except {
-        expr.push(matches("!=", field(ip, "daddr"), prefix(except)));
-    }
+fn ip(net: &IpNet) -> &'static str {
+    if net.addr().is_ipv4() { "ip" } else { "ip6" }
+}
+
+/// The packets that a redirect is for.
+fn redirected(redirect: &Redirect) -> Vec<Value> {
+    let ip = ip(&redirect.destination);
+    let mut expr: Vec<Value> =
+        redirect.input.iter().map(|link| matches("==", meta("iifname"), json!(link))).collect();
+    expr.push(matches("==", field(ip, "daddr"), prefix(&redirect.destination)));
+    expr.extend(redirect.except.iter().map(|net| matches("!=", field(ip, "daddr"), prefix(net))));
+    let service = redirect.service.iter();
+    expr.extend(
+        service
+            .map(|(transport, port)| matches("==", field(transport.name(), "dport"), json!(port))),
+    );
+    expr
+}
+
+fn mark(redirect: &Redirect) -> Option<Vec<Value>> {
+    let (mark, under) = redirect.mark?;
+    let mut expr = redirected(redirect);
+    let kept = json!({ "&": [meta("mark"), !under] });
+    let value = json!({ "|": [kept, mark] });
+    expr.push(json!({ "mangle": { "key": meta("mark"), "value": value } }));
+    Some(expr)
+}
+
+fn redirect(redirect: &Redirect) -> Vec<Value> {
+    let ip = ip(&redirect.destination);
+    let mut expr = redirected(redirect);
+    expr.push(match redirect.to {
+        Redirection::Address(address, None) => json!({ "dnat": { "family": ip, "addr": address } }),
+        Redirection::Address(address, Some(port)) => {
+            json!({ "dnat": { "family": ip, "addr": address, "port": port } })
+        }
+        Redirection::Network(net) => {
+            json!({ "dnat": onto(ip, "daddr", &redirect.destination, &net) })
+        }
+    });
+    expr
+}
+
+fn translate(nat: &Nat) -> Vec<Value> {
+    let ip = ip(&nat.source);
+    let mut expr: Vec<Value> =
+        nat.input.iter().map(|link| matches("==", meta("iifname"), json!(link))).collect();
+    expr.push(matches("==", field(ip, "saddr"), prefix(&nat.source)));
+    expr.extend(nat.egress.iter().map(|link| matches("==", meta("oifname"), json!(link))));
+    let destination = nat.destination.iter();
+    expr.extend(destination.map(|net| matches("==", field(ip, "daddr"), prefix(net))));
+    expr.extend(
+        nat.mark
+            .iter()
+            .map(|(mark, under)| matches("==", json!({ "&": [meta("mark"), under] }), json!(mark))),
+    );
+    expr.extend(nat.except.iter().map(|net| matches("!=", field(ip, "daddr"), prefix(net))));
     expr.push(match nat.to {
         Translation::Address(to) => json!({ "snat": { "family": ip, "addr": to } }),
+        Translation::Keep => json!({ "accept": null }),
         Translation::Masquerade => json!({ "masquerade": null }),
+        Translation::Network(net) => json!({ "snat": onto(ip, "saddr", &nat.source, &net) }),
+        Translation::Range(first, last) => {
+            json!({ "snat": { "family": ip, "addr": { "range": [first, last] } } })
+        }
     });
-    json!({ "add": { "rule": {
-        "family": "inet", "table": table, "chain": CHAIN, "expr": expr,
-    }}})
+    expr
+}
+
+/// A translation that changes the network and keeps the host.
+fn onto(ip: &str, what: &str, from: &IpNet, to: &IpNet) -> Value {
+    let data = json!({ "set": [[prefix(from), prefix(to)]] });
+    let map = json!({ "map": { "key": field(ip, what), "data": data } });
+    json!({ "family": ip, "addr": map, "flags": "netmap", "type_flags": "prefix" })
+}
+
+/// "The MTU of the route" is that of the way on, less the headers.
+fn clamp(link: &str) -> Vec<Value> {
+    let option = json!({ "tcp option": { "name": "maxseg", "field": "size" } });
+    vec![
+        matches("==", meta("oifname"), json!(link)),
+        matches("in", field("tcp", "flags"), json!("syn")),
+        json!({ "mangle": { "key": option, "value": { "rt": { "key": "mtu" } } } }),
+    ]
 }
 
 #[cfg(test)]
@@ -47,13 +142,11 @@ mod tests {
     #[test]
     fn a_rule_names_source_egress_exceptions_and_what_to_do() {
         let nat = Nat {
-            source: "10.64.0.0/20".parse().unwrap(),
             egress: Some("eth1".to_owned()),
             except: vec!["10.0.0.0/8".parse().unwrap(), "192.0.2.1/32".parse().unwrap()],
-            to: Translation::Masquerade,
+            ..Nat::new("10.64.0.0/20".parse().unwrap(), Translation::Masquerade)
         };
-        let rule = rule("t", &nat);
-        let expr = &rule["add"]["rule"]["expr"];
+        let expr = translate(&nat);
         assert_eq!(expr[0]["match"]["right"]["prefix"], json!({ "addr": "10.64.0.0", "len": 20 }));
         assert_eq!(expr[1]["match"]["right"], "eth1");
         assert_eq!(expr[2]["match"]["op"], "!=");

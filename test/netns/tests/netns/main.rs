@@ -29,5 +29,6 @@ mod routing;
 mod shutdown;
 mod spoofing;
 mod suites;
+mod three_clouds;
 mod users;
 mod workers;

@@ -48,10 +48,33 @@ pub(crate) const EGRESS: SectionKeys = SectionKeys {
         },
         Key {
             name: "nat",
-            kind: "`\"masquerade\"` or `\"none\"`",
+            kind: "`\"masquerade\"`, `\"none\"`, IPv4 address or range",
             default: "`\"none\"`",
             example: "\"masquerade\"",
-            about: "Whether IPv4 packets leave with the address of the interface.",
+            about: "What becomes of IPv4 sources: the address of the interface, or one of these, which must be routed \
+                    to this machine.",
+        },
+        Key {
+            name: "nat6",
+            kind: "`\"masquerade\"`, `\"none\"`, IPv6 address or range",
+            default: "`\"none\"`",
+            example: "\"2001:db8::7\"",
+            about: "The same for IPv6.",
+        },
+        Key {
+            name: "nat_except",
+            kind: "list of IP networks",
+            default: "`[]`",
+            example: "[\"10.0.0.0/8\"]",
+            about: "Destinations to which sources stay what they are.",
+        },
+        Key {
+            name: "mss_clamp",
+            kind: "boolean",
+            default: "`false`",
+            example: "true",
+            about: "Tells TCP connections out of the interface the largest segment that its MTU lets through. What \
+                    sessions carry is bounded by `[ppp] mru` in any case.",
         },
     ],
     reserved: &[],
@@ -81,8 +104,8 @@ pub(crate) const MATCH: SectionKeys = SectionKeys {
             kind: "text, `\"MARK/MASK\"`",
             default: "any",
             example: "\"0x10/0xff\"",
-            about: "Firewall mark that rules of your own set before routing. The lower 16 bits are yours, the \
-                    upper 16 are the gateway's.",
+            about: "Firewall mark that rules of your own set before routing. The lower 12 bits are yours, the \
+                    others are the gateway's.",
         },
         Key {
             name: "group",

@@ -241,6 +241,13 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             example: "",
             about: "Ways out; see `[[tenant.egress]]`.",
         },
+        Key {
+            name: "nat",
+            kind: "list of tables",
+            default: "none",
+            example: "",
+            about: "Translations of addresses beside those of the ways out; see `[[tenant.nat]]`.",
+        },
     ],
     reserved: &[("radius", RADIUS_LATER), ("bgp", BGP_LATER)],
 };

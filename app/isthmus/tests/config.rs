@@ -336,7 +336,8 @@ fn tenants_with_one_key_are_told_apart_by_realm_identity_or_address() {
     let named = two("realm = \"a\"", "realm = \"b\"").replace("users.alice", "users.\"alice@A\"");
     warned(&named, "`alice@A` cannot log in: the realm is taken off");
     let kept = named.replace("realm = \"a\"", "realm = \"a\"\nstrip_realm = false");
-    assert!(load(&kept).unwrap().1.is_empty());
+    warned(&kept, "the realm is written `a` in the tenant");
+    assert!(load(&kept.replace("alice@A", "alice@a")).unwrap().1.is_empty());
 }
 
 #[test]
@@ -992,6 +993,17 @@ fn short_keys_of_groups_and_names_used_twice_are_found() {
     refused(&tenant_with(&twice), 10, "the group `sales` exists twice", "the other is at");
     refused(&tenant_with(&group("", short)), 7, "empty or too long", "1 to 128");
     refused(&tenant_with(&group(&"g".repeat(129), short)), 7, "empty or too long", "1 to 128");
+}
+
+#[test]
+fn a_user_whose_realm_is_written_otherwise_than_the_tenants_is_warned_about() {
+    let with = |name: &str| {
+        tenant_with("realm = \"blue\"\nstrip_realm = false")
+            .replace("[tenant.users.alice]", &format!("[tenant.users.\"{name}\"]"))
+    };
+    warned(&with("alice@Blue"), "the realm is written `blue` in the tenant");
+    let (_, report) = load(&with("alice@blue")).unwrap();
+    assert!(report.is_empty(), "{report}");
 }
 
 /// A tenant with groups, and alice in the first of them.

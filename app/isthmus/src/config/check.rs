@@ -68,6 +68,8 @@ pub(crate) struct Home<'a> {
     pub(crate) gateway_address6: Option<Ipv6Addr>,
     /// Realms that are taken off before a name is looked up.
     pub(crate) realms: &'a [String],
+    /// Realms that names are looked up with, in this letter case.
+    pub(crate) kept_realms: &'a [String],
     /// Those that users can be in; any when there are none.
     pub(crate) groups: &'a [Group],
 }
@@ -103,6 +105,7 @@ pub(crate) fn users(
                 format!("call the user `{bare}`, or set `strip_realm = false` in the tenant"),
             );
         }
+        warn_of_case(found, home.kept_realms, report);
         group::known(found, home.groups, report);
         let hashed = matches!(found.user.secret, UserSecret::NtHash(_));
         if hashed && auth.contains(&AuthProtocol::ChapMd5) {
@@ -112,6 +115,20 @@ pub(crate) fn users(
                 "store `password`, or take \"chap\" out of `auth` in [ppp]",
             );
         }
+    }
+}
+
+/// A client may write a realm in any letter case; names are looked up with that of the tenant.
+fn warn_of_case(found: &LocatedUser, kept_realms: &[String], report: &mut Report) {
+    let name = &found.name.value;
+    let Some((bare, end)) = name.rsplit_once('@') else { return };
+    let same = kept_realms.iter().find(|realm| realm.eq_ignore_ascii_case(end));
+    if let Some(realm) = same.filter(|realm| *realm != end) {
+        report.warning(
+            found.name.span,
+            format!("`{name}` cannot log in: the realm is written `{realm}` in the tenant"),
+            format!("call the user `{bare}@{realm}`"),
+        );
     }
 }
 
@@ -211,6 +228,7 @@ fn finish(
     }
     let realm: Vec<String> = draft.realm.into_iter().map(|at| at.value).collect();
     let realms = if draft.strip_realm { realm.as_slice() } else { &[] };
+    let kept_realms = if draft.strip_realm { &[] } else { realm.as_slice() };
     let groups: Vec<Group> = draft.groups.into_iter().map(|draft| draft.group).collect();
     let (all, all6) = (all_pools(&pool, &groups), all_pools6(&pool6, &groups));
     let home = Home {
@@ -219,6 +237,7 @@ fn finish(
         pool6: &all6,
         gateway_address6,
         realms,
+        kept_realms,
         groups: &groups,
     };
     users(&everybody, home, auth, report);

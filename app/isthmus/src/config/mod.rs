@@ -129,6 +129,7 @@ pub fn reload_users(tenant: &Tenant, auth: &[AuthProtocol]) -> Result<(Users, Re
         pool6: &tenant.all_pools6(),
         gateway_address6: tenant.gateway_address6,
         realms: tenant.realms_taken_off(),
+        kept_realms: if tenant.strip_realm { &[] } else { &tenant.realm },
         groups: &tenant.groups,
     };
     check::users(&found, home, auth, &mut report);

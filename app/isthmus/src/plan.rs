@@ -92,8 +92,8 @@ fn overlaps(config: &Config, planned: &Planned) -> Vec<Finding> {
     let namespace = planned.namespace.as_ref().map(Namespace::name);
     let here = config.tenants.iter().filter(|tenant| tenant.netns.as_deref() == namespace);
     let pools = here.flat_map(|tenant| {
-        let v4 = tenant.pool.iter().map(|net| IpNet::V4(*net));
-        let all = v4.chain(tenant.pool6.iter().map(|net| IpNet::V6(*net)));
+        let v4 = tenant.all_pools().into_iter().map(IpNet::V4);
+        let all = v4.chain(tenant.all_pools6().into_iter().map(IpNet::V6));
         all.map(move |net| (tenant, net))
     });
     let mut found = Vec::new();
@@ -206,8 +206,8 @@ fn why_firewall(config: &Config, firewall: &Firewall) -> String {
 fn why_route(config: &Config, route: &Route) -> String {
     let of_device = |device: &str| config.tenants.iter().find(|tenant| tenant.interface == device);
     let is_in_pool = |tenant: &&Tenant| match route.destination {
-        IpNet::V4(net) => tenant.pool.contains(&net),
-        IpNet::V6(net) => tenant.pool6.contains(&net),
+        IpNet::V4(net) => tenant.all_pools().contains(&net),
+        IpNet::V6(net) => tenant.all_pools6().contains(&net),
     };
     if route.table == MAIN_TABLE {
         if route.next == NextHop::Blackhole {

@@ -193,6 +193,23 @@ fn tests_know_the_way_that_packets_take() {
 }
 
 #[test]
+fn pools_of_groups_are_of_the_tenant_too() {
+    let group = "[[tenant.group]]\nname = \"staff\"\npool = [\"10.70.0.0/24\"]\n\
+                 [[tenant.group]]\nname = \"interns\"\n\
+                 [tenant.policy]\ndefault = \"deny\"\n[[tenant.policy.rule]]\nname = \"staff\"\n\
+                 action = \"allow\"\nfrom = \"10.70.0.0/24\"";
+    let test = |tenant: &str, user: &str, to: &str, expect: &str| {
+        let lines = format!(
+            "tenant = \"{tenant}\"\nuser = \"{user}\"\nto = \"{to}\"\nexpect = \"{expect}\""
+        );
+        with(group, &format!("[[test]]\n{lines}\n"))
+    };
+    valid(&test("acme", "alice", "192.0.2.1", "allow"));
+    valid(&test("acme", "ivan", "192.0.2.1", "deny"));
+    valid(&test("blue", "bob", "10.70.0.9", "deny"));
+}
+
+#[test]
 fn mistakes_in_a_policy_say_what_to_write() {
     let rule = |lines: &str| with(&format!("[[tenant.policy.rule]]\nname = \"a\"\n{lines}"), "");
     refused(

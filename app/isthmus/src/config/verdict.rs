@@ -68,14 +68,19 @@ impl Tenant {
     /// An address that a user may have, of the version of `to`.
     pub(crate) fn source_of(&self, user: &str, to: IpAddr) -> Option<IpAddr> {
         let user = self.users.named(user);
+        let group = user.and_then(|user| user.group.as_ref());
+        let group = self.groups.iter().find(|own| Some(&own.name) == group);
         if to.is_ipv4() {
             let own = user.and_then(|user| user.address);
-            let of_pool = || self.pool.iter().flat_map(Ipv4Net::hosts);
+            let of_group = group.map(|group| &group.pool).filter(|pool| !pool.is_empty());
+            let pool = of_group.unwrap_or(&self.pool);
+            let of_pool = || pool.iter().flat_map(Ipv4Net::hosts);
             let any = || of_pool().find(|address| *address != self.gateway_address);
             return own.or_else(any).map(IpAddr::V4);
         }
         let own = user.and_then(|user| user.address6);
-        let any = self.pool6.first().map(Ipv6Net::network);
+        let of_group = group.map(|group| &group.pool6).filter(|pool| !pool.is_empty());
+        let any = of_group.unwrap_or(&self.pool6).first().map(Ipv6Net::network);
         own.map(|net| net.network()).or(any).map(IpAddr::V6)
     }
 
@@ -84,9 +89,9 @@ impl Tenant {
         match address {
             IpAddr::V4(address) => {
                 let networks = || self.users.iter().flat_map(|(_, user)| &user.networks);
-                self.pool.iter().chain(networks()).any(|net| net.contains(&address))
+                self.all_pools().iter().chain(networks()).any(|net| net.contains(&address))
             }
-            IpAddr::V6(address) => self.pool6.iter().any(|net| net.contains(&address)),
+            IpAddr::V6(address) => self.all_pools6().iter().any(|net| net.contains(&address)),
         }
     }
 }

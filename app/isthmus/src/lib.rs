@@ -33,6 +33,7 @@ pub mod config;
 mod connection;
 pub mod daemon;
 mod engine;
+mod numbers;
 pub mod plan;
 pub mod profile;
 pub mod report;

@@ -84,7 +84,13 @@ fn steps(config: &Config, planned: &Planned) -> Vec<Step> {
         let (action, what) = action(change);
         Step { namespace: namespace.clone(), action, what, why: why(config, change) }
     };
-    planned.changes.iter().map(step).collect()
+    let made = planned.makes_namespace.then(|| Step {
+        namespace: namespace.clone(),
+        action: Action::Add,
+        what: String::from("the namespace itself"),
+        why: String::from("`netns` names it, and there is none"),
+    });
+    made.into_iter().chain(planned.changes.iter().map(step)).collect()
 }
 
 /// Pools that meet a network which the machine is part of: one of the two hides the other.

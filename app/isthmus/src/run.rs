@@ -2,12 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use ipnet::Ipv4Net;
 use isthmus_core::SecretBytes;
 use isthmus_dataplane::{CrewConfig, PortsConfig};
 use isthmus_driver::{
-    Access, Detail, EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork, Way,
+    Access, Detail, EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork, Wanted,
+    Way,
 };
 use isthmus_gateway as machine;
 use isthmus_ike::{OwnCertificate, Psk, PskId, RemoteMatch};
@@ -23,6 +25,7 @@ use crate::api::{ControlRequest, SessionId};
 use crate::config::{self, Config, Egress, Gateway, Group, Lac, Tenant};
 use crate::daemon::{EngineError, EngineSide};
 use crate::engine;
+use crate::numbers::{Key, Numbers};
 use crate::translate;
 use crate::users::{User, UserSecret};
 use crate::view;
@@ -37,12 +40,13 @@ pub async fn gateway(config: Arc<Config>, side: EngineSide) -> Result<(), Engine
     let provider = engine::provider(config.data_path.engine);
     tracing::info!(engine = provider.engine(), "encryption");
     let on_event = Box::new(isthmus_telemetry::event);
-    let driver = GatewayDriver::start(settings(&config), provider, served, on_event)
-        .await
-        .map_err(refused)?;
+    let mut numbers = Numbers::default();
+    let settings = settings(&config, &mut numbers);
+    let driver =
+        GatewayDriver::start(settings, provider, served, on_event).await.map_err(refused)?;
     // Whoever waited for it may have gone; the gateway goes on.
     let _nobody_waits = side.ready.send(());
-    let serving = tokio::spawn(serve(config, side.requests, requests, side.stop));
+    let serving = tokio::spawn(serve((config, numbers), side.requests, requests, side.stop));
     let outcome = driver.run().await.map_err(refused);
     serving.abort();
     outcome
@@ -50,7 +54,7 @@ pub async fn gateway(config: Arc<Config>, side: EngineSide) -> Result<(), Engine
 
 /// Turns requests of the API into requests of the driver, until it is time to stop.
 async fn serve(
-    mut config: Arc<Config>,
+    (mut config, mut numbers): (Arc<Config>, Numbers),
     mut asked: mpsc::Receiver<ControlRequest>,
     driver: mpsc::Sender<Request>,
     mut stop: oneshot::Receiver<()>,
@@ -61,7 +65,7 @@ async fn serve(
             request = asked.recv() => request,
         };
         let Some(request) = request else { break };
-        if let Some(applied) = answer(&config, request, &driver).await {
+        if let Some(applied) = answer(&config, &mut numbers, request, &driver).await {
             config = applied;
         }
     }
@@ -72,16 +76,14 @@ async fn serve(
 /// Answers a request; the configuration that is in force from now on, when it brought one.
 async fn answer(
     config: &Config,
+    numbers: &mut Numbers,
     request: ControlRequest,
     driver: &mpsc::Sender<Request>,
 ) -> Option<Arc<Config>> {
     // Who asked may be gone by the time the answer is there; nothing is lost then.
     match request {
         ControlRequest::Apply { config: wanted, reply } => {
-            let (tell, told) = oneshot::channel();
-            let machine = Arc::new(machine_config(&wanted));
-            let _ended = driver.send(Request::Reconfigure(machine, tell)).await;
-            let applied = told.await.map_err(|_| String::from("the gateway is shutting down"));
+            let applied = apply(&wanted, numbers, driver).await;
             let in_force = applied.is_ok().then_some(wanted);
             let _gone = reply.send(applied);
             return in_force;
@@ -111,6 +113,25 @@ async fn answer(
     None
 }
 
+/// Has a configuration brought in force.
+///
+/// # Errors
+/// Why nothing has changed.
+async fn apply(
+    config: &Config,
+    numbers: &mut Numbers,
+    driver: &mpsc::Sender<Request>,
+) -> Result<(), String> {
+    let mut renumbered = numbers.clone();
+    let GatewaySettings { machine, tenants, .. } = settings(config, &mut renumbered);
+    let (tell, told) = oneshot::channel();
+    let _ended = driver.send(Request::Reconfigure(Wanted { machine, tenants }, tell)).await;
+    let applied = told.await.map_err(|_| String::from("the gateway is shutting down"))?;
+    applied.map_err(|error| error.to_string())?;
+    *numbers = renumbered;
+    Ok(())
+}
+
 async fn snapshot(
     driver: &mpsc::Sender<Request>,
     detail: Detail,
@@ -120,7 +141,8 @@ async fn snapshot(
     told.await.ok()
 }
 
-fn settings(config: &Config) -> GatewaySettings {
+fn settings(config: &Config, numbers: &mut Numbers) -> GatewaySettings {
+    numbers.renumber(&config.tenants, Instant::now());
     let (gateway, path) = (&config.gateway, &config.data_path);
     let mut addresses = gateway.listen.clone();
     let mut lacs = config::lac_sockets(config);
@@ -129,7 +151,7 @@ fn settings(config: &Config) -> GatewaySettings {
         lacs.retain(|address| !address.is_unspecified() || address.is_ipv4());
     }
     GatewaySettings {
-        machine: Arc::new(machine_config(config)),
+        machine: Arc::new(machine_config(config, numbers)),
         crew: CrewConfig {
             ports: PortsConfig {
                 addresses,
@@ -144,18 +166,21 @@ fn settings(config: &Config) -> GatewaySettings {
             busy_poll: path.busy_poll,
         },
         name: gateway.name.clone(),
-        tenants: (0..)
-            .zip(&config.tenants)
+        tenants: config
+            .tenants
+            .iter()
             .zip(accesses(config))
-            .map(|((n, tenant), access)| network(config, n, tenant, access))
+            .filter_map(|(tenant, access)| {
+                Some(network(config, numbers.tenant(&tenant.name)?, tenant, access))
+            })
             .collect(),
     }
 }
 
 /// What the gateway wants of the kernel: its name, its tenants, and for each the networks behind users.
 pub(crate) fn kernel_wishes(config: &Config) -> (String, Vec<TenantNetwork>, Vec<Vec<Ipv4Net>>) {
-    let GatewaySettings { name, tenants, machine, .. } = settings(config);
-    let networks = machine.tenants.iter().map(|tenant| tenant.users.networks()).collect();
+    let GatewaySettings { name, tenants, .. } = settings(config, &mut Numbers::default());
+    let networks = config.tenants.iter().map(|tenant| machine_users(tenant).networks()).collect();
     (name, tenants, networks)
 }
 
@@ -217,18 +242,17 @@ fn marks(egress: &Egress, access: &Access) -> Vec<(u32, u32)> {
 }
 
 /// The machine's view of the configuration.
-fn machine_config(config: &Config) -> machine::Config {
-    let (psks, mut tenants_psks) = psks(&config.tenants);
+fn machine_config(config: &Config, numbers: &mut Numbers) -> machine::Config {
+    let (psks, mut leads) = psks(&config.tenants, numbers);
     let mut ike = translate::ike(&config.ipsec);
-    let first = u32::try_from(psks.len()).unwrap_or(u32::MAX);
     ike.psks = psks;
     // A cloud's 1:1 NAT passes UDP, and IP protocol 50 at best by accident.
     ike.force_encap |= is_behind_nat(&config.gateway, is_own_address);
-    ike.certificates = certificates(config, first, &mut tenants_psks);
+    ike.certificates = certificates(config, numbers, &mut leads);
+    numbers.keep_keys(&leads.iter().flatten().copied().collect());
     let mut l2tp = isthmus_l2tp::Config::lns(config.l2tp.host_name.as_bytes());
     l2tp.hello_interval = config.l2tp.hello_interval;
     l2tp.secret.clone_from(&config.l2tp.secret);
-    let tenants = (0..).zip(&config.tenants).zip(tenants_psks);
     machine::Config {
         ike: Arc::new(ike),
         l2tp: Arc::new(l2tp),
@@ -239,8 +263,8 @@ fn machine_config(config: &Config) -> machine::Config {
             interval: config.ppp.echo_interval,
             ..isthmus_ppp::Echo::default()
         }),
-        tenants: tenants.map(|((index, t), psks)| machine_tenant(index, t, psks)).collect(),
-        lacs: config.lacs.iter().filter_map(|lac| machine_lac(config, lac)).collect(),
+        tenants: machine_tenants(&config.tenants, numbers, leads),
+        lacs: config.lacs.iter().filter_map(|lac| machine_lac(config, numbers, lac)).collect(),
     }
 }
 
@@ -255,8 +279,25 @@ fn is_own_address(address: IpAddr) -> bool {
     std::net::UdpSocket::bind((address, 0)).is_ok()
 }
 
+/// Every tenant at its place; the places between are vacant.
+fn machine_tenants(
+    tenants: &[Tenant],
+    numbers: &Numbers,
+    leads: Vec<Vec<PskId>>,
+) -> Vec<machine::Tenant> {
+    let vacant = |number| machine::Tenant::vacant(TunId(number));
+    let mut places: Vec<_> = (0..numbers.places()).map(vacant).collect();
+    for (tenant, keys) in tenants.iter().zip(leads) {
+        let Some(number) = numbers.tenant(&tenant.name) else { continue };
+        if let Some(place) = places.get_mut(usize::from(number)) {
+            *place = machine_tenant(number, tenant, keys);
+        }
+    }
+    places
+}
+
 /// One key each, and which of them lead to each tenant: tenants with the same key share it.
-fn psks(tenants: &[Tenant]) -> (Vec<Psk>, Vec<Vec<PskId>>) {
+fn psks(tenants: &[Tenant], numbers: &mut Numbers) -> (Vec<Psk>, Vec<Vec<PskId>>) {
     let mut psks: Vec<Psk> = Vec::new();
     let mut leads = Vec::new();
     for tenant in tenants {
@@ -267,24 +308,22 @@ fn psks(tenants: &[Tenant]) -> (Vec<Psk>, Vec<Vec<PskId>>) {
         });
         let mut ids = Vec::new();
         for (secret, remote) in own.chain(groups) {
-            let same = |psk: &&Psk| psk.secret == *secret && psk.remote == remote;
-            let known = psks.iter().find(same).map(|psk| psk.id);
-            ids.push(known.unwrap_or_else(|| {
-                let id = PskId(u32::try_from(psks.len()).unwrap_or(u32::MAX));
+            let id = numbers.key(Key::Psk(secret.clone(), remote.clone()));
+            if psks.iter().all(|known| known.id != id) {
                 psks.push(Psk { id, secret: secret.clone(), remote });
-                id
-            }));
+            }
+            ids.push(id);
         }
         leads.push(ids);
     }
     (psks, leads)
 }
 
-/// Our certificates, and whom we believe: authorities get numbers behind those of the keys, which lead to
-/// their tenants as those do. Everything was tried out when the configuration was read.
+/// Our certificates, and whom we believe: authorities have numbers like the keys, which lead to their
+/// tenants as those do. Everything was tried out when the configuration was read.
 fn certificates(
     config: &Config,
-    first: u32,
+    numbers: &mut Numbers,
     leads: &mut [Vec<PskId>],
 ) -> Option<isthmus_ike::Certificates> {
     let own = config.ipsec.certificates.as_ref()?;
@@ -292,13 +331,11 @@ fn certificates(
     for (index, (tenant, leads)) in config.tenants.iter().zip(leads).enumerate() {
         let shared = own.authorities.iter().filter(|_| index == 0);
         for der in tenant.authorities.iter().chain(shared) {
-            let known = authorities.iter().find(|(_, other)| other == der).map(|(id, _)| *id);
-            let id = known.unwrap_or_else(|| {
-                let id = first + u32::try_from(authorities.len()).unwrap_or(u32::MAX);
-                authorities.push((id, der.clone()));
-                id
-            });
-            leads.push(PskId(id));
+            let id = numbers.key(Key::Authority(der.clone()));
+            if authorities.iter().all(|(known, _)| *known != id.0) {
+                authorities.push((id.0, der.clone()));
+            }
+            leads.push(id);
         }
     }
     let lists = &own.revocation_lists;
@@ -312,7 +349,6 @@ fn certificates(
 }
 
 fn machine_tenant(index: u16, tenant: &Tenant, keys: Vec<PskId>) -> machine::Tenant {
-    let users = tenant.users.iter().map(|(name, user)| (name.to_owned(), machine_user(user)));
     machine::Tenant {
         name: tenant.name.clone(),
         selector: machine::Selector {
@@ -331,7 +367,7 @@ fn machine_tenant(index: u16, tenant: &Tenant, keys: Vec<PskId>) -> machine::Ten
         sessions_max: tenant.sessions,
         limits: tenant.limits,
         groups: tenant.groups.iter().map(machine_group).collect(),
-        users: Arc::new(machine::Users::new(users.collect())),
+        users: Arc::new(machine_users(tenant)),
         tun: TunId(index),
     }
 }
@@ -347,8 +383,13 @@ fn machine_group(group: &Group) -> machine::Group {
     }
 }
 
-/// A LAC as the machine knows it; none when its tenant waits for a restart.
-fn machine_lac(config: &Config, lac: &Lac) -> Option<machine::Lac> {
+fn machine_users(tenant: &Tenant) -> machine::Users {
+    let users = tenant.users.iter().map(|(name, user)| (name.to_owned(), machine_user(user)));
+    machine::Users::new(users.collect())
+}
+
+/// A LAC as the machine knows it; none without its tenant.
+fn machine_lac(config: &Config, numbers: &Numbers, lac: &Lac) -> Option<machine::Lac> {
     let mut l2tp = isthmus_l2tp::Config::lns(config.l2tp.host_name.as_bytes());
     l2tp.hello_interval = config.l2tp.hello_interval;
     l2tp.secret = Some(lac.secret.clone());
@@ -358,7 +399,7 @@ fn machine_lac(config: &Config, lac: &Lac) -> Option<machine::Lac> {
         name: lac.name.clone(),
         sources: lac.address.clone(),
         l2tp: Arc::new(l2tp),
-        tenant: config.tenants.iter().position(|tenant| tenant.name == lac.tenant)?,
+        tenant: numbers.tenant(&lac.tenant)?.into(),
         proxy: lac.proxy,
     })
 }
@@ -397,25 +438,28 @@ mod tests {
         config.gateway.public_address = None;
         config.ipsec.force_encap = false;
         assert!(!is_behind_nat(&config.gateway, |_| false));
-        assert!(!machine_config(&config).ike.force_encap);
+        assert!(!machine_config(&config, &mut Numbers::default()).ike.force_encap);
         config.gateway.public_address = Some(elsewhere);
         assert!(is_behind_nat(&config.gateway, |_| false));
         assert!(!is_behind_nat(&config.gateway, |own| own == elsewhere), "an address of a device");
-        assert!(machine_config(&config).ike.force_encap, "TEST-NET-3 is on no machine");
+        assert!(
+            machine_config(&config, &mut Numbers::default()).ike.force_encap,
+            "TEST-NET-3 is on no machine"
+        );
         config.gateway.listen = vec![elsewhere];
         assert!(!is_behind_nat(&config.gateway, |_| false), "an address we listen on");
         config.gateway.public_address = Some("127.0.0.1".parse().unwrap());
         assert!(is_own_address("127.0.0.1".parse().unwrap()));
-        assert!(!machine_config(&config).ike.force_encap);
+        assert!(!machine_config(&config, &mut Numbers::default()).ike.force_encap);
         config.ipsec.force_encap = true;
-        assert!(machine_config(&config).ike.force_encap);
+        assert!(machine_config(&config, &mut Numbers::default()).ike.force_encap);
     }
 
     #[test]
     fn tenants_with_the_same_key_share_it() {
         let (config, _) = config::example_for_tests();
         let tenant = config.tenants.first().unwrap();
-        let (psks, leads) = psks(&[tenant.clone(), tenant.clone()]);
+        let (psks, leads) = psks(&[tenant.clone(), tenant.clone()], &mut Numbers::default());
         assert_eq!(psks.len(), 1);
         assert_eq!(leads.len(), 2);
         assert_eq!(leads[0], leads[1]);

@@ -119,14 +119,15 @@ fn lac(lac: &isthmus_gateway::LacStatus) -> LacStatus {
 }
 
 fn tenants(config: &Config, snapshot: &Snapshot) -> Vec<TenantStatus> {
-    let machine = snapshot.status.tenants.iter();
+    // In the order of the file: the machine's is that of their coming.
+    let with_state =
+        |tenant: &'_ Tenant| snapshot.status.tenants.iter().find(|state| state.name == tenant.name);
     config
         .tenants
         .iter()
-        .zip(machine)
-        .enumerate()
-        .map(|(index, (tenant, state))| TenantStatus {
-            egress: egress(index, tenant, snapshot),
+        .filter_map(|tenant| Some((tenant, with_state(tenant)?)))
+        .map(|(tenant, state)| TenantStatus {
+            egress: egress(state.tun, tenant, snapshot),
             name: tenant.name.clone(),
             interface: tenant.interface.clone(),
             netns: tenant.netns.clone(),
@@ -141,9 +142,9 @@ fn tenants(config: &Config, snapshot: &Snapshot) -> Vec<TenantStatus> {
         .collect()
 }
 
-fn egress(index: usize, tenant: &Tenant, snapshot: &Snapshot) -> Vec<EgressStatus> {
+fn egress(tun: TunId, tenant: &Tenant, snapshot: &Snapshot) -> Vec<EgressStatus> {
     let of = |egress: &Egress| {
-        let id = (TunId(u16::try_from(index).unwrap_or(u16::MAX)), egress.name.clone());
+        let id = (tun, egress.name.clone());
         let known = snapshot.ways.get(&id);
         EgressStatus {
             name: egress.name.clone(),
@@ -156,7 +157,9 @@ fn egress(index: usize, tenant: &Tenant, snapshot: &Snapshot) -> Vec<EgressStatu
 
 fn data_path(config: &Config, snapshot: &Snapshot) -> DataPath {
     let device = |tun: &TunReport| {
-        let tenant = config.tenants.get(usize::from(tun.id.0));
+        let known = snapshot.status.tenants.iter().find(|state| state.tun == tun.id);
+        let tenant =
+            known.and_then(|known| config.tenants.iter().find(|tenant| tenant.name == known.name));
         DeviceStatus {
             interface: tenant.map(|tenant| tenant.interface.clone()).unwrap_or_default(),
             reads_runs: tun.offload.reads,

@@ -49,6 +49,10 @@ impl Reload for Refusing {
             })
         })
     }
+
+    fn preview(&self) -> Pin<Box<dyn Future<Output = Result<ReloadOutcome, Refusal>> + Send + '_>> {
+        self.reload()
+    }
 }
 
 fn session() -> Session {

@@ -859,13 +859,30 @@ fn changes_say_what_needs_a_restart() {
     let ipv6 = valid(&tenant_with("pool6 = [\"2001:db8:64::/48\"]"));
     let changes = config::compare(&old, &ipv6);
     assert_eq!((changes.applied, changes.needs_restart), (vec!["tenant acme".into()], vec![]));
-    assert_eq!(config::effective(&old, &ipv6).unwrap(), ipv6);
+    assert_eq!(config::effective(&old, &ipv6), ipv6);
     let changes = config::compare(&old, &new);
     assert_eq!(changes.applied, ["gateway.log.level", "ppp", "tenant acme"]);
+    assert_eq!(changes.needs_restart, ["gateway.ike_port"]);
+    let tenant = changes.differences.iter().find(|one| one.what == "tenant acme").unwrap();
+    assert_eq!((tenant.kind, tenant.effect), (config::Kind::Changed, config::Effect::EndsSessions));
+    assert_eq!(tenant.keys, ["interface", "dns"]);
+}
+
+#[test]
+fn a_tenant_that_comes_or_goes_is_named_with_what_becomes_of_sessions() {
+    let old = valid(LEAST);
+    let renamed = valid(&LEAST.replace("name = \"acme\"", "name = \"apex\""));
+    let changes = config::compare(&old, &renamed);
+    let told: Vec<_> =
+        changes.differences.iter().map(|one| (one.kind, &*one.what, one.effect)).collect();
     assert_eq!(
-        changes.needs_restart,
-        ["gateway.ike_port", "tenant acme: netns, interface, address, egress or policy"]
+        told,
+        [
+            (config::Kind::Added, "tenant apex", config::Effect::SessionsGoOn),
+            (config::Kind::Removed, "tenant acme", config::Effect::EndsSessions),
+        ]
     );
+    assert!(changes.needs_restart.is_empty());
 }
 
 #[test]

@@ -56,5 +56,5 @@ fn a_change_waits_for_a_restart_and_the_running_one_stays_in_force() {
     let (running, new) = (of("workers = 1\n"), of("workers = 2\npin = true\n"));
     let changes = config::compare(&running, &new);
     assert_eq!((changes.applied, changes.needs_restart), (vec![], vec!["data_path".to_owned()]));
-    assert_eq!(config::effective(&running, &new).unwrap().data_path, running.data_path);
+    assert_eq!(config::effective(&running, &new).data_path, running.data_path);
 }

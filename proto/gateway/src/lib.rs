@@ -41,6 +41,7 @@ mod probe;
 mod proxy;
 mod publish;
 mod record;
+mod removal;
 mod restore;
 mod session;
 mod stats;

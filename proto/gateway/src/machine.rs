@@ -170,10 +170,12 @@ impl Gateway {
                 Some(pools) => pools.reconfigure(tenant),
                 None => self.pools.push(Pools::of(tenant)),
             }
-            self.outbox.push(Action::Event(Event::UsersReloaded {
-                tenant: tenant.name.clone(),
-                count: tenant.users.len(),
-            }));
+            if !tenant.is_vacant() {
+                self.outbox.push(Action::Event(Event::UsersReloaded {
+                    tenant: tenant.name.clone(),
+                    count: tenant.users.len(),
+                }));
+            }
         }
         self.config = config;
         self.link_configs = LinkConfigs::default();

@@ -6,7 +6,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_core::{Encap, Instant, Key};
-use isthmus_plane::{PeerRef, SessionCounters};
+use isthmus_plane::{PeerRef, SessionCounters, TunId};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -40,6 +40,8 @@ pub struct Status {
 pub struct TenantStatus {
     /// Name.
     pub name: String,
+    /// Its device.
+    pub tun: TunId,
     /// Addresses given out.
     pub leased: usize,
     /// Addresses that can be given out.
@@ -115,8 +117,10 @@ impl Gateway {
     pub fn status(&self) -> Status {
         let counts = self.count_sessions();
         let tenants = self.config.tenants.iter().zip(&self.pools).zip(&counts);
+        let tenants = tenants.filter(|((tenant, _), _)| !tenant.is_vacant());
         let tenants = tenants.map(|((tenant, pool), (sessions, _))| TenantStatus {
             name: tenant.name.clone(),
+            tun: tenant.tun,
             leased: pool.v4.leased_count(),
             capacity: pool.v4.capacity(),
             leased6: pool.v6.leased_count(),

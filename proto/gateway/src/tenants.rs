@@ -115,6 +115,12 @@ impl Admitted {
         Some(Self { home, others: left.into_iter().filter(|index| *index != home).collect() })
     }
 
+    /// What is left when some tenants go; none when nothing is.
+    pub(crate) fn without(&self, gone: &[usize]) -> Option<Self> {
+        let mut left = self.iter().filter(|tenant| !gone.contains(tenant));
+        Some(Self { home: left.next()?, others: left.collect() })
+    }
+
     /// The tenant, where there is only one.
     pub(crate) fn only(&self) -> Option<usize> {
         self.others.is_empty().then_some(self.home)

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use isthmus_core::{LANES, Seed};
@@ -141,6 +141,19 @@ impl Crew {
             worker.post(Message::AddTun(id, queue));
             worker.ring();
         }
+    }
+
+    /// Has the workers let go of devices, once they have done what they were told before. The answer's other
+    /// end is closed when the last of them has: then the devices are gone.
+    pub fn remove_tuns(&self, ids: &[TunId]) -> Receiver<()> {
+        let (held, released) = channel();
+        for worker in &self.workers {
+            for id in ids {
+                worker.post(Message::RemoveTun(*id, held.clone()));
+            }
+        }
+        self.ring();
+        released
     }
 
     /// How the workers' sockets and devices do, all taken together.

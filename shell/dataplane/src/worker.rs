@@ -27,6 +27,8 @@ pub(crate) enum Message {
     Command(Command),
     /// A device to read from and write to.
     AddTun(TunId, TunDevice),
+    /// A device to let go of; the sender goes with it.
+    RemoveTun(TunId, Sender<()>),
     /// Answers how the worker's sockets and devices do.
     ReadIo(Sender<IoReport>),
     /// The end.
@@ -192,6 +194,7 @@ impl Worker {
                     self.plane.apply(command, &mut self.out, self.clock.now());
                 }
                 Message::AddTun(id, device) => self.add_tun(id, device),
+                Message::RemoveTun(id, _told_when_dropped) => drop(self.tuns.remove(&id)),
                 Message::ReadIo(answer) => drop(answer.send(self.io_report())),
                 Message::Stop => return false,
             }

@@ -5,18 +5,17 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
 use isthmus_core::{Instant, Key};
 use isthmus_crypto::Provider;
 use isthmus_dataplane::{Clock, Crew, CrewConfig, IoReport};
-use isthmus_gateway::{Action, Config, Event, Gateway, SessionInfo, Status, Tenant};
+use isthmus_gateway::{Action, Config, Event, Gateway, SessionInfo, Status};
 use isthmus_plane::{Command, Counters, Report, TunId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
+use crate::change::Coming;
 use crate::entropy::seed;
 use crate::health::WayState;
-use crate::inside::Inside;
 use crate::jobs::{JobDone, JobPool};
 use crate::mailbox::{Mailbox, mailbox};
 use crate::network::{Network, NetworkError, TenantNetwork};
@@ -32,7 +31,17 @@ pub struct GatewaySettings {
     pub crew: CrewConfig,
     /// The gateway's name; tags what it makes in the kernel.
     pub name: String,
-    /// One per tenant, same order.
+    /// One for each tenant that is not vacant.
+    pub tenants: Vec<TenantNetwork>,
+}
+
+/// A configuration that is to be in force. Tenants keep their number, which is their index and that of
+/// their device, as long as the gateway runs; the place of one that has gone is vacant.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The machine's configuration.
+    pub machine: Arc<Config>,
+    /// One for each tenant that is not vacant.
     pub tenants: Vec<TenantNetwork>,
 }
 
@@ -40,8 +49,8 @@ pub struct GatewaySettings {
 pub enum Request {
     /// Ends one session; answers whether it existed.
     Disconnect(Key, oneshot::Sender<bool>),
-    /// Takes over a new configuration; answers when it is in force.
-    Reconfigure(Arc<Config>, oneshot::Sender<()>),
+    /// Takes over a new configuration; answers when it is in force, or why nothing has changed.
+    Reconfigure(Wanted, oneshot::Sender<Result<(), NetworkError>>),
     /// Shows everything; with the sessions one by one only where they are wanted, for there may be tens of
     /// thousands.
     Snapshot(Detail, oneshot::Sender<Snapshot>),
@@ -87,32 +96,14 @@ struct Asking {
     counters: Option<Counters>,
 }
 
-/// A configuration that is in force once kernel state is.
-struct Coming {
-    config: Arc<Config>,
-    inside: Vec<Inside>,
-    in_place: oneshot::Receiver<Result<(), NetworkError>>,
-    answer: oneshot::Sender<()>,
-}
-
-impl Coming {
-    /// Waits for the first; for ever when there is none.
-    async fn in_place(coming: &mut VecDeque<Self>) -> Result<(), NetworkError> {
-        match coming.front_mut() {
-            Some(coming) => (&mut coming.in_place).await.unwrap_or(Err(NetworkError::KeeperGone)),
-            None => std::future::pending().await,
-        }
-    }
-}
-
 /// A running gateway.
 pub struct GatewayDriver {
-    machine: Gateway,
-    crew: Crew,
-    network: Network,
+    pub(crate) machine: Gateway,
+    pub(crate) crew: Crew,
+    pub(crate) network: Network,
     /// Whose packets are of which class.
-    roll: Roll,
-    clock: Clock,
+    pub(crate) roll: Roll,
+    pub(crate) clock: Clock,
     jobs: JobPool,
     results: mpsc::UnboundedReceiver<JobDone>,
     mailbox: Mailbox,
@@ -121,8 +112,10 @@ pub struct GatewayDriver {
     /// Snapshots that wait for the pipeline's counters.
     asking: BTreeMap<u64, Asking>,
     next_token: u64,
-    /// Configurations that wait for kernel state to be as they want, in order.
-    coming: VecDeque<Coming>,
+    /// The configuration in force, and those to come.
+    pub(crate) config: Arc<Config>,
+    pub(crate) tenants: Vec<TenantNetwork>,
+    pub(crate) coming: VecDeque<Coming>,
     engine: String,
     /// When those who were due were last called.
     fired: Instant,
@@ -142,24 +135,20 @@ impl GatewayDriver {
     ) -> Result<Self, NetworkError> {
         let clock = Clock::start();
         let (mailbox, deliver) = mailbox();
-        let behind = networks(&settings.machine);
         let roll = Roll::new(&settings.tenants);
-        let queues = settings.crew.count();
+        let behind = crate::change::networks(&settings.machine, &settings.tenants);
+        // Ports first: another gateway that has them must keep its kernel state. Nobody is answered before
+        // this returns, so whoever gets an answer finds everything behind it in place.
+        let crew = Crew::start(&settings.crew, &provider, seed, clock, &deliver)?;
+        let queues = crew.workers();
         let (network, devices) =
             Network::up(&settings.name, &settings.tenants, behind, queues).await?;
-        // Whoever gets an answer from our ports finds everything behind them in place.
-        let crew = match Crew::start(&settings.crew, &provider, seed, clock, &deliver) {
-            Ok(crew) => crew,
-            Err(error) => {
-                let _second = network.down().await;
-                return Err(error.into());
-            }
-        };
         for (id, queues) in devices {
             crew.add_tun(id, queues);
         }
         let (jobs, results) = JobPool::new(Arc::clone(&provider), KEY_PAIRS_AHEAD);
         let engine = provider.engine().to_owned();
+        let config = Arc::clone(&settings.machine);
         let machine = Gateway::new(settings.machine, provider, seed()?, clock.now());
         Ok(Self {
             machine,
@@ -174,6 +163,8 @@ impl GatewayDriver {
             on_event,
             asking: BTreeMap::new(),
             next_token: 0,
+            config,
+            tenants: settings.tenants,
             coming: VecDeque::new(),
             engine,
             fired: clock.now(),
@@ -204,7 +195,7 @@ impl GatewayDriver {
                         break Ok(());
                     }
                 }
-                routed = Coming::in_place(&mut self.coming) => self.reconfigure(routed),
+                done = Coming::step(&mut self.coming) => self.go_on(done),
                 () = sleep_until(timer) => {}
             }
             self.handle_timeout();
@@ -271,11 +262,7 @@ impl GatewayDriver {
                 let known = self.machine.disconnect(session, self.clock.now());
                 let _asker_gone = answer.send(known);
             }
-            Request::Reconfigure(config, answer) => {
-                let inside = inside(&config, &self.machine.sessions());
-                let in_place = self.network.set_inside(inside.clone());
-                self.coming.push_back(Coming { config, inside, in_place, answer });
-            }
+            Request::Reconfigure(wanted, answer) => self.reconfigure(wanted, answer),
             Request::Snapshot(detail, answer) => {
                 let token = self.next_token;
                 self.next_token += 1;
@@ -286,24 +273,6 @@ impl GatewayDriver {
             Request::Shutdown => return false,
         }
         true
-    }
-
-    /// Takes over the configuration that waited for kernel state.
-    fn reconfigure(&mut self, routed: Result<(), NetworkError>) {
-        let Some(Coming { config, inside: wished, answer, .. }) = self.coming.pop_front() else {
-            return;
-        };
-        // What cannot be routed must not keep users from logging in.
-        if let Err(reason) = routed {
-            tracing::error!(%reason, "cannot route the pools and the networks behind users");
-        }
-        // Somebody may have been given an address of an old pool meanwhile.
-        let now = inside(&config, &self.machine.sessions());
-        if now != wished {
-            drop(self.network.set_inside(now));
-        }
-        self.machine.reconfigure(config, self.clock.now());
-        let _asker_gone = answer.send(());
     }
 
     /// A pipeline answered; with the last, the snapshot is complete.
@@ -337,7 +306,7 @@ impl GatewayDriver {
     }
 
     /// Carries out every action, in order.
-    fn carry_out(&mut self) {
+    pub(crate) fn carry_out(&mut self) {
         while let Some(action) = self.machine.poll_action() {
             match action {
                 Action::Event(event) => {
@@ -358,8 +327,8 @@ impl GatewayDriver {
         }
     }
 
-    fn enter(&self, entered: Option<Entered>) {
-        if let Some(entered) = entered {
+    pub(crate) fn enter(&self, entered: impl IntoIterator<Item = Entered>) {
+        for entered in entered {
             self.network.enter(entered);
         }
     }
@@ -377,11 +346,6 @@ impl GatewayDriver {
     }
 }
 
-/// For each tenant the networks behind its users.
-fn networks(config: &Config) -> Vec<Vec<Ipv4Net>> {
-    config.tenants.iter().map(|tenant| tenant.users.networks()).collect()
-}
-
 /// Diffie-Hellman key pairs of each group made ahead: a burst of logins is that much shorter.
 const KEY_PAIRS_AHEAD: usize = 256;
 /// Most reports handled before timers and arithmetic have their turn.
@@ -395,20 +359,4 @@ impl From<io::Error> for NetworkError {
     fn from(error: io::Error) -> Self {
         Self::Entropy(error)
     }
-}
-
-/// For each tenant what is behind its device.
-fn inside(config: &Config, sessions: &[SessionInfo]) -> Vec<Inside> {
-    let of_tenant = |tenant: &Tenant| {
-        let own = || sessions.iter().filter(|session| session.tenant == tenant.name);
-        Inside {
-            pool: tenant.pool.clone(),
-            pool6: tenant.pool6.clone(),
-            gateway_address6: tenant.gateway_address6,
-            networks: tenant.users.networks(),
-            addresses: own().filter_map(|session| session.address).collect(),
-            prefixes6: own().filter_map(|session| session.prefix6).collect(),
-        }
-    };
-    config.tenants.iter().map(of_tenant).collect()
 }

@@ -4,6 +4,7 @@
 //! each other at growing distances while somebody goes on undoing them, so that two programs of
 //! different minds do not keep the machine busy.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use isthmus_kernel::Watch;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 pub(crate) struct Guard {
     tell: mpsc::Sender<Look>,
     told: mpsc::Receiver<Look>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: BTreeMap<Option<Namespace>, JoinHandle<()>>,
     /// When the minutes began, and how far into them the next namespace is looked at.
     began: Instant,
     phase: u32,
@@ -33,7 +34,7 @@ impl Guard {
     /// Nothing is watched yet.
     pub(crate) fn new() -> Self {
         let (tell, told) = mpsc::channel(WAITING_MAX);
-        Self { tell, told, tasks: Vec::new(), began: Instant::now(), phase: 0 }
+        Self { tell, told, tasks: BTreeMap::new(), began: Instant::now(), phase: 0 }
     }
 
     /// Watches a namespace.
@@ -41,7 +42,20 @@ impl Guard {
         let tell = self.tell.clone();
         let unasked = Minutes { from: self.began + LOOK_EVERY * self.phase / PHASES };
         self.phase = (self.phase + PHASE_STEP) % PHASES;
-        self.tasks.push(tokio::spawn(ask_for_looks(watch, unasked, namespace, tell)));
+        let task = tokio::spawn(ask_for_looks(watch, unasked, namespace.clone(), tell));
+        self.tasks.insert(namespace, task);
+    }
+
+    /// Whether a namespace is watched.
+    pub(crate) fn watches(&self, namespace: Option<&Namespace>) -> bool {
+        self.tasks.keys().any(|watched| watched.as_ref() == namespace)
+    }
+
+    /// Watches a namespace no more.
+    pub(crate) fn forget(&mut self, namespace: Option<&Namespace>) {
+        if let Some(task) = self.tasks.remove(&namespace.cloned()) {
+            task.abort();
+        }
     }
 
     /// The next namespace to look at, if one waits.
@@ -61,7 +75,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.tasks.values().for_each(JoinHandle::abort);
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
+use isthmus_plane::TunId;
 
 use crate::members::Members;
 use crate::network::TenantNetwork;
@@ -20,8 +21,10 @@ pub(crate) struct Placed {
 }
 
 /// What is behind a tenant's device and may change while sessions go on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Inside {
+    /// The tenant's device.
+    pub(crate) tun: TunId,
     pub(crate) pool: Vec<Ipv4Net>,
     pub(crate) pool6: Vec<Ipv6Net>,
     pub(crate) gateway_address6: Option<Ipv6Addr>,
@@ -37,7 +40,15 @@ impl Placed {
     /// Takes over what is inside; answers whether anything differs. What is no longer of a pool stays
     /// routed for sessions that have it, to the next change without them.
     pub(crate) fn take(&mut self, new: Inside) -> bool {
-        let Inside { mut pool, mut pool6, gateway_address6, networks, addresses, prefixes6 } = new;
+        let Inside {
+            tun: _,
+            mut pool,
+            mut pool6,
+            gateway_address6,
+            networks,
+            addresses,
+            prefixes6,
+        } = new;
         let old = &self.tenant;
         let stays = |net: &&Ipv4Net| addresses.iter().any(|address| net.contains(address));
         let kept = old.pool.iter().filter(|net| !pool.contains(net)).filter(stays);
@@ -54,6 +65,25 @@ impl Placed {
         self.tenant.gateway_address6 = own;
         differs
     }
+
+    /// With other settings and the same device; what is inside stays until it is taken.
+    pub(crate) fn with_settings(self, tenant: TenantNetwork) -> Self {
+        let TenantNetwork { pool, pool6, gateway_address6, .. } = self.tenant;
+        Self { tenant: TenantNetwork { pool, pool6, gateway_address6, ..tenant }, ..self }
+    }
+}
+
+impl TenantNetwork {
+    /// Whether the other's device is this one.
+    pub(crate) fn has_device_of(&self, other: &Self) -> bool {
+        self.tun == other.tun && self.is_at_the_place_of(other)
+    }
+
+    /// Whether the other's device has this one's name, where this one is.
+    pub(crate) fn is_at_the_place_of(&self, other: &Self) -> bool {
+        let (own, other) = (&self.device, &other.device);
+        own.name == other.name && own.namespace == other.namespace
+    }
 }
 
 #[cfg(test)]
@@ -68,11 +98,13 @@ mod tests {
         let six: Ipv6Net = "2001:db8:64::/48".parse().unwrap();
         let own = Some("2001:db8:64::1".parse().unwrap());
         let mut inside = Inside {
+            tun: TunId(0),
             pool: vec![new],
             pool6: vec![six],
             gateway_address6: own,
+            networks: Vec::new(),
             addresses: vec![[10, 64, 3, 4].into()],
-            ..Inside::default()
+            prefixes6: Vec::new(),
         };
         assert!(placed.take(inside.clone()));
         assert_eq!(placed.tenant.pool, [new, old]);

@@ -1,12 +1,17 @@
 //! Keeps kernel state as it is wished: the task behind [`Network`](crate::network::Network).
 //!
-//! Wishes are taken in order. Those that wait are taken together, and then each namespace that they concern
-//! is reconciled once, all of them at the same time: each has a thread of its own.
+//! Wishes are fulfilled in order. Those about what is inside that wait together are taken together, and the
+//! namespaces that they concern are reconciled all at the same time: each has a thread of its own.
+//!
+//! Other tenants come in two steps. First the devices are made that nothing is in the way of; if that
+//! fails, nothing has changed. Then, when the workers have let go of the devices that go, the others are
+//! made, and every namespace becomes as it is to be.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::Receiver;
 
 use ipnet::Ipv4Net;
-use isthmus_kernel::{Desired, KernelError, Options};
+use isthmus_kernel::{Desired, KernelError, Link, Options};
 use isthmus_net::Namespace;
 use isthmus_plane::TunId;
 use isthmus_tun::TunDevice;
@@ -25,10 +30,14 @@ use crate::ways::{KnownWays, Ways};
 
 /// What the control thread wants; a new kind of wish gets its arm in [`Keeper::take`].
 pub(crate) enum Wish {
-    /// What is inside, one per tenant, same order; answers when it is in force.
+    /// What is inside tenants; answers when it is in force.
     Inside(Vec<Inside>, Done),
     /// Sources of packets that are of another class now.
     Enter(Entered),
+    /// Devices made for other tenants, as far as they can be now; answers whether there is any obstacle.
+    Prepare(Vec<TenantNetwork>, Done),
+    /// Those tenants in force.
+    Commit(Box<Commit>),
     /// Nothing put back any more: the devices are about to go. Answers when that is so.
     Rest(Done),
     /// Everything removed; nothing follows.
@@ -38,18 +47,42 @@ pub(crate) enum Wish {
 /// Whoever waits for a wish.
 pub(crate) type Done = oneshot::Sender<Result<(), NetworkError>>;
 
+/// Other tenants, which [`Wish::Prepare`] has prepared.
+pub(crate) struct Commit {
+    pub(crate) tenants: Vec<TenantNetwork>,
+    pub(crate) inside: Vec<Inside>,
+    /// Which class each session is of then.
+    pub(crate) entered: Vec<Entered>,
+    /// Closed when the workers hold none of the devices any more that go.
+    pub(crate) released: Receiver<()>,
+    /// Gets the devices that are new, and whether everything is as it is to be.
+    pub(crate) done: oneshot::Sender<InForce>,
+}
+
+/// What a [`Commit`] came to.
+pub(crate) struct InForce {
+    pub(crate) devices: Devices,
+    pub(crate) outcome: Result<(), NetworkError>,
+}
+
+/// The queues of devices.
+pub(crate) type Devices = Vec<(TunId, Vec<TunDevice>)>;
+
 /// Kernel state that is ours.
 pub(crate) struct Keeper {
     tenants: Vec<Placed>,
+    /// Devices that are made and not yet in force.
+    prepared: Devices,
     places: Places,
     guard: Guard,
+    queues: usize,
     /// When members of classes were exchanged last.
     entered: Instant,
     ways: Ways,
 }
 
 /// A keeper, the devices it made, and where it shows the ways out.
-pub(crate) type Kept = (Keeper, Vec<(TunId, Vec<TunDevice>)>, watch::Receiver<KnownWays>);
+pub(crate) type Kept = (Keeper, Devices, watch::Receiver<KnownWays>);
 
 /// What a run of wishes comes to.
 #[derive(Default)]
@@ -60,8 +93,8 @@ struct Due {
     members: BTreeSet<Option<Namespace>>,
     /// Who waits for it.
     waiting: Vec<Done>,
-    /// Who waits for the end.
-    end: Option<Done>,
+    /// What comes after all that.
+    next: Option<Wish>,
 }
 
 impl Keeper {
@@ -71,24 +104,44 @@ impl Keeper {
         tenants: Vec<(TenantNetwork, Vec<Ipv4Net>)>,
         queues: usize,
     ) -> Result<Kept, NetworkError> {
-        let options = Options::named(name);
-        // Making a device is a call that waits.
-        let made = tokio::task::spawn_blocking(move || make(options, tenants, queues)).await;
-        let (tenants, places, devices) = made.map_err(|_panic| NetworkError::KeeperGone)??;
         let (ways, show) = Ways::new();
-        let (guard, entered) = (Guard::new(), Instant::now());
-        let mut keeper = Self { tenants, places, guard, entered, ways };
-        let all = keeper.places.namespaces();
-        if let Err(error) = first_error(keeper.reconcile(all).await) {
-            // The first error tells more than what the clean-up may add.
-            let _second = keeper.places.remove_all().await;
-            return Err(error.into());
+        let mut keeper = Self {
+            tenants: Vec::new(),
+            prepared: Vec::new(),
+            places: Places::new(Options::named(name)),
+            guard: Guard::new(),
+            queues,
+            entered: Instant::now(),
+            ways,
+        };
+        match keeper.begin(tenants).await {
+            Ok(devices) => Ok((keeper, devices, show)),
+            Err(error) => {
+                // The first error tells more than what the clean-up may add.
+                let _second = keeper.places.remove_all().await;
+                Err(error)
+            }
         }
-        for (namespace, watch) in keeper.places.watch().await? {
-            keeper.guard.watch(namespace, watch);
+    }
+
+    async fn begin(
+        &mut self,
+        tenants: Vec<(TenantNetwork, Vec<Ipv4Net>)>,
+    ) -> Result<Devices, NetworkError> {
+        let networks: Vec<_> = tenants.iter().map(|(tenant, _)| tenant.clone()).collect();
+        for tenant in &networks {
+            self.places.open(tenant.device.namespace.clone())?;
         }
-        keeper.ways.look_after(&mut keeper.tenants);
-        Ok((keeper, devices, show))
+        let devices = make(networks, self.queues).await?;
+        for ((tenant, networks), (_, queues)) in tenants.into_iter().zip(&devices) {
+            self.tenants.push(placed(tenant, name_of(queues), networks));
+        }
+        let all = self.places.namespaces();
+        first_error(self.reconcile(all).await)?;
+        self.places.forget_leftovers();
+        self.watch().await?;
+        self.ways.look_after(&mut self.tenants);
+        Ok(devices)
     }
 
     /// Fulfils wishes and puts back what others undo, until the end is wished or nobody can wish.
@@ -100,13 +153,19 @@ impl Keeper {
                     let Some(first) = wish else { return };
                     let mut due = Due::default();
                     self.take(first, &mut due);
-                    while let Some(more) = due.end.is_none().then(|| wishes.try_recv().ok()).flatten() {
+                    while let Some(more) = due.next.is_none().then(|| wishes.try_recv().ok()).flatten() {
                         self.take(more, &mut due);
                     }
-                    if let Some(end) = self.fulfil(due).await {
-                        let removed = self.places.remove_all().await;
-                        let _asker_gone = end.send(removed.map_err(NetworkError::from));
-                        return;
+                    match self.fulfil(due).await {
+                        Some(Wish::Prepare(tenants, done)) => {
+                            let _asker_gone = done.send(self.prepare(tenants).await);
+                        }
+                        Some(Wish::Commit(commit)) => self.commit(*commit).await,
+                        Some(Wish::Down(done)) => {
+                            let _asker_gone = done.send(self.places.remove_all().await);
+                            return;
+                        }
+                        Some(Wish::Inside(..) | Wish::Enter(_) | Wish::Rest(_)) | None => {}
                     }
                 }
                 news = self.ways.news() => self.hear(news).await,
@@ -119,40 +178,37 @@ impl Keeper {
     fn take(&mut self, wish: Wish, due: &mut Due) {
         match wish {
             Wish::Inside(inside, done) => {
-                for (placed, inside) in self.tenants.iter_mut().zip(inside) {
-                    if placed.take(inside) {
-                        due.namespaces.insert(placed.tenant.device.namespace.clone());
-                    }
-                }
+                due.namespaces.extend(self.take_inside(inside));
                 due.waiting.push(done);
             }
-            Wish::Enter(Entered { tun, sources }) => {
-                let placed = self.tenants.iter_mut().find(|placed| placed.tenant.tun == tun);
-                if let Some(placed) = placed {
-                    placed.members.enter(sources);
-                    due.members.insert(placed.tenant.device.namespace.clone());
-                }
-            }
+            Wish::Enter(entered) => self.enter(entered, due),
             Wish::Rest(done) => {
                 self.guard = Guard::new();
                 due.waiting.push(done);
             }
-            Wish::Down(done) => due.end = Some(done),
+            last @ (Wish::Prepare(..) | Wish::Commit(_) | Wish::Down(_)) => due.next = Some(last),
         }
     }
 
-    /// Reconciles what is due and tells those who wait; answers who waits for the end.
-    async fn fulfil(&mut self, mut due: Due) -> Option<Done> {
-        self.exchange(&mut due).await;
-        if due.end.is_none() || !due.waiting.is_empty() {
-            let mut outcome = first_error(self.reconcile(due.namespaces).await);
-            for waiting in due.waiting {
-                // An error is told once; whoever else waits has the log.
-                let told = std::mem::replace(&mut outcome, Ok(()));
-                let _asker_gone = waiting.send(told.map_err(NetworkError::from));
-            }
+    /// Notes sources that are of another class, and where.
+    fn enter(&mut self, Entered { tun, sources }: Entered, due: &mut Due) {
+        let placed = self.tenants.iter_mut().find(|placed| placed.tenant.tun == tun);
+        if let Some(placed) = placed {
+            placed.members.enter(sources);
+            due.members.insert(placed.tenant.device.namespace.clone());
         }
-        due.end
+    }
+
+    /// Reconciles what is due and tells those who wait; answers what comes next.
+    async fn fulfil(&mut self, mut due: Due) -> Option<Wish> {
+        self.exchange(&mut due).await;
+        let mut outcome = first_error(self.reconcile(due.namespaces).await);
+        for waiting in due.waiting {
+            // An error is told once; whoever else waits has the log.
+            let told = std::mem::replace(&mut outcome, Ok(()));
+            let _asker_gone = waiting.send(told.map_err(NetworkError::from));
+        }
+        due.next
     }
 
     /// Exchanges members of classes where nothing else is to be done. Where that fails everything is compared.
@@ -179,6 +235,112 @@ impl Keeper {
             }
         }
         exchange
+    }
+
+    /// Takes over what is inside; answers the namespaces where anything differs.
+    fn take_inside(&mut self, inside: Vec<Inside>) -> BTreeSet<Option<Namespace>> {
+        let mut concerned = BTreeSet::new();
+        let mut inside: BTreeMap<_, _> = inside.into_iter().map(|one| (one.tun, one)).collect();
+        for placed in &mut self.tenants {
+            let differs = inside.remove(&placed.tenant.tun).is_some_and(|new| placed.take(new));
+            if differs {
+                concerned.insert(placed.tenant.device.namespace.clone());
+            }
+        }
+        concerned
+    }
+
+    /// Makes the devices of tenants that are new, or get another one, unless one that goes is in the way.
+    async fn prepare(&mut self, tenants: Vec<TenantNetwork>) -> Result<(), NetworkError> {
+        let held = |tenant: &TenantNetwork| {
+            self.tenants.iter().any(|placed| placed.tenant.is_at_the_place_of(tenant))
+        };
+        let free: Vec<_> = tenants.into_iter().filter(|tenant| !held(tenant)).collect();
+        let made = async {
+            for tenant in &free {
+                self.places.open(tenant.device.namespace.clone())?;
+            }
+            make(free.clone(), self.queues).await
+        };
+        match made.await {
+            Ok(devices) => {
+                self.prepared = devices;
+                Ok(())
+            }
+            Err(error) => {
+                self.close_empty().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts the tenants in force.
+    async fn commit(&mut self, commit: Commit) {
+        let Commit { tenants, inside, entered, released, done } = commit;
+        // A worker lets go of a device between two batches, so this takes no time worth mentioning.
+        let _closed = tokio::task::spawn_blocking(move || released.recv()).await;
+        let mut devices = std::mem::take(&mut self.prepared);
+        let stays = |new: &TenantNetwork| self.tenants.iter().any(|p| p.tenant.has_device_of(new));
+        let made = |new: &TenantNetwork| devices.iter().any(|(tun, _)| *tun == new.tun);
+        let late: Vec<_> = tenants.iter().filter(|t| !stays(t) && !made(t)).cloned().collect();
+        let mut outcome = Ok(());
+        for tenant in late {
+            match make(vec![tenant], self.queues).await {
+                Ok(made) => devices.extend(made),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        self.replace(tenants, &devices);
+        self.take_inside(inside);
+        let mut everywhere = Due::default();
+        for entered in entered {
+            self.enter(entered, &mut everywhere);
+        }
+        self.ways.look_after(&mut self.tenants);
+        let all = self.places.namespaces();
+        outcome = outcome.and(first_error(self.reconcile(all).await).map_err(NetworkError::from));
+        self.close_empty().await;
+        if let Err(error) = self.watch().await {
+            tracing::warn!(%error, "changes of kernel state stay unknown");
+        }
+        let _asker_gone = done.send(InForce { devices, outcome });
+    }
+
+    /// Takes the tenants over. Those whose device stays keep what is routed for their sessions; those without
+    /// any device want nothing of the kernel.
+    fn replace(&mut self, tenants: Vec<TenantNetwork>, devices: &Devices) {
+        let mut before = std::mem::take(&mut self.tenants);
+        for tenant in tenants {
+            let old = before.iter().position(|placed| placed.tenant.has_device_of(&tenant));
+            if let Some(old) = old.map(|index| before.swap_remove(index)) {
+                self.tenants.push(old.with_settings(tenant));
+            } else if let Some((_, queues)) = devices.iter().find(|(tun, _)| *tun == tenant.tun) {
+                self.tenants.push(placed(tenant, name_of(queues), Vec::new()));
+            }
+        }
+    }
+
+    /// Stops looking after namespaces without a tenant; those that are ours go.
+    async fn close_empty(&mut self) {
+        let used = self.tenants.iter().map(|placed| placed.tenant.device.namespace.clone());
+        let used: BTreeSet<_> = used.collect();
+        for namespace in self.places.namespaces().difference(&used) {
+            self.guard.forget(namespace.as_ref());
+            if let Err(error) = self.places.close(namespace.clone()).await {
+                tracing::error!(%error, "kernel state not removed");
+            }
+        }
+    }
+
+    /// Watches the namespaces that are not watched yet.
+    async fn watch(&mut self) -> Result<(), NetworkError> {
+        for namespace in self.places.namespaces() {
+            if !self.guard.watches(namespace.as_ref()) {
+                let watch = self.places.watch(namespace.clone()).await?;
+                self.guard.watch(namespace, watch);
+            }
+        }
+        Ok(())
     }
 
     /// Puts back what somebody else undid in the namespaces that are to be looked at.
@@ -217,6 +379,9 @@ impl Keeper {
     /// All that the tenants of a namespace want.
     fn desired(&self, namespace: Option<&Namespace>) -> Desired {
         let mut desired = Desired::default();
+        if namespace.is_some_and(|namespace| self.places.is_ours(namespace)) {
+            desired.links.push(Link { name: LOOPBACK.to_owned(), up: true, mtu: None });
+        }
         for placed in &self.tenants {
             if placed.tenant.device.namespace.as_ref() == namespace {
                 want(&mut desired, placed);
@@ -226,23 +391,29 @@ impl Keeper {
     }
 }
 
-type Made = (Vec<Placed>, Places, Vec<(TunId, Vec<TunDevice>)>);
+/// A new namespace has it, and it is down.
+pub(crate) const LOOPBACK: &str = "lo";
 
-fn make(
-    options: Options,
-    tenants: Vec<(TenantNetwork, Vec<Ipv4Net>)>,
-    queues: usize,
-) -> Result<Made, NetworkError> {
-    let (mut all, mut devices, mut places) = (Vec::new(), Vec::new(), Places::new(options));
-    for (tenant, networks) in tenants {
-        let device = TunDevice::create_queues(&tenant.device, queues)?;
-        places.open(tenant.device.namespace.clone())?;
-        let name = device.first().map(|queue| queue.name().to_owned()).unwrap_or_default();
-        devices.push((tenant.tun, device));
-        let (members, down) = (Members::default(), BTreeSet::new());
-        all.push(Placed { tenant, device: name, networks, members, down });
-    }
-    Ok((all, places, devices))
+/// Makes devices; making one is a call that waits.
+async fn make(tenants: Vec<TenantNetwork>, queues: usize) -> Result<Devices, NetworkError> {
+    let make = move || {
+        let each = tenants.iter().map(|tenant| {
+            let device = TunDevice::create_queues(&tenant.device, queues)?;
+            Ok((tenant.tun, device))
+        });
+        each.collect()
+    };
+    tokio::task::spawn_blocking(make).await.unwrap_or(Err(NetworkError::KeeperGone))
+}
+
+/// A tenant with its device, nobody in it yet.
+fn placed(tenant: TenantNetwork, device: String, networks: Vec<Ipv4Net>) -> Placed {
+    let (members, down) = (Members::default(), BTreeSet::new());
+    Placed { tenant, device, networks, members, down }
+}
+
+fn name_of(queues: &[TunDevice]) -> String {
+    queues.first().map(|queue| queue.name().to_owned()).unwrap_or_default()
 }
 
 fn first_error(outcomes: Vec<Outcome>) -> Result<(), KernelError> {

@@ -5,6 +5,7 @@
 //! the workers and arms the timer anew. The machine is a [`Gateway`](isthmus_gateway::Gateway) or a
 //! [`Client`](isthmus_client::Client); the loop is the same.
 
+mod change;
 mod client;
 mod entropy;
 mod gateway;
@@ -17,6 +18,7 @@ mod keeper;
 mod mailbox;
 mod members;
 mod network;
+mod ours;
 mod pace;
 mod places;
 mod plan;
@@ -29,7 +31,7 @@ pub use client::{ClientDriver, ClientRequest, ClientSettings};
 pub use entropy::seed;
 pub use isthmus_dataplane::{IoReport, TunReport};
 
-pub use gateway::{Detail, GatewayDriver, GatewaySettings, Request, Snapshot};
+pub use gateway::{Detail, GatewayDriver, GatewaySettings, Request, Snapshot, Wanted};
 pub use guards::Access;
 pub use health::{Health, Target, Thresholds, WayState};
 pub use isthmus_kernel::{Translation, Transport};

@@ -2,19 +2,21 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use isthmus_dataplane::WorkerError;
 use isthmus_kernel::KernelError;
-use isthmus_net::SocketError;
+use isthmus_net::{NamespaceError, SocketError};
 use isthmus_plane::TunId;
-use isthmus_tun::{TunConfig, TunDevice, TunError};
+use isthmus_tun::{TunConfig, TunError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::guards::Access;
 use crate::inside::Inside;
-use crate::keeper::{Keeper, Wish};
+use crate::keeper::{Commit, Devices, InForce, Keeper, Wish};
 use crate::roll::Entered;
 use crate::wanted::{EgressNetwork, NatNetwork};
 use crate::ways::KnownWays;
@@ -56,6 +58,17 @@ pub enum NetworkError {
     /// Routes, addresses, NAT.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// A network namespace cannot be made or removed.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// What is ours cannot be remembered for the next run.
+    #[error("cannot keep {}: {source} (it has to be writable)", path.display())]
+    Remember {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Sockets.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -86,7 +99,7 @@ impl Network {
         tenants: &[TenantNetwork],
         networks: Vec<Vec<Ipv4Net>>,
         queues: usize,
-    ) -> Result<(Self, Vec<(TunId, Vec<TunDevice>)>), NetworkError> {
+    ) -> Result<(Self, Devices), NetworkError> {
         let tenants = tenants.iter().cloned().zip(networks).collect();
         let (keeper, devices, ways) = Keeper::up(name, tenants, queues).await?;
         let (wishes, told) = mpsc::unbounded_channel();
@@ -112,6 +125,28 @@ impl Network {
     /// The ways out that are looked after.
     pub(crate) fn ways(&self) -> KnownWays {
         self.ways.borrow().clone()
+    }
+
+    /// Makes the devices of other tenants, as far as they can be made now; an error changes nothing.
+    pub(crate) fn prepare(
+        &self,
+        tenants: Vec<TenantNetwork>,
+    ) -> oneshot::Receiver<Result<(), NetworkError>> {
+        let (done, answer) = oneshot::channel();
+        self.wish(Wish::Prepare(tenants, done));
+        answer
+    }
+
+    /// Puts the tenants that were prepared in force, once `released` is closed.
+    pub(crate) fn commit(
+        &self,
+        tenants: Vec<TenantNetwork>,
+        (inside, entered): (Vec<Inside>, Vec<Entered>),
+        released: Receiver<()>,
+    ) -> oneshot::Receiver<InForce> {
+        let (done, answer) = oneshot::channel();
+        self.wish(Wish::Commit(Box::new(Commit { tenants, inside, entered, released, done })));
+        answer
     }
 
     /// Lets the devices go without anybody putting back what goes with them.

@@ -7,10 +7,13 @@ use isthmus_net::Namespace;
 use tokio::task::JoinSet;
 
 use crate::members::Exchange;
+use crate::network::NetworkError;
+use crate::ours::OurNamespaces;
 
 /// All namespaces; `None` is the gateway's own.
 pub(crate) struct Places {
     options: Options,
+    ours: OurNamespaces,
     reconcilers: BTreeMap<Option<Namespace>, Reconciler>,
 }
 
@@ -23,24 +26,46 @@ pub(crate) struct Outcome {
 impl Places {
     /// None yet; each gets these options, but for the namespace.
     pub(crate) fn new(options: Options) -> Self {
-        Self { options, reconcilers: BTreeMap::new() }
+        let ours = OurNamespaces::new(&options.state_folder, &options.owner.name);
+        Self { options, ours, reconcilers: BTreeMap::new() }
     }
 
-    /// Begins to look after a namespace; it waits for the thread there.
+    /// Begins to look after a namespace; it is made if it is missing.
     ///
     /// # Errors
-    /// When the namespace cannot be entered.
-    pub(crate) fn open(&mut self, namespace: Option<Namespace>) -> Result<(), KernelError> {
-        if !self.reconcilers.contains_key(&namespace) {
-            let options = Options { namespace: namespace.clone(), ..self.options.clone() };
-            self.reconcilers.insert(namespace, Reconciler::new(options)?);
+    /// When the namespace cannot be made or entered.
+    pub(crate) fn open(&mut self, namespace: Option<Namespace>) -> Result<(), NetworkError> {
+        if self.reconcilers.contains_key(&namespace) {
+            return Ok(());
         }
+        if let Some(namespace) = &namespace {
+            self.ours.provide(namespace)?;
+        }
+        let options = Options { namespace: namespace.clone(), ..self.options.clone() };
+        self.reconcilers.insert(namespace, Reconciler::new(options)?);
         Ok(())
     }
 
     /// Those that are looked after.
     pub(crate) fn namespaces(&self) -> BTreeSet<Option<Namespace>> {
         self.reconcilers.keys().cloned().collect()
+    }
+
+    /// Whether it was made by us.
+    pub(crate) fn is_ours(&self, namespace: &Namespace) -> bool {
+        self.ours.contains(namespace)
+    }
+
+    /// Removes the namespaces that an earlier run made and that nobody is in now.
+    pub(crate) fn forget_leftovers(&self) {
+        for namespace in self.ours.all() {
+            if !self.reconcilers.contains_key(&Some(namespace.clone())) {
+                match self.ours.remove(&namespace) {
+                    Ok(()) => tracing::info!(%namespace, "removed what an earlier run had made"),
+                    Err(error) => tracing::warn!(%error, "a namespace of an earlier run stays"),
+                }
+            }
+        }
     }
 
     /// Brings about what is desired in each namespace, in all of them at once.
@@ -81,25 +106,46 @@ impl Places {
         }
     }
 
-    /// Tells of changes in each namespace.
+    /// Tells of changes in a namespace that is looked after.
     ///
     /// # Errors
     /// When the kernel does not let us listen.
-    pub(crate) async fn watch(&mut self) -> Result<Vec<(Option<Namespace>, Watch)>, KernelError> {
-        let mut watches = Vec::new();
-        for (namespace, reconciler) in &mut self.reconcilers {
-            watches.push((namespace.clone(), reconciler.watch().await?));
+    pub(crate) async fn watch(
+        &mut self,
+        namespace: Option<Namespace>,
+    ) -> Result<Watch, KernelError> {
+        match self.reconcilers.get_mut(&namespace) {
+            Some(reconciler) => reconciler.watch().await,
+            None => Err(KernelError::Stopped),
         }
-        Ok(watches)
+    }
+
+    /// Removes everything that is ours in a namespace, and the namespace itself if it is.
+    ///
+    /// # Errors
+    /// When something stays.
+    pub(crate) async fn close(&mut self, namespace: Option<Namespace>) -> Result<(), NetworkError> {
+        let Some(mut reconciler) = self.reconcilers.remove(&namespace) else { return Ok(()) };
+        let removed = reconciler.remove_all().await.map(drop).map_err(NetworkError::from);
+        drop(reconciler);
+        let ours = namespace.as_ref().filter(|namespace| self.ours.contains(namespace));
+        removed.and(ours.map_or(Ok(()), |namespace| self.ours.remove(namespace)))
     }
 
     /// Removes everything that is ours.
     ///
     /// # Errors
     /// The first removal that failed; the others are made.
-    pub(crate) async fn remove_all(mut self) -> Result<(), KernelError> {
+    pub(crate) async fn remove_all(mut self) -> Result<(), NetworkError> {
         let nothing = self.namespaces().into_iter().map(|place| (place, Desired::default()));
         let outcomes = self.apply(nothing.collect()).await;
-        outcomes.into_iter().try_for_each(|outcome| outcome.made.map(drop))
+        let removed = outcomes.into_iter().try_for_each(|outcome| outcome.made.map(drop));
+        let mut result = removed.map_err(NetworkError::from);
+        let namespaces = self.namespaces();
+        self.reconcilers.clear();
+        for namespace in namespaces.iter().flatten().filter(|one| self.ours.contains(one)) {
+            result = result.and(self.ours.remove(namespace));
+        }
+        result
     }
 }

@@ -7,8 +7,10 @@ use isthmus_kernel::{Address, Change, Changes, Desired, Link, Options, Reconcile
 use isthmus_net::Namespace;
 
 use crate::inside::Placed;
+use crate::keeper::LOOPBACK;
 use crate::members::Members;
 use crate::network::{NetworkError, TenantNetwork};
+use crate::ours::OurNamespaces;
 use crate::wanted::want;
 
 /// The changes of one namespace, in the order they would be made. A device that is not there is a link to
@@ -17,6 +19,8 @@ use crate::wanted::want;
 pub struct Planned {
     /// The namespace; the caller's own when absent.
     pub namespace: Option<Namespace>,
+    /// Whether it would be made first.
+    pub makes_namespace: bool,
     /// The changes.
     pub changes: Changes,
     /// Addresses there that are not ours.
@@ -48,16 +52,23 @@ pub async fn plan(
         want(desired, &placed);
     }
     let mut all = Vec::new();
-    for (namespace, desired) in wanted {
+    let usual = Options::named(name);
+    let ours = OurNamespaces::new(&usual.state_folder, &usual.owner.name);
+    for (namespace, mut desired) in wanted {
+        let missing = namespace.as_ref().filter(|one| one.can_be_made() && !one.exists());
+        if missing.is_some() || namespace.as_ref().is_some_and(|one| ours.contains(one)) {
+            desired.links.push(Link { name: LOOPBACK.to_owned(), up: true, mtu: None });
+        }
+        let makes_namespace = missing.is_some();
+        let place = missing.map(Namespace::imagined).or_else(|| namespace.clone());
         // Dropping it must not take down what a running gateway has.
-        let options =
-            Options { namespace: namespace.clone(), keep_on_drop: true, ..Options::named(name) };
+        let options = Options { namespace: place, keep_on_drop: true, ..usual.clone() };
         let mut reconciler = Reconciler::new(options)?;
         let mut changes = reconciler.plan(&desired).await?;
         // They are the sessions' of a gateway that runs, and no configuration knows them.
         changes.0.retain(|change| !matches!(change, Change::SetMembers { .. }));
         let others = reconciler.addresses_of_others().await?;
-        all.push(Planned { namespace, changes, others });
+        all.push(Planned { namespace, makes_namespace, changes, others });
     }
     Ok(all)
 }

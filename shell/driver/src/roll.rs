@@ -10,7 +10,7 @@ use isthmus_plane::{Command, SessionParams, TunId};
 use crate::guards::Access;
 use crate::network::TenantNetwork;
 
-/// The sessions of tenants that tell classes apart.
+/// All sessions, and the tenants that tell classes apart.
 pub(crate) struct Roll {
     access: BTreeMap<TunId, Access>,
     sessions: BTreeMap<Key, Entry>,
@@ -50,19 +50,39 @@ impl Roll {
     /// A session is gone.
     pub(crate) fn leave(&mut self, session: Key) -> Option<Entered> {
         let Entry { tun, sources } = self.sessions.remove(&session)?;
-        Some(Entered { tun, sources: sources.into_iter().map(|source| (source, None)).collect() })
+        self.access.contains_key(&tun).then_some(Entered {
+            tun,
+            sources: sources.into_iter().map(|source| (source, None)).collect(),
+        })
+    }
+
+    /// Other tenants, or other groups of users: which class each session is of now.
+    pub(crate) fn renew(&mut self, tenants: &[TenantNetwork], machine: &Gateway) -> Vec<Entered> {
+        let telling = tenants.iter().filter(|tenant| tenant.access.has_classes());
+        self.access = telling.map(|tenant| (tenant.tun, tenant.access.clone())).collect();
+        let mut all: BTreeMap<TunId, Vec<_>> = BTreeMap::new();
+        for (session, entry) in &self.sessions {
+            let class = self.class(entry.tun, *session, machine);
+            let sources = entry.sources.iter().map(|source| (*source, class));
+            all.entry(entry.tun).or_default().extend(sources);
+        }
+        all.into_iter().map(|(tun, sources)| Entered { tun, sources }).collect()
+    }
+
+    fn class(&self, tun: TunId, session: Key, machine: &Gateway) -> Option<u16> {
+        let (user, group) = machine.user_of(session)?;
+        self.access.get(&tun)?.class(user, group)
     }
 
     fn open(&mut self, params: &SessionParams, machine: &Gateway) -> Option<Entered> {
-        let access = self.access.get(&params.tun)?;
-        let (user, group) = machine.user_of(params.session)?;
-        let class = access.class(user, group);
+        let class = self.class(params.tun, params.session, machine);
         let entry = Entry { tun: params.tun, sources: params.sources.clone() };
         let now = params.sources.iter().map(|source| (*source, class));
         let before = self.sessions.insert(params.session, entry);
         let gone = before.into_iter().flat_map(|before| before.sources);
         let gone = gone.filter(|source| !params.sources.contains(source));
         let sources: Vec<_> = gone.map(|source| (source, None)).chain(now).collect();
-        (!sources.is_empty()).then_some(Entered { tun: params.tun, sources })
+        let tells = self.access.contains_key(&params.tun) && !sources.is_empty();
+        tells.then_some(Entered { tun: params.tun, sources })
     }
 }

@@ -10,10 +10,13 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+mod make;
+
 /// A network namespace, by name (as `ip netns` knows it) or by path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Namespace {
     path: PathBuf,
+    imagined: bool,
 }
 
 impl Namespace {
@@ -21,7 +24,14 @@ impl Namespace {
     pub fn new(name: &str) -> Self {
         let path = Path::new(name);
         let path = if name.contains('/') { path.into() } else { Path::new(FOLDER).join(path) };
-        Self { path }
+        Self { path, imagined: false }
+    }
+
+    /// What it would be if it were made now: whoever enters that is in a namespace without a name, which
+    /// ends with him.
+    #[must_use]
+    pub fn imagined(&self) -> Self {
+        Self { imagined: true, ..self.clone() }
     }
 
     /// The file that stands for the namespace.
@@ -42,6 +52,9 @@ impl Namespace {
     pub fn enter(&self) -> Result<(), NamespaceError> {
         let open = |source| NamespaceError::Open { namespace: self.clone(), source };
         let enter = |source| NamespaceError::Enter { namespace: self.clone(), source };
+        if self.imagined {
+            return make::enter_new().map_err(enter);
+        }
         let file = File::open(&self.path).map_err(open)?;
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
             .map_err(|errno| enter(errno.into()))
@@ -98,6 +111,19 @@ pub enum NamespaceError {
         namespace.path().display()
     )]
     Open {
+        /// Which one.
+        namespace: Namespace,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It cannot be made or removed.
+    #[error(
+        "cannot {doing} network namespace {namespace}: {source} (run as root, with \
+         CAP_SYS_ADMIN and a writable /run/netns)"
+    )]
+    Make {
+        /// `make` or `remove`.
+        doing: &'static str,
         /// Which one.
         namespace: Namespace,
         /// What the system said.

@@ -98,11 +98,28 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn reload(&self) -> Result<ReloadOutcome, ClientError> {
-        self.ask(Method::POST, "/v1/reload").await
+        self.ask_within(RELOAD_WITHIN, Method::POST, "/v1/reload").await
+    }
+
+    /// What a reload would do.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn preview_reload(&self) -> Result<ReloadOutcome, ClientError> {
+        self.ask(Method::GET, "/v1/reload/preview").await
     }
 
     async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, ClientError> {
-        timeout(ANSWER_WITHIN, self.exchange(method, path))
+        self.ask_within(ANSWER_WITHIN, method, path).await
+    }
+
+    async fn ask_within<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        method: Method,
+        path: &str,
+    ) -> Result<T, ClientError> {
+        timeout(limit, self.exchange(method, path))
             .await
             .map_err(|_| ClientError::Late(self.name()))?
     }
@@ -155,5 +172,7 @@ impl Client {
 
 /// Longer than the gateway takes to say that it is busy.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Hundreds of new tenants take their time.
+const RELOAD_WITHIN: Duration = Duration::from_secs(70);
 /// Largest answer taken; a hundred thousand sessions fit.
 const ANSWER_BYTES_MAX: usize = 64 << 20;

@@ -101,11 +101,19 @@ impl ControlHandle {
     /// # Errors
     /// [`ControlError`]; the inner error is the gateway's own.
     pub async fn apply(&self, config: Arc<Config>) -> Result<Result<(), String>, ControlError> {
-        self.ask(|reply| ControlRequest::Apply { config, reply }).await
+        self.ask_within(APPLY_WITHIN, |reply| ControlRequest::Apply { config, reply }).await
     }
 
     async fn ask<T>(
         &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> ControlRequest,
+    ) -> Result<T, ControlError> {
+        self.ask_within(ANSWER_WITHIN, request).await
+    }
+
+    async fn ask_within<T>(
+        &self,
+        limit: Duration,
         request: impl FnOnce(oneshot::Sender<T>) -> ControlRequest,
     ) -> Result<T, ControlError> {
         let (reply, answer) = oneshot::channel();
@@ -113,7 +121,7 @@ impl ControlHandle {
             self.requests.send(request(reply)).await.map_err(|_| ControlError::Gone)?;
             answer.await.map_err(|_| ControlError::Gone)
         };
-        timeout(ANSWER_WITHIN, exchange).await.map_err(|_| ControlError::Late)?
+        timeout(limit, exchange).await.map_err(|_| ControlError::Late)?
     }
 }
 
@@ -121,6 +129,8 @@ impl ControlHandle {
 pub const REQUESTS_MAX: usize = 32;
 /// How long an asker waits.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How long a new configuration may take: the devices and namespaces of hundreds of tenants.
+const APPLY_WITHIN: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {

@@ -18,6 +18,9 @@ use super::types::{Disconnected, Failure, Refusal, ReloadOutcome, Session, Sessi
 pub trait Reload: Send + Sync + 'static {
     /// Does it.
     fn reload(&self) -> Pin<Box<dyn Future<Output = Result<ReloadOutcome, Refusal>> + Send + '_>>;
+
+    /// Says what it would do, and does nothing.
+    fn preview(&self) -> Pin<Box<dyn Future<Output = Result<ReloadOutcome, Refusal>> + Send + '_>>;
 }
 
 #[derive(Clone)]
@@ -42,6 +45,7 @@ pub async fn serve(
         .route("/v1/sessions/{id}/disconnect", post(disconnect))
         .route("/v1/failures", get(failures))
         .route("/v1/reload", post(reload_now))
+        .route("/v1/reload/preview", get(preview_now))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(Shared { control, reload });
@@ -78,6 +82,11 @@ async fn disconnect(
 
 async fn reload_now(State(shared): State<Shared>) -> Result<Json<ReloadOutcome>, Answer> {
     let outcome = shared.reload.reload().await;
+    outcome.map(Json).map_err(|refusal| Answer(StatusCode::UNPROCESSABLE_ENTITY, refusal))
+}
+
+async fn preview_now(State(shared): State<Shared>) -> Result<Json<ReloadOutcome>, Answer> {
+    let outcome = shared.reload.preview().await;
     outcome.map(Json).map_err(|refusal| Answer(StatusCode::UNPROCESSABLE_ENTITY, refusal))
 }
 

@@ -50,10 +50,7 @@ pub(crate) enum Command {
     Status(AskArgs),
     Explain(ExplainArgs),
     Sessions(SessionsArgs),
-    /// Make the running gateway read its configuration again; sessions go on.
-    #[command(after_help = "Examples:\n  \
-        isthmus check && isthmus reload")]
-    Reload(AskArgs),
+    Reload(ReloadArgs),
     User(UserArgs),
     Client(ClientArgs),
     Bench(BenchArgs),
@@ -165,6 +162,21 @@ pub(crate) struct RunArgs {
     /// The configuration file; `conf.d/*.toml` next to it is read too
     #[arg(long, short, default_value = DEFAULT_PATH)]
     pub(crate) config: PathBuf,
+}
+
+/// Make the running gateway read its configuration again.
+///
+/// Says what is new, table by table, and what becomes of sessions. A file with mistakes changes nothing.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus reload --dry-run\n  \
+        isthmus check && isthmus reload")]
+pub(crate) struct ReloadArgs {
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
+    /// Say what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Which gateway is asked, and how the answer is printed.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::args::{AskArgs, SessionsArgs, VersionArgs};
+use super::args::{AskArgs, ReloadArgs, SessionsArgs, VersionArgs};
 use super::failure::CliError;
 use super::output::{Output, age, bytes, printable, remark};
 use super::run::runtime;
@@ -14,7 +14,7 @@ use crate::api::{
     Client, ClientError, DataPath, EgressStatus, Failure, Refusal, ReloadOutcome, Session,
     SessionId, Status, TenantStatus,
 };
-use crate::config::{self, CONTROL_SOCKET, DEFAULT_PATH};
+use crate::config::{self, CONTROL_SOCKET, DEFAULT_PATH, Difference, Effect, Kind};
 
 pub(crate) fn status(args: &AskArgs, out: &mut Output) -> Result<(), CliError> {
     let status = runtime()?.block_on(client(args)?.status())?;
@@ -51,8 +51,14 @@ pub(crate) fn sessions(args: &SessionsArgs, out: &mut Output) -> Result<(), CliE
     }
 }
 
-pub(crate) fn reload(args: &AskArgs, out: &mut Output) -> Result<(), CliError> {
-    let outcome = runtime()?.block_on(client(args)?.reload());
+pub(crate) fn reload(args: &ReloadArgs, out: &mut Output) -> Result<(), CliError> {
+    let ReloadArgs { ask: args, dry_run } = args;
+    let client = client(args)?;
+    let outcome = if *dry_run {
+        runtime()?.block_on(client.preview_reload())
+    } else {
+        runtime()?.block_on(client.reload())
+    };
     let outcome = match outcome {
         Err(ClientError::Refused(refusal)) if args.json => {
             out.json(&refusal)?;
@@ -64,7 +70,7 @@ pub(crate) fn reload(args: &AskArgs, out: &mut Output) -> Result<(), CliError> {
     if args.json {
         return out.json(&outcome);
     }
-    show_reload(&outcome, out)
+    show_reload(&outcome, *dry_run, out)
 }
 
 pub(crate) fn version(args: VersionArgs, out: &mut Output) -> Result<(), CliError> {
@@ -278,21 +284,44 @@ fn data_path(path: &DataPath) -> String {
     format!("packets cross the kernel: {udp}{devices}\n{workers}; encryption by {}", path.engine)
 }
 
-fn show_reload(outcome: &ReloadOutcome, out: &mut Output) -> Result<(), CliError> {
+fn show_reload(outcome: &ReloadOutcome, dry: bool, out: &mut Output) -> Result<(), CliError> {
     for warning in &outcome.warnings {
         remark(&format!("warning: {}", warning.message));
     }
-    if outcome.changes.is_empty() {
+    let changes = &outcome.changes;
+    if changes.is_empty() {
         return out.line("nothing has changed");
     }
-    if !outcome.changes.applied.is_empty() {
-        out.line(&format!("applied: {}", outcome.changes.applied.join(", ")))?;
+    for difference in &changes.differences {
+        out.line(&difference_line(difference))?;
     }
-    if !outcome.changes.needs_restart.is_empty() {
-        let waiting = outcome.changes.needs_restart.join(", ");
+    if dry {
+        return out.line("dry run: nothing has been changed");
+    }
+    if !changes.applied.is_empty() {
+        out.line(&format!("applied: {}", changes.applied.join(", ")))?;
+    }
+    if !changes.needs_restart.is_empty() {
+        let waiting = changes.needs_restart.join(", ");
         out.line(&format!("waiting for a restart: {waiting}"))?;
     }
     Ok(())
+}
+
+/// `  ~ tenant acme: interface, dns  # its sessions end (3 now)`.
+fn difference_line(difference: &Difference) -> String {
+    let sign = match difference.kind {
+        Kind::Added => '+',
+        Kind::Changed => '~',
+        Kind::Removed => '-',
+    };
+    let keys = if difference.keys.is_empty() { "" } else { ": " };
+    let effect = match difference.effect {
+        Effect::EndsSessions => format!("its sessions end ({} now)", difference.sessions_ended),
+        Effect::NeedsRestart => String::from("waits for a restart"),
+        Effect::SessionsGoOn => String::from("sessions go on"),
+    };
+    format!("  {sign} {}{keys}{}  # {effect}", difference.what, difference.keys.join(", "))
 }
 
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ use isthmus_gateway::IdentityPattern;
 
 use super::section::At;
 use super::tenant::TenantDraft;
-use super::types::{Gateway, Tenant};
+use super::types::Gateway;
 use crate::report::{Report, Span};
 
 /// What a tenant is told by, besides its key.
@@ -19,11 +19,6 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    pub(crate) fn of(tenant: &Tenant) -> Self {
-        let Tenant { realm, identity, listen, .. } = tenant;
-        Self { realm: realm.clone(), identity: identity.clone(), listen: listen.clone() }
-    }
-
     fn of_draft(draft: &TenantDraft) -> Self {
         Self {
             realm: plain(&draft.realm),

@@ -8,80 +8,204 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::choice::Marks;
 use super::types::{Config, Tenant};
 
 /// The difference between two configurations, in the names of their tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
-    /// Takes effect at once or with the next login; sessions go on.
+    /// Takes effect at once or with the next login.
     pub applied: Vec<String>,
     /// Takes effect after a restart.
     pub needs_restart: Vec<String>,
+    /// Each table that differs, with its keys and what becomes of sessions.
+    pub differences: Vec<Difference>,
+}
+
+/// A table that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// What happened to it.
+    pub kind: Kind,
+    /// Its name: `ipsec`, `tenant acme`.
+    pub what: String,
+    /// Its keys that differ, of a table that was changed.
+    pub keys: Vec<String>,
+    /// When it takes effect, and on whom.
+    pub effect: Effect,
+    /// How many sessions end; filled in by who knows them.
+    #[serde(default)]
+    pub sessions_ended: u64,
+}
+
+/// What happened to a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// It is new.
+    Added,
+    /// It has other values.
+    Changed,
+    /// It is gone.
+    Removed,
+}
+
+/// When a difference takes effect, and on whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// The sessions there end.
+    EndsSessions,
+    /// After a restart.
+    NeedsRestart,
+    /// At once or with the next login; sessions go on.
+    SessionsGoOn,
 }
 
 impl Changes {
     /// Whether the two configurations are the same.
     pub fn is_empty(&self) -> bool {
-        self.applied.is_empty() && self.needs_restart.is_empty()
+        self.differences.is_empty()
     }
+
+    fn note(&mut self, what: &str, keys: &[&str], effect: Effect) {
+        if !keys.is_empty() {
+            self.push(Kind::Changed, what, keys, effect);
+        }
+    }
+
+    fn push(&mut self, kind: Kind, what: &str, keys: &[&str], effect: Effect) {
+        let (what, keys) = (what.to_owned(), keys.iter().map(|key| (*key).to_owned()).collect());
+        self.differences.push(Difference { kind, what, keys, effect, sessions_ended: 0 });
+    }
+
+    /// Sums the differences up in names of tables.
+    fn sum_up(mut self) -> Self {
+        for difference in &self.differences {
+            let list = match difference.effect {
+                Effect::EndsSessions | Effect::SessionsGoOn => &mut self.applied,
+                Effect::NeedsRestart => &mut self.needs_restart,
+            };
+            let name = match difference.what.as_str() {
+                "gateway" => difference.keys.iter().map(|key| format!("gateway.{key}")).collect(),
+                what => vec![what.to_owned()],
+            };
+            list.extend(name);
+        }
+        self
+    }
+}
+
+/// The names of the fields in which two values differ; at least one when the values do.
+macro_rules! differing {
+    ($a:expr, $b:expr; $($field:ident),* $(,)?) => {{
+        let mut keys: Vec<&'static str> = Vec::new();
+        $(if $a.$field != $b.$field { keys.push(stringify!($field)); })*
+        if keys.is_empty() && $a != $b { keys.push("other keys"); }
+        keys
+    }};
 }
 
 /// Compares the running configuration with a new one.
 pub fn compare(running: &Config, new: &Config) -> Changes {
     let mut changes = Changes::default();
+    compare_gateway(&mut changes, running, new);
+    let (a, b) = (&running.data_path, &new.data_path);
+    changes.note(
+        "data_path",
+        &differing!(a, b; workers, pin, busy_poll, engine),
+        Effect::NeedsRestart,
+    );
+    let (a, b) = (&running.ipsec, &new.ipsec);
+    let keys = differing!(a, b;
+        legacy, ike, esp, ike_lifetime, child_lifetime, dpd_interval, force_encap, aggressive,
+        certificates, fragment_size,
+    );
+    changes.note("ipsec", &keys, Effect::SessionsGoOn);
+    let (a, b) = (&running.l2tp, &new.l2tp);
+    let keys = differing!(a, b; hello_interval, host_name, secret, proxy);
+    changes.note("l2tp", &keys, Effect::SessionsGoOn);
+    if lac_sockets(running) != lac_sockets(new) {
+        changes.note("lac: where it listens", &["listen"], Effect::NeedsRestart);
+    }
+    if running.lacs != new.lacs {
+        let differ = new.lacs.iter().filter(|lac| !running.lacs.contains(lac));
+        let gone = running.lacs.iter().filter(|lac| new.lacs.iter().all(|n| n.name != lac.name));
+        let names: BTreeSet<&str> = differ.chain(gone).map(|lac| &*lac.name).collect();
+        changes.push(
+            Kind::Changed,
+            "lac",
+            &names.into_iter().collect::<Vec<_>>(),
+            Effect::SessionsGoOn,
+        );
+    }
+    let (a, b) = (&running.ppp, &new.ppp);
+    changes.note("ppp", &differing!(a, b; auth, mru, echo_interval), Effect::SessionsGoOn);
+    compare_tenants(&mut changes, running, new);
+    changes.sum_up()
+}
+
+fn compare_gateway(changes: &mut Changes, running: &Config, new: &Config) {
     let (a, b) = (&running.gateway, &new.gateway);
-    let mut note = |differs: bool, live: bool, what: String| {
+    let mut live = Vec::new();
+    let mut fixed = Vec::new();
+    let note = |differs: bool, list: &mut Vec<&'static str>, key| {
         if differs {
-            let list = if live { &mut changes.applied } else { &mut changes.needs_restart };
-            list.push(what);
+            list.push(key);
         }
     };
-    note(a.name != b.name, true, String::from("gateway.name"));
-    note(a.public_address != b.public_address, true, String::from("gateway.public_address"));
-    note(a.log.level != b.log.level, true, String::from("gateway.log.level"));
-    note(a.log.format != b.log.format, false, String::from("gateway.log.format"));
-    note(a.listen != b.listen, false, String::from("gateway.listen"));
-    note(a.ike_port != b.ike_port, false, String::from("gateway.ike_port"));
-    note(a.nat_t_port != b.nat_t_port, false, String::from("gateway.nat_t_port"));
-    note(a.control_socket != b.control_socket, false, String::from("gateway.control_socket"));
-    note(running.data_path != new.data_path, false, String::from("data_path"));
-    note(running.ipsec != new.ipsec, true, String::from("ipsec"));
-    note(running.l2tp != new.l2tp, true, String::from("l2tp"));
-    let sockets = lac_sockets(running) != lac_sockets(new);
-    note(sockets, false, String::from("lac: where it listens"));
-    note(running.lacs != new.lacs, true, String::from("lac"));
-    note(running.ppp != new.ppp, true, String::from("ppp"));
+    note(a.name != b.name, &mut live, "name");
+    note(a.public_address != b.public_address, &mut live, "public_address");
+    note(a.log.level != b.log.level, &mut live, "log.level");
+    note(a.log.format != b.log.format, &mut fixed, "log.format");
+    note(a.listen != b.listen, &mut fixed, "listen");
+    note(a.ike_port != b.ike_port, &mut fixed, "ike_port");
+    note(a.nat_t_port != b.nat_t_port, &mut fixed, "nat_t_port");
+    note(a.control_socket != b.control_socket, &mut fixed, "control_socket");
+    changes.note("gateway", &live, Effect::SessionsGoOn);
+    changes.note("gateway", &fixed, Effect::NeedsRestart);
+}
+
+fn compare_tenants(changes: &mut Changes, running: &Config, new: &Config) {
     for tenant in &new.tenants {
+        let what = format!("tenant {}", tenant.name);
         match running.tenants.iter().find(|other| other.name == tenant.name) {
-            Some(other) => {
-                let device = device_differs(other, tenant);
-                let name = &tenant.name;
-                note(
-                    device,
-                    false,
-                    format!("tenant {name}: netns, interface, address, egress or policy"),
-                );
-                let rest = with_device_of(tenant, other);
-                note(rest != *other, true, format!("tenant {name}"));
+            Some(other) if moves(other, tenant) => {
+                changes.note(&what, &tenant_keys(other, tenant), Effect::EndsSessions);
             }
-            None => note(true, false, format!("tenant {}: new", tenant.name)),
+            Some(other) => changes.note(&what, &tenant_keys(other, tenant), Effect::SessionsGoOn),
+            None => changes.push(Kind::Added, &what, &[], Effect::SessionsGoOn),
         }
     }
     for gone in running.tenants.iter().filter(|t| new.tenants.iter().all(|n| n.name != t.name)) {
-        note(true, false, format!("tenant {}: removed", gone.name));
+        let what = format!("tenant {}", gone.name);
+        changes.push(Kind::Removed, &what, &[], Effect::EndsSessions);
     }
-    changes
+}
+
+/// Whether a tenant gets another device: the sessions on the old one end.
+fn moves(old: &Tenant, new: &Tenant) -> bool {
+    old.netns != new.netns || old.interface != new.interface
+}
+
+fn tenant_keys(a: &Tenant, b: &Tenant) -> Vec<&'static str> {
+    let keys = differing!(a, b;
+        netns, interface, psk, groups, authorities, realm, strip_realm, identity, listen, pool, exclude,
+        gateway_address, pool6, gateway_address6, advice, sessions, limits, users_file, users, egress, nat,
+        access,
+    );
+    let advice = differing!(a.advice, b.advice; dns, dns6, ntp, routes, domain, search);
+    let name = |key| match key {
+        "groups" => "group",
+        "access" => "policy",
+        "authorities" => "ca_file",
+        "limits" => "limits of users",
+        other => other,
+    };
+    keys.into_iter().filter(|key| *key != "advice").chain(advice).map(name).collect()
 }
 
 /// The running configuration with everything from `new` that takes effect without a restart.
-///
-/// Tenants keep their order; new ones wait for the restart, removed ones stay until then.
-///
-/// # Errors
-/// What stands in the way: a key or pool of a tenant that is to be removed has already been given to
-/// another one.
-pub fn effective(running: &Config, new: &Config) -> Result<Config, String> {
+pub fn effective(running: &Config, new: &Config) -> Config {
     let mut config = new.clone();
     let kept = &running.gateway;
     config.gateway.listen.clone_from(&kept.listen);
@@ -91,70 +215,10 @@ pub fn effective(running: &Config, new: &Config) -> Result<Config, String> {
     config.gateway.control_socket.clone_from(&kept.control_socket);
     config.gateway.log.format = kept.log.format;
     config.data_path = running.data_path.clone();
-    let merged = running.tenants.iter().map(|old| {
-        let new = new.tenants.iter().find(|new| new.name == old.name);
-        new.map_or_else(|| old.clone(), |new| with_device_of(new, old))
-    });
-    config.tenants = merged.collect();
-    // One whose tenant waits for the restart waits too.
-    let tenants = &config.tenants;
-    config.lacs.retain(|lac| tenants.iter().any(|tenant| tenant.name == lac.tenant));
-    for (index, tenant) in config.tenants.iter().enumerate() {
-        let own = Some(tenant.gateway_address);
-        if tenant.users.iter().any(|(_, user)| user.address == own) {
-            return Err(format!(
-                "a user of `{}` has the address that is the gateway's own until a restart",
-                tenant.name
-            ));
-        }
-        for other in config.tenants.iter().take(index) {
-            if clash(tenant, other) {
-                return Err(format!(
-                    "`{}` and `{}` have a key or addresses in common until a restart",
-                    other.name, tenant.name
-                ));
-            }
-        }
-    }
-    Ok(config)
+    config
 }
 
 /// Where plain L2TP is listened for.
 pub(crate) fn lac_sockets(config: &Config) -> BTreeSet<IpAddr> {
     config.lacs.iter().flat_map(|lac| lac.listen.iter().copied()).collect()
-}
-
-fn with_device_of(new: &Tenant, old: &Tenant) -> Tenant {
-    Tenant {
-        netns: old.netns.clone(),
-        interface: old.interface.clone(),
-        gateway_address: old.gateway_address,
-        egress: old.egress.clone(),
-        nat: old.nat.clone(),
-        access: old.access.clone(),
-        ..new.clone()
-    }
-}
-
-fn clash(a: &Tenant, b: &Tenant) -> bool {
-    let overlap =
-        a.all_pools().iter().any(|x| b.all_pools().iter().any(|y| x.contains(y) || y.contains(x)));
-    let alike = Marks::of(a).clash(&Marks::of(b)).is_some();
-    let psk = a.psk.is_some() && a.psk == b.psk && alike;
-    let group = a.keyed_groups().any(|x| b.keyed_groups().any(|y| x.name == y.name));
-    let authority = a.authorities.iter().any(|x| b.authorities.contains(x)) && alike;
-    let overlap6 = a
-        .all_pools6()
-        .iter()
-        .any(|x| b.all_pools6().iter().any(|y| x.contains(y) || y.contains(x)));
-    psk || group || authority || (a.netns == b.netns && (overlap || overlap6))
-}
-
-fn device_differs(a: &Tenant, b: &Tenant) -> bool {
-    a.netns != b.netns
-        || a.interface != b.interface
-        || a.gateway_address != b.gateway_address
-        || a.egress != b.egress
-        || a.nat != b.nat
-        || a.access != b.access
 }

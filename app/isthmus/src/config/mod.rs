@@ -37,7 +37,7 @@ pub(crate) mod value;
 mod verdict;
 
 pub(crate) use compare::lac_sockets;
-pub use compare::{Changes, compare, effective};
+pub use compare::{Changes, Difference, Effect, Kind, compare, effective};
 pub use proposal::{IkeProposal, UnknownProposal, default_esp, default_ike};
 pub use read::CONTROL_SOCKET;
 pub use reference::reference;

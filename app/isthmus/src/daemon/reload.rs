@@ -14,8 +14,8 @@ use tokio::sync::Mutex;
 use tracing::{error, info};
 
 use super::{Notifier, RunOptions, log_problems};
-use crate::api::{ControlHandle, Refusal, Reload, ReloadOutcome};
-use crate::config::{self, Config};
+use crate::api::{ControlHandle, Refusal, Reload, ReloadOutcome, TenantStatus};
+use crate::config::{self, Config, Difference, Effect};
 use crate::users::UsersWatch;
 
 /// Holds the running configuration and replaces it.
@@ -100,6 +100,13 @@ impl Reloader {
         }
     }
 
+    /// What a reload would do; nothing is changed.
+    async fn preview_now(&self) -> Result<ReloadOutcome, Refusal> {
+        let state = self.state.lock().await;
+        let (_, outcome) = self.compare(&state).await?;
+        Ok(outcome)
+    }
+
     async fn reload_now(&self) -> Result<ReloadOutcome, Refusal> {
         let mut state = self.state.lock().await;
         self.notifier.reloading();
@@ -109,6 +116,20 @@ impl Reloader {
     }
 
     async fn replace(&self, state: &mut State) -> Result<ReloadOutcome, Refusal> {
+        let (new, outcome) = self.compare(state).await?;
+        let effective = config::effective(&state.running, &new);
+        if effective != *state.running {
+            self.apply(state, effective).await?;
+        }
+        self.set_log_level(&new);
+        let changes = &outcome.changes;
+        let (applied, restart) = (changes.applied.join(", "), changes.needs_restart.join(", "));
+        info!(applied, needs_restart = restart, "configuration read again");
+        Ok(outcome)
+    }
+
+    /// Reads the configuration and says what of it is new.
+    async fn compare(&self, state: &State) -> Result<(Config, ReloadOutcome), Refusal> {
         let (new, warnings) = config::load(&self.options.config, &self.options.environment)
             .map_err(|report| Refusal {
                 error: format!("the configuration has mistakes: {}", report.summary()),
@@ -116,19 +137,20 @@ impl Reloader {
                 problems: report.view(),
             })?;
         log_problems(warnings.view());
-        let changes = config::compare(&state.running, &new);
-        let effective = config::effective(&state.running, &new).map_err(|error| Refusal {
-            error,
-            remedy: String::from("restart the gateway to apply this change; nothing was changed"),
-            problems: Vec::new(),
-        })?;
-        if effective != *state.running {
-            self.apply(state, effective).await?;
+        let mut changes = config::compare(&state.running, &new);
+        let ending = |one: &&mut Difference| one.effect == Effect::EndsSessions;
+        let mut ending = changes.differences.iter_mut().filter(ending).peekable();
+        if ending.peek().is_some()
+            && let Ok(status) = self.control.status().await
+        {
+            for difference in ending {
+                let named =
+                    |tenant: &&TenantStatus| difference.what == format!("tenant {}", tenant.name);
+                let tenant = status.tenants.iter().find(named);
+                difference.sessions_ended = tenant.map_or(0, |tenant| tenant.sessions);
+            }
         }
-        self.set_log_level(&new);
-        let (applied, restart) = (changes.applied.join(", "), changes.needs_restart.join(", "));
-        info!(applied, needs_restart = restart, "configuration read again");
-        Ok(ReloadOutcome { changes, warnings: warnings.view() })
+        Ok((new, ReloadOutcome { changes, warnings: warnings.view() }))
     }
 
     async fn apply(&self, state: &mut State, config: Config) -> Result<(), Refusal> {
@@ -158,6 +180,10 @@ impl Reloader {
 impl Reload for Reloader {
     fn reload(&self) -> Pin<Box<dyn Future<Output = Result<ReloadOutcome, Refusal>> + Send + '_>> {
         Box::pin(self.reload_now())
+    }
+
+    fn preview(&self) -> Pin<Box<dyn Future<Output = Result<ReloadOutcome, Refusal>> + Send + '_>> {
+        Box::pin(self.preview_now())
     }
 }
 

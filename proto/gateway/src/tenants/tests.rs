@@ -177,3 +177,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_may_come_to_no_tenant_that_is_left_is_homeless() {
+    let all = Admitted { home: 2, others: [0, 5].into() };
+    let left = all.without(&[2]).unwrap();
+    assert_eq!(left.iter().collect::<Vec<_>>(), [0, 5]);
+    assert_eq!(all.without(&[5, 7]).unwrap().iter().collect::<Vec<_>>(), [2, 0]);
+    assert!(all.without(&[0, 2, 5]).is_none());
+}

@@ -23,6 +23,7 @@ mod policy;
 mod profiles;
 mod refusals;
 mod rekey;
+mod reload;
 mod repair;
 mod roaming;
 mod routing;

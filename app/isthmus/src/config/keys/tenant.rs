@@ -24,7 +24,7 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             kind: "network namespace",
             default: "the gateway's own",
             example: "\"acme\"",
-            about: "Name (as in `ip netns`) of the namespace the tenant's packets come out in.",
+            about: "Name (as in `ip netns`) of the namespace the tenant's packets come out in; it is made if there is none.",
         },
         Key {
             name: "psk",

@@ -23,6 +23,11 @@ pool = [\"10.64.0.0/20\"]
 password = \"a\"
 ";
 
+/// `LEAST` with lines put after the first `[[tenant]]` keys, from line 6 on.
+pub(crate) fn tenant_with(lines: &str) -> String {
+    LEAST.replace("[tenant.users.alice]", &format!("{lines}\n[tenant.users.alice]"))
+}
+
 /// Writes a file that only its owner may read.
 pub(crate) fn write(dir: &Path, name: &str, text: &str) {
     let path = dir.join(name);

@@ -26,7 +26,7 @@ pub use client::{Client, Dial, Down, Up};
 pub use clouds::CloudSite;
 pub use config::{Config, PASSWORD, PSK, USER};
 pub use flood::{Attacker, Flood, Traffic};
-pub use look::{Datagrams, RunningPing, download, fetch, ping, start_fetch, start_ping};
+pub use look::{Datagrams, RunningPing, download, fetch, ping, pinged, start_fetch, start_ping};
 pub use member::{Member, PING_INTERVAL, Pings, Place, everybody_gets_its_own_answers};
 pub use site::{Closed, Site, Stopped};
 pub use visit::use_beside_the_key;

@@ -22,6 +22,12 @@ pub fn ping(host: &Namespace, target: Ipv4Addr) -> Result<(), LabError> {
     }
 }
 
+/// What three pings of `target` from `host` say, answered or not.
+pub fn pinged(host: &Namespace, target: impl Display) -> Result<String, LabError> {
+    let mut command = host.command("sh");
+    run(command.args(["-c", &format!("ping -n -c 3 -i 0.2 -W 2 {target} 2>&1 || true")]))
+}
+
 /// A ping that goes on until it is finished.
 #[derive(Debug)]
 pub struct RunningPing {

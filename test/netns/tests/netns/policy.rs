@@ -1,11 +1,10 @@
 //! What users may reach, by user and by group, and by which way their packets go.
 
-use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use isthmus_interop::{Access, LAN_SECOND_PEER, LabError, Namespace, run, wait_for};
-use isthmus_netns::{Client, CloudSite, Config, Dial, Site};
+use isthmus_interop::{Access, LAN_SECOND_PEER, LabError, wait_for};
+use isthmus_netns::{Client, CloudSite, Config, Dial, Site, pinged};
 
 #[test]
 fn a_group_has_its_own_way_and_its_own_limits() -> Result<(), LabError> {
@@ -85,12 +84,6 @@ fn traces(site: &mut Site) -> Result<(), LabError> {
         assert!(text.contains(&format!("{from} is connected from ")), "{text}");
     }
     Ok(())
-}
-
-/// What three pings say.
-fn pinged(host: &Namespace, target: impl Display) -> Result<String, LabError> {
-    let mut command = host.command("sh");
-    run(command.args(["-c", &format!("ping -n -c 3 -i 0.2 -W 2 {target} 2>&1 || true")]))
 }
 
 const USERS: &str = "[users.bob]\npassword = \"builder\"\ngroup = \"interns\"\n";

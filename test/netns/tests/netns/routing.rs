@@ -1,11 +1,10 @@
 //! Which way out a packet takes: conditions, order, refusals, both IP versions.
 
-use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use isthmus_interop::{Access, LAN_SECOND_PEER, LabError, Namespace, run, wait_for};
-use isthmus_netns::{Client, CloudSite, Config, Datagrams, Dial, Site};
+use isthmus_interop::{Access, LAN_SECOND_PEER, LabError, Namespace, wait_for};
+use isthmus_netns::{Client, CloudSite, Config, Datagrams, Dial, Site, pinged};
 
 #[test]
 fn conditions_choose_among_clouds_and_what_is_denied_is_refused() -> Result<(), LabError> {
@@ -86,12 +85,6 @@ fn ipv6_goes_by_a_next_hop_of_its_own() -> Result<(), LabError> {
     client.hang_up()?;
     site.close()?.passed();
     Ok(())
-}
-
-/// What three pings say.
-fn pinged(host: &Namespace, target: impl Display) -> Result<String, LabError> {
-    let mut command = host.command("sh");
-    run(command.args(["-c", &format!("ping -n -c 3 -i 0.2 -W 2 {target} 2>&1 || true")]))
 }
 
 /// Two users, one of whom has an address of his own.

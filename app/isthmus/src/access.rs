@@ -37,6 +37,17 @@ fn named(tenant: &Tenant) -> Named {
     Named::by(&whos)
 }
 
+/// The number of a user's class; none where users need not be told apart, and for a user of whom the
+/// configuration knows nothing.
+pub(crate) fn class_of(
+    config: &Config,
+    tenant: &Tenant,
+    user: &str,
+    group: Option<&str>,
+) -> Option<u16> {
+    classes(config).ok()?.number(&tenant.name, &named(tenant).class(user, group))
+}
+
 /// Whom an egress is for; none when it is for everybody.
 pub(crate) fn who(egress: &Egress) -> Option<Who> {
     let who = Who { users: egress.users.clone(), groups: egress.groups.clone() };

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use sender::{Sender, sender, session};
 
-use crate::access::accesses;
+use crate::access::class_of;
 use crate::api::Session;
 use crate::config::{Config, Egress, Tenant, Way, judge};
 
@@ -85,11 +85,7 @@ pub async fn trace(
     question: &Question,
 ) -> Result<Trace, TraceError> {
     let sender = sender(config, sessions.unwrap_or_default(), question)?;
-    let protocol = question.protocol.unwrap_or(if question.port.is_some() {
-        Protocol::TCP
-    } else {
-        Protocol::Icmp
-    });
+    let protocol = question.protocol.unwrap_or_else(|| Protocol::usual(question.port));
     let mut trace = Trace {
         user: sender.user.clone(),
         tenant: sender.tenant.name.clone(),
@@ -136,10 +132,8 @@ impl Trace {
 
 /// Tells the class of a packet and answers its mark.
 fn class(config: &Config, sender: &Sender<'_>, trace: &mut Trace) -> u32 {
-    let index = config.tenants.iter().position(|tenant| tenant.name == sender.tenant.name);
-    let access = index.and_then(|index| accesses(config).into_iter().nth(index));
     let user = sender.user.as_deref().unwrap_or_default();
-    let Some(class) = access.and_then(|access| access.class(user, sender.group.as_deref())) else {
+    let Some(class) = class_of(config, sender.tenant, user, sender.group.as_deref()) else {
         return 0;
     };
     let mark = class_mark(class);
@@ -191,12 +185,7 @@ fn leave(config: &Config, tenant: &Tenant, road: &Road, trace: &mut Trace) {
         (None, Some(egress)) => format!(", egress {}", egress.name),
         (None, None) => String::new(),
     };
-    trace.tell(
-        "route",
-        format!("the kernel: {table},{gateway} on {link}{owner}")
-            .replace(", via", " via")
-            .replace(", on", " on"),
-    );
+    trace.tell("route", format!("the kernel: {table}{gateway} on {link}{owner}"));
     if let Some(egress) = egress {
         trace.egress = Some(egress.name.clone());
         let kept = egress.nat_except.iter().any(|net| net.contains(&trace.destination));

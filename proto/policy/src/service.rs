@@ -41,6 +41,11 @@ impl Protocol {
     /// UDP.
     pub const UDP: Self = Self::Number(17);
 
+    /// The one that is meant where none is named: TCP with a port, ICMP without.
+    pub const fn usual(port: Option<u16>) -> Self {
+        if port.is_some() { Self::TCP } else { Self::Icmp }
+    }
+
     /// The number it has in packets to `destination`.
     pub const fn number(self, destination: IpAddr) -> u8 {
         match (self, destination) {

@@ -60,7 +60,7 @@ impl Access {
 
     /// The number of a user's class; none where users need not be told apart, and for a user of whom the
     /// configuration knows nothing.
-    pub fn class(&self, user: &str, group: Option<&str>) -> Option<u16> {
+    pub(crate) fn class(&self, user: &str, group: Option<&str>) -> Option<u16> {
         self.classes.get(&self.named.class(user, group)).copied()
     }
 

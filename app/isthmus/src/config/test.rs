@@ -119,8 +119,7 @@ fn try_one(test: &TestDraft, config: &Config, report: &mut Report) -> Option<()>
         report.error(test.at, message, "name one of the same IP version in `from`");
         return None;
     };
-    let usual = if port.is_some() { Protocol::TCP } else { Protocol::Icmp };
-    let protocol = test.protocol.as_ref().map_or(usual, |at| at.value);
+    let protocol = test.protocol.as_ref().map_or_else(|| Protocol::usual(port), |at| at.value);
     if let (Some(_), false, Some(at)) = (port, protocol.has_ports(), &test.protocol) {
         report.error(at.span, format!("`{protocol}` has no ports"), "take the port out of `to`");
         return None;

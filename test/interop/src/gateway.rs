@@ -24,17 +24,20 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts the binary with the files of `configuration`, a folder with a `gateway.toml`, and
-    /// waits until it listens for IKE. The binary is `ISTHMUS_BIN`, else the one beside this test's
-    /// own build, else that of the other profile.
+    /// waits until it answers: it listens for IKE before it puts its kernel state in place, and
+    /// answers after it. The binary is `ISTHMUS_BIN`, else the one beside this test's own build, else
+    /// that of the other profile.
     ///
     /// The daemon works in a copy of the folder and sees a `/run` and a `/var/lib` of its own, so
     /// that gateways of parallel tests cannot meet. A second start in the same lab finds what the
     /// first one left there, as after a restart of the service.
     pub fn start(lab: &Lab, configuration: &Path) -> Result<Self, LabError> {
-        Self::start_binary(lab, &binary()?, configuration)
+        let mut gateway = Self::start_binary(lab, &binary()?, configuration)?;
+        gateway.wait_answer()?;
+        Ok(gateway)
     }
 
-    /// Does the same as [`Gateway::start`] with the given `binary`.
+    /// Does the same as [`Gateway::start`] with the given `binary`, and waits only until it listens.
     pub fn start_binary(lab: &Lab, binary: &Path, configuration: &Path) -> Result<Self, LabError> {
         let folder = lab.evidence().subfolder("gateway")?;
         copy_private(configuration, &folder)?;
@@ -42,14 +45,24 @@ impl Gateway {
         Ok(Self { daemon, binary: binary.to_owned(), folder })
     }
 
-    /// Ends the daemon with SIGKILL and starts it again as it was, with what it left behind.
+    /// Ends the daemon with SIGKILL and starts it again as it was, with what it left behind. Waits
+    /// as [`Gateway::start`] does.
     pub fn kill_and_start(&mut self, lab: &Lab) -> Result<(), LabError> {
         lab.evidence().note("gateway: SIGKILL");
         self.daemon.stop(Signal::KILL, STOP_LIMIT)?;
         let (log, kept) = (self.folder.join(LOG), self.folder.join("killed.log"));
         fs::rename(&log, kept).map_err(|source| LabError::io(&log, source))?;
         self.daemon = launch(lab, &self.binary, &self.folder)?;
-        Ok(())
+        self.wait_answer()
+    }
+
+    /// Waits until the daemon serves its control socket.
+    fn wait_answer(&mut self) -> Result<(), LabError> {
+        wait_for("an answer of the gateway", START_LIMIT, || {
+            self.daemon.alive()?;
+            // The socket of a killed daemon is there and nobody behind it.
+            Ok(self.status().ok().map(drop))
+        })
     }
 
     /// The binary under test.

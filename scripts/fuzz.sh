@@ -30,20 +30,27 @@ export CARGO_TARGET_DIR="${FUZZ_TARGET_DIR:-fuzz/target}"
 echo "fuzz: building ${#targets[@]} target(s)"
 cargo build -q --locked --release --manifest-path fuzz/Cargo.toml --target "$host"
 
-for target in "${targets[@]}"; do
+# Runs one target; prints its sums, or the end of its log when it fails.
+fuzz() {
+    local target="$1" scratch log
     mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
     # New inputs go to a scratch folder.
     scratch=$(mktemp -d)
     log="$scratch.log"
-    echo "fuzz: $target for ${seconds} s"
-    if ! "$CARGO_TARGET_DIR/$host/release/$target" -max_total_time="$seconds" -timeout=10 \
+    if ! "$binaries/$target" -max_total_time="$seconds" -timeout=10 \
         -rss_limit_mb=2048 -max_len=4096 -artifact_prefix="fuzz/artifacts/$target/" \
         -print_final_stats=1 "$scratch" "fuzz/corpus/$target" >"$log" 2>&1; then
         tail -40 "$log"
         echo "fuzz: $target FAILED; the input is in fuzz/artifacts/$target" >&2
-        exit 1
+        return 255
     fi
-    grep -E 'number_of_executed_units|new_units_added' "$log" | sed 's/^/fuzz:   /'
+    echo "fuzz: $target for ${seconds} s:$(sed -nE \
+        's/^stat::(number_of_executed_units|new_units_added): +/ \1 /p' "$log" | tr '\n' ',')"
     rm -rf "$scratch" "$log"
-done
+}
+
+# One on each core; the first finding ends it (255 is what xargs stops at).
+export binaries="$CARGO_TARGET_DIR/$host/release" seconds
+export -f fuzz
+printf '%s\0' "${targets[@]}" | xargs -0 -P "$(nproc)" -I{} bash -c 'fuzz {}'
 echo "fuzz: ${#targets[@]} target(s) passed, no finding"

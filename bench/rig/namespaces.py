@@ -44,11 +44,12 @@ class Pair:
             run("ip", "-n", space, "address", "add", f"{address}/24", "dev", "cable")
             run("ip", "-n", space, "link", "set", "cable", "up")
 
-    def spawn(self, space, *command, env=None):
-        """Starts a program in a namespace; it ends with the pair."""
+    def spawn(self, space, *command, env=None, same_names=False):
+        """Starts a program in a namespace; it ends with the pair. With `same_names` it sees and makes the same
+        names of namespaces as everybody; `ip netns exec` gives it mounts of its own."""
         log = open(os.path.join(self.folder, f"{len(self.processes)}-{os.path.basename(command[0])}.log"), "w")
         process = subprocess.Popen(
-            ["ip", "netns", "exec", space, *command],
+            [*(("nsenter", f"--net=/run/netns/{space}") if same_names else ("ip", "netns", "exec", space)), *command],
             stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             env={**os.environ, **(env or {})}, process_group=0,
         )

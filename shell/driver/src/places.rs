@@ -120,16 +120,16 @@ impl Places {
         }
     }
 
-    /// Removes everything that is ours in a namespace, and the namespace itself if it is.
+    /// Removes everything that is ours in a namespace, or the namespace itself if that is ours.
     ///
     /// # Errors
     /// When something stays.
     pub(crate) async fn close(&mut self, namespace: Option<Namespace>) -> Result<(), NetworkError> {
+        if self.remove_ours(namespace.as_ref())? {
+            return Ok(());
+        }
         let Some(mut reconciler) = self.reconcilers.remove(&namespace) else { return Ok(()) };
-        let removed = reconciler.remove_all().await.map(drop).map_err(NetworkError::from);
-        drop(reconciler);
-        let ours = namespace.as_ref().filter(|namespace| self.ours.contains(namespace));
-        removed.and(ours.map_or(Ok(()), |namespace| self.ours.remove(namespace)))
+        reconciler.remove_all().await.map(drop).map_err(NetworkError::from)
     }
 
     /// Removes everything that is ours.
@@ -137,15 +137,22 @@ impl Places {
     /// # Errors
     /// The first removal that failed; the others are made.
     pub(crate) async fn remove_all(mut self) -> Result<(), NetworkError> {
+        let mut result = Ok(());
+        for namespace in self.namespaces() {
+            result = result.and(self.remove_ours(namespace.as_ref()).map(drop));
+        }
         let nothing = self.namespaces().into_iter().map(|place| (place, Desired::default()));
         let outcomes = self.apply(nothing.collect()).await;
         let removed = outcomes.into_iter().try_for_each(|outcome| outcome.made.map(drop));
-        let mut result = removed.map_err(NetworkError::from);
-        let namespaces = self.namespaces();
-        self.reconcilers.clear();
-        for namespace in namespaces.iter().flatten().filter(|one| self.ours.contains(one)) {
-            result = result.and(self.ours.remove(namespace));
+        result.and(removed.map_err(NetworkError::from))
+    }
+
+    /// Removes a namespace if we made it; answers whether that is so. What is in it goes with it.
+    fn remove_ours(&mut self, namespace: Option<&Namespace>) -> Result<bool, NetworkError> {
+        let Some(ours) = namespace.filter(|one| self.ours.contains(one)) else { return Ok(false) };
+        if let Some(reconciler) = self.reconcilers.remove(&namespace.cloned()) {
+            reconciler.leave();
         }
-        result
+        self.ours.remove(ours).map(|()| true)
     }
 }

@@ -7,7 +7,7 @@ use std::{fs, io};
 
 use crate::diff::{Actual, diff};
 use crate::netlink::{Listener, Netlink};
-use crate::nft::Nft;
+use crate::nft::{Listing, Nft};
 use crate::state::{SavedFirewall, SavedLink, SavedSysctl, State, StateFile};
 use crate::watch::Watch;
 use crate::{
@@ -24,6 +24,8 @@ pub(crate) struct Engine {
     state: State,
     /// Whether an nftables table of ours may be there.
     table_possible: bool,
+    /// Our table as it was left a moment ago, for the look that follows: `nft` is a program to start.
+    left: Option<Listing>,
 }
 
 impl Engine {
@@ -37,7 +39,7 @@ impl Engine {
         let file = StateFile::new(folder, &format!("{}@{place}", owner.name));
         let state = file.load(number)?;
         let nft = Nft::new(owner.nft_table());
-        Ok(Self { owner, netlink, nft, file, state, table_possible: true })
+        Ok(Self { owner, netlink, nft, file, state, table_possible: true, left: None })
     }
 
     /// Listens to changes in this namespace; inside a runtime.
@@ -94,6 +96,7 @@ impl Engine {
     /// nothing is left to do.
     pub(crate) fn apply(&mut self, desired: &Desired) -> Result<Changes, KernelError> {
         let wished = normal(desired, &self.owner)?;
+        self.left = None;
         let mut made = Changes::default();
         for _ in 0..PASSES_MAX {
             let desired = self.possible(&wished)?;
@@ -165,10 +168,10 @@ impl Engine {
             let value = value.map_err(|error| refused(&format!("read {key}"), error))?;
             sysctls.extend(value.map(|value| (key.clone(), value)));
         }
-        let firewall = if self.table_possible || !desired.firewall.is_empty() {
-            self.nft.list()?
-        } else {
-            None
+        let firewall = match self.left.take() {
+            Some(left) => Some(left),
+            None if self.table_possible || !desired.firewall.is_empty() => self.nft.list()?,
+            None => None,
         };
         self.table_possible = firewall.is_some();
         Ok(Actual { links, addresses, routes, rules, sysctls, firewall })
@@ -277,13 +280,15 @@ impl Engine {
     fn set_firewall(&mut self, firewall: &crate::Firewall) -> Result<(), KernelError> {
         self.table_possible = true;
         self.nft.replace(firewall)?;
-        let listing = self.nft.list()?.unwrap_or_default().text;
+        self.left = self.nft.list()?;
+        let listing = self.left.as_ref().map(|left| left.text.clone()).unwrap_or_default();
         self.state.firewall = Some(SavedFirewall { wanted: firewall.without_members(), listing });
         self.file.save(&self.state)
     }
 
     fn remove_firewall(&mut self) -> Result<(), KernelError> {
         self.nft.remove()?;
+        self.table_possible = false;
         self.state.firewall = None;
         self.file.save(&self.state)
     }

@@ -162,6 +162,11 @@ impl Reconciler {
         self.apply(&Desired::default()).await
     }
 
+    /// Ends without removing anything: the namespace goes, and takes everything along.
+    pub fn leave(mut self) {
+        self.keep_on_drop = true;
+    }
+
     async fn ask<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Engine) -> Result<T, KernelError> + Send + 'static,

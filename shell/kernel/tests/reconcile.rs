@@ -126,6 +126,16 @@ fn wait_for_links(space: &Space) {
     panic!("the links do not come up");
 }
 
+/// Waits until the kernel has noticed that a link has lost its other end; it does so by and by.
+fn wait_until_down(space: &Space, link: &str) {
+    let down = || space.ip(&format!("-o link show dev {link}")).contains("NO-CARRIER");
+    let noticed = (0..200).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        down()
+    });
+    assert!(noticed, "{link} stays up");
+}
+
 /// Demands that the namespace is as in the snapshot `before`, and tells the lines that differ.
 fn assert_unchanged(machine: &Machine, before: &str) {
     let after = machine.snapshot();
@@ -516,6 +526,7 @@ async fn routes_out_of_optional_links_are_there_while_the_links_are_up() {
     let made = reconciler.apply(&desired).await.unwrap();
     assert_eq!(made.len(), 2, "eth9 is not there: {made}");
     machine.space.ip("link set eth1p down");
+    wait_until_down(&machine.space, "eth1");
     let made = reconciler.apply(&desired).await.unwrap();
     let gone = Change::RemoveRoute(Route { metric: Some(0), ..desired.routes[0].clone() });
     assert_eq!(made.0, [gone], "nobody is at the other end");

@@ -6,7 +6,8 @@
 //!        2001:db8:a0N::1/64    ::2         ::1       ::2           (2001:db8:b0N::/64)
 //! ```
 //!
-//! Two clouds may have the same prefix, as long as their numbers differ.
+//! Two clouds may have the same prefix, as long as their numbers differ. A second tenant's namespace can be
+//! joined to one of them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -53,6 +54,20 @@ impl CloudSite {
         site.host.ip(&format!("route add default via {a}.{b}.{c}.1"))?;
         site.host.ip(&format!("-6 route add default via {}", site.lan6(1)))?;
         Ok(site)
+    }
+
+    /// Joins it to one more tenant's namespace, on a link of its own: LINK has 198.18.(100 + N).1/24
+    /// there, the router .2.
+    pub fn join(&self, inside: &Namespace) -> Result<(), LabError> {
+        let (link, number) = (self.link(), self.number + SECOND);
+        cable(inside, &link, &self.router, "wan2")?;
+        inside.ip(&format!("address add 198.18.{number}.1/24 dev {link}"))?;
+        self.router.ip(&format!("address add 198.18.{number}.2/24 dev wan2")).map(drop)
+    }
+
+    /// The address of the second tenant's namespace on its link here.
+    pub fn second_address(&self) -> Ipv4Addr {
+        Ipv4Addr::new(198, 18, self.number + SECOND, 1)
     }
 
     /// The device that leads here, in the tenant's namespace.
@@ -116,3 +131,6 @@ impl CloudSite {
         Ipv6Addr::new(0x2001, 0xdb8, 0xb00 + u16::from(self.number), 0, 0, 0, 0, host)
     }
 }
+
+/// What tells the link of a second tenant from that of the first.
+const SECOND: u8 = 100;

@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use isthmus_interop::{CLOUD_HOST, Daemon, LabError, Namespace, PingRun, run};
+use isthmus_interop::{CLOUD_HOST, Daemon, LabError, Namespace, PingRun, run, wait_for};
 use rustix::process::Signal;
 
 use crate::site::Site;
@@ -56,6 +56,35 @@ impl RunningPing {
         self.ping.log().lines().filter(|line| line.contains(" time=")).count()
     }
 
+    /// Makes a change and demands that answers go on within `limit`, as long as it is looked at after the
+    /// change; notes the longest time without one.
+    pub fn goes_on_within(
+        &self,
+        limit: Duration,
+        site: &Site,
+        text: &str,
+        change: &dyn Fn() -> Result<(), LabError>,
+    ) -> Result<(), LabError> {
+        let before = self.answers();
+        wait_for("answers before", LOOK, || Ok((self.answers() > before + 5).then_some(())))?;
+        change()?;
+        let (began, mut last, mut longest) = (Instant::now(), self.answers(), Duration::ZERO);
+        let mut heard = began;
+        while began.elapsed() < LOOK {
+            std::thread::sleep(Duration::from_millis(20));
+            let answers = self.answers();
+            longest = longest.max(heard.elapsed());
+            if answers > last {
+                (last, heard) = (answers, Instant::now());
+            }
+        }
+        site.lab().evidence().note(&format!("{text}: {longest:?} without an answer"));
+        if longest < limit {
+            return Ok(());
+        }
+        Err(LabError::unexpected(format!("{text}: {longest:?} without an answer")))
+    }
+
     /// Ends the ping and says what was lost.
     pub fn finish(mut self) -> Result<PingRun, LabError> {
         self.ping.stop(Signal::INT, Duration::from_secs(10))?;
@@ -86,6 +115,18 @@ impl Datagrams {
         let sent = self.socket.send_to(text.as_bytes(), target);
         sent.map(drop)
             .map_err(|source| LabError::Io { what: format!("{text:?} to {target}"), source })
+    }
+
+    /// Everything that has come, each with where it seems to come from.
+    pub fn drain(&self) -> Result<Vec<(String, SocketAddr)>, LabError> {
+        let waits = |limit| {
+            let set = self.socket.set_read_timeout(Some(limit));
+            set.map_err(|source| LabError::Io { what: "a time limit".to_owned(), source })
+        };
+        waits(QUIET)?;
+        let all = std::iter::from_fn(|| self.receive().ok()).collect();
+        waits(RECEIVE_LIMIT)?;
+        Ok(all)
     }
 
     /// Waits for a datagram, and answers its text and where it seems to come from.
@@ -135,5 +176,9 @@ pub fn start_fetch(site: &Site, host: &Namespace, name: &str) -> Result<Daemon, 
 const PORT: u16 = 7777;
 /// How long a datagram may take on a busy machine.
 const RECEIVE_LIMIT: Duration = Duration::from_secs(5);
+/// What has come is there at once.
+const QUIET: Duration = Duration::from_millis(20);
+/// How long a ping is looked at after a change.
+const LOOK: Duration = Duration::from_secs(6);
 /// How long a download may take on a busy machine.
 const FETCH_SECONDS: u64 = 60;

@@ -32,7 +32,7 @@ pub(crate) fn egress_of<'a>(tenant: &'a Tenant, flow: &Flow<'_>) -> Option<&'a E
     specific.or_else(|| fitting().find_map(|egresses| egresses.iter().find(everything).copied()))
 }
 
-/// Egresses of one condition, in the order in which the file first names each.
+/// Egresses of one condition, in the order in which the file first names each; those for everybody last.
 fn conditions(tenant: &Tenant) -> Vec<Vec<&Egress>> {
     let mut conditions: Vec<Vec<&Egress>> = Vec::new();
     for egress in &tenant.egress {
@@ -44,6 +44,8 @@ fn conditions(tenant: &Tenant) -> Vec<Vec<&Egress>> {
             None => conditions.push(vec![egress]),
         }
     }
+    conditions
+        .sort_by_key(|egresses| egresses.first().is_some_and(|first| first.is_for_everybody()));
     conditions
 }
 

@@ -404,4 +404,10 @@ impl Egress {
         let same = self.from == other.from && self.mark == other.mark;
         same && self.groups == other.groups && self.users == other.users
     }
+
+    /// Whether it has no condition at all.
+    pub(crate) fn is_for_everybody(&self) -> bool {
+        let nobody_named = self.groups.is_empty() && self.users.is_empty();
+        nobody_named && self.from.is_empty() && self.mark.is_none()
+    }
 }

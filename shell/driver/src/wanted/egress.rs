@@ -161,9 +161,9 @@ pub(super) fn want(state: &mut Desired, placed: &Placed, inside: &[IpNet]) {
     }
 }
 
-/// The egresses by condition, in the order in which the file first names each condition.
+/// The egresses by condition, in the order in which the file first names each; what is for everybody comes
+/// last.
 fn conditions<'a>(placed: &'a Placed, egresses: &'a [(u32, EgressNetwork)]) -> Vec<Condition<'a>> {
-    let first = FIRST_TABLE + u32::from(placed.tenant.tun.0) * CONDITIONS_MAX;
     let mut conditions: Vec<Condition<'_>> = Vec::new();
     for (preference, egress) in egresses {
         let preference = *preference;
@@ -171,13 +171,17 @@ fn conditions<'a>(placed: &'a Placed, egresses: &'a [(u32, EgressNetwork)]) -> V
         let same = |c: &&mut Condition<'_>| c.from == from && c.marks == marks;
         if let Some(condition) = conditions.iter_mut().find(same) {
             condition.egresses.push((preference, egress));
-            continue;
+        } else {
+            let (egresses, down) = (vec![(preference, egress)], &placed.down);
+            conditions.push(Condition { table: FIRST_TABLE, from, marks, egresses, down });
         }
-        // More are refused where the configuration is read.
-        let table = (first..first + CONDITIONS_MAX).nth(conditions.len());
-        let egresses = vec![(preference, egress)];
-        let down = &placed.down;
-        conditions.extend(table.map(|table| Condition { table, from, marks, egresses, down }));
+    }
+    // More are refused where the configuration is read.
+    conditions.truncate(CONDITIONS_MAX as usize);
+    conditions.sort_by_key(|c| c.from.is_empty() && c.marks.is_empty());
+    let first = FIRST_TABLE + u32::from(placed.tenant.tun.0) * CONDITIONS_MAX;
+    for (table, condition) in (first..).zip(&mut conditions) {
+        condition.table = table;
     }
     conditions
 }
@@ -400,6 +404,24 @@ mod tests {
                 "rule 17336 for IPv4 in by acme unreachable",
             ]
         );
+    }
+
+    #[test]
+    fn what_is_for_everybody_is_tried_after_what_is_for_some() {
+        let everybody = way("all", &["0.0.0.0/0"], via("eth1", "192.0.2.1"));
+        let mut some = way("some", &["0.0.0.0/0"], via("eth2", "198.51.100.1"));
+        some.marks = vec![(0x10, 0xff)];
+        let state = wanted(&placed(vec![everybody, some]));
+        assert_eq!(
+            routes_of(&state, FIRST_TABLE),
+            ["10.64.0.0/20 on acme", "0.0.0.0/0 via 198.51.100.1 on eth2"]
+        );
+        let rules = shown(&state.rules);
+        assert_eq!(
+            rules[0],
+            "rule 17300 for IPv4 in by acme mark 0x10/0xff lookup 17300 without its default"
+        );
+        assert_eq!(rules[1], "rule 17301 for IPv4 in by acme lookup 17301 without its default");
     }
 
     #[test]

@@ -92,10 +92,11 @@ pub(super) fn want(state: &mut Desired, placed: &Placed, inside: &[IpNet]) {
     state.firewall.nat.extend(of_egresses(placed, inside));
 }
 
-/// The translations of each egress: the longest destination first, then the order of the file.
+/// The translations of each egress, also of packets whose destination was translated: the longest destination
+/// first, then the order of the file.
 fn of_egresses(placed: &Placed, inside: &[IpNet]) -> Vec<Nat> {
     let mut all: Vec<(u8, Nat)> = Vec::new();
-    for egress in &placed.tenant.egress {
+    for (_, egress) in &with_bound(placed) {
         let Some(link) = egress.way.interface() else { continue };
         let versions = [(true, egress.nat), (false, egress.nat6)];
         for (is_ipv4, to) in versions {
@@ -325,6 +326,25 @@ mod tests {
         assert_eq!(
             by_mark.map(ToString::to_string).unwrap_or_default(),
             "route 10.1.0.0/16 via 198.51.100.1 on eth2 table 17300 metric 101"
+        );
+    }
+
+    #[test]
+    fn sources_of_packets_to_a_mapped_network_are_translated_as_the_egress_says() {
+        let mut placed = placed(vec![
+            masquerading("one", &["10.201.0.0/16"]),
+            way("other", &["10.1.0.0/16"], via("eth1", "192.0.2.1")),
+        ]);
+        let kind = NatKind::Map { inside: net("10.201.0.0/16"), outside: net("10.1.0.0/16") };
+        placed.tenant.nat = vec![NatNetwork { kind, by: vec!["one".into()], except: Vec::new() }];
+        let state = wanted(&placed);
+        assert_eq!(
+            texts(&state.firewall.nat)[1..],
+            [
+                "translate 10.64.0.0/20 to 10.1.0.0/16 leaving by eth1 with mark 0x1000/0xf000 to the link's own address",
+                "translate 10.64.0.0/20 to 10.201.0.0/16 leaving by eth1 to the link's own address",
+                "translate 10.64.0.0/20 to 10.1.0.0/16 leaving by eth1 to what it is",
+            ]
         );
     }
 

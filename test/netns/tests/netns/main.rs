@@ -8,6 +8,7 @@ mod bench;
 mod certificates;
 mod crowd;
 mod egress;
+mod estate;
 mod explain;
 mod failover;
 mod flood;

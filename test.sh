@@ -10,7 +10,7 @@ started=$SECONDS
 step() { printf '\n==> [%4ds] %s\n' $((SECONDS - started)) "$*"; }
 
 step "packages"
-scripts/packages.sh gcc g++ pkg-config iproute2 iputils-ping nftables openssl libipsec-mb1 curl python3 tcpdump procps
+scripts/packages.sh gcc g++ pkg-config iproute2 iputils-ping nftables openssl libipsec-mb1 iperf3 curl python3 tcpdump procps
 
 step "tidy: layout, sizes, dependency arrows"
 cargo run -q -p xtask -- tidy

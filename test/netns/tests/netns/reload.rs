@@ -6,9 +6,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use isthmus_interop::{
-    Access, CLOUD_HOST, KernelState, LAN_SECOND_PEER, LabError, Namespace, run, wait_for,
+    Access, CLOUD_HOST, Daemon, KernelState, LAN_SECOND_PEER, LabError, Namespace, run, wait_for,
 };
 use isthmus_netns::{Client, Config, Dial, PING_INTERVAL, Site, ping, start_ping};
+use serde_json::Value;
 
 #[test]
 fn a_tenant_comes_with_its_namespace_and_goes_without_a_trace() -> Result<(), LabError> {
@@ -133,6 +134,53 @@ fn a_broken_file_changes_nothing_and_a_killed_gateway_takes_its_namespace_over()
     Ok(())
 }
 
+#[test]
+fn reloads_that_do_not_concern_a_loaded_session_cost_it_nothing() -> Result<(), LabError> {
+    let mut site = Site::open("reload-load", Access::Nat, Config::default())?;
+    let (host, file) = (site.client_host()?, site.gateway().folder().join("gateway.toml"));
+    let (least, netns) = (read(&file)?, format!("{}-blue", lab(&site)));
+    let (alice, _) = Client::connect(&site, &host, &Dial::new())?;
+    let session = site.gateway().sessions()?.at("/0/id")?.clone();
+    let (_server, mut load) = load(&site, &host)?;
+    let pings = start_ping(&site, &host, CLOUD_HOST, Duration::from_millis(50))?;
+    let blue = blue(&netns);
+    let policy =
+        "\n[[tenant.policy.rule]]\nname = \"no\"\naction = \"deny\"\nto = \"10.9.0.0/16\"\n";
+    for text in [&least, &(least.clone() + &blue), &(least.clone() + &blue + policy), &least] {
+        write(&file, text)?;
+        site.gateway().cli(&["reload", "--config", "gateway.toml"])?;
+    }
+    assert!(load.ended(LOAD * 3)?.success(), "{}", load.log());
+    let heard = pings.finish()?;
+    assert!(heard.lost.is_empty(), "{:?}", heard.lost);
+    assert_eq!(site.gateway().sessions()?.at("/0/id")?, &session, "no reconnect");
+    let report: Value = serde_json::from_str(&load.log())
+        .map_err(|error| LabError::unexpected(format!("{error} in {}", load.log())))?;
+    let intervals = report["intervals"].as_array().cloned().unwrap_or_default();
+    let octets: Vec<_> = intervals.iter().filter_map(|i| i["sum"]["bytes"].as_u64()).collect();
+    assert!(octets.len() > 4 && octets.iter().all(|octets| *octets > 0), "{octets:?}");
+    alice.hang_up()?;
+    site.close()?.passed();
+    Ok(())
+}
+
+/// A transfer through the tunnel while a test goes on, and its server.
+fn load(site: &Site, host: &Namespace) -> Result<(Daemon, Daemon), LabError> {
+    let evidence = site.lab().evidence();
+    let mut server = site.lab().cloud().host().command("iperf3");
+    server.args(["--server", "--one-off", "--bind", &CLOUD_HOST.to_string()]);
+    let server = Daemon::start("iperf3 in the cloud", &server, &evidence.path("server.iperf3"))?;
+    site.lab().cloud().host().wait_bound("tcp", 5201, LOAD, || Ok(()))?;
+    let mut client = host.command("iperf3");
+    let (seconds, cloud) = (LOAD.as_secs().to_string(), CLOUD_HOST.to_string());
+    // What is lost in a queue that overflows says nothing about reloads.
+    client.args(["--json", "--client", &cloud, "--time", &seconds, "--bitrate", "50M"]);
+    let log = evidence.path("client.iperf3");
+    Ok((server, Daemon::start("iperf3 of the client", &client, &log)?))
+}
+
+/// How long there is load: longer than all reloads take.
+const LOAD: Duration = Duration::from_secs(10);
 const BLUE_PSK: &str = "blue moon over the harbour";
 const MOVED: &str = "name = \"blue\"\ngateway_address = \"10.70.0.9\"";
 

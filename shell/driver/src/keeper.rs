@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Receiver;
 
 use ipnet::Ipv4Net;
-use isthmus_kernel::{Desired, KernelError, Link, Options};
+use isthmus_kernel::{Desired, Flows, KernelError, Link, Options};
 use isthmus_net::Namespace;
 use isthmus_plane::TunId;
 use isthmus_tun::TunDevice;
@@ -25,7 +25,7 @@ use crate::members::{Exchange, Members, PACE};
 use crate::network::{NetworkError, TenantNetwork};
 use crate::places::{Outcome, Places};
 use crate::roll::Entered;
-use crate::wanted::want;
+use crate::wanted::{moved, want};
 use crate::ways::{KnownWays, Ways};
 
 /// What the control thread wants; a new kind of wish gets its arm in [`Keeper::take`].
@@ -358,11 +358,25 @@ impl Keeper {
         }
     }
 
-    /// Routes packets by the ways out that are up.
+    /// Routes packets by the ways out that are up, also those of connections that are there already.
     async fn hear(&mut self, news: News) {
-        let namespaces = self.ways.hear(news, &mut self.tenants);
+        let ways = self.ways.hear(news, &mut self.tenants);
+        let mut flows: BTreeMap<Option<Namespace>, Vec<Flows>> = BTreeMap::new();
+        for (tun, name) in ways {
+            if let Some(placed) = self.tenants.iter().find(|placed| placed.tenant.tun == tun) {
+                let place = placed.tenant.device.namespace.clone();
+                flows.entry(place).or_default().extend(moved(placed, &name));
+            }
+        }
+        let namespaces = flows.keys().cloned().collect();
         if let Err(error) = first_error(self.reconcile(namespaces).await) {
             tracing::error!(%error, "cannot route packets by another way out");
+        }
+        for (namespace, flows) in flows {
+            match self.places.forget(namespace, flows).await {
+                Ok(count) => tracing::debug!(count, "connections begin anew"),
+                Err(error) => tracing::warn!(%error, "connections keep the translation they had"),
+            }
         }
     }
 

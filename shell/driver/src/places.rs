@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use isthmus_kernel::{Changes, Desired, KernelError, Options, Reconciler, Watch};
+use isthmus_kernel::{Changes, Desired, Flows, KernelError, Options, Reconciler, Watch};
 use isthmus_net::Namespace;
 use tokio::task::JoinSet;
 
@@ -103,6 +103,21 @@ impl Places {
         match self.reconcilers.get_mut(&namespace) {
             Some(reconciler) => reconciler.exchange(remove, add).await,
             None => Ok(()),
+        }
+    }
+
+    /// Forgets connections in a namespace; answers how many.
+    ///
+    /// # Errors
+    /// When the kernel's table of connections cannot be changed.
+    pub(crate) async fn forget(
+        &mut self,
+        namespace: Option<Namespace>,
+        flows: Vec<Flows>,
+    ) -> Result<usize, KernelError> {
+        match self.reconcilers.get_mut(&namespace) {
+            Some(reconciler) if !flows.is_empty() => reconciler.forget(flows).await,
+            Some(_) | None => Ok(0),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What tenants want of the kernel: pure functions from their settings to a [`Desired`].
 
 mod egress;
+mod moved;
 mod nat;
 mod probe;
 
@@ -13,6 +14,7 @@ use crate::guards::guard;
 use crate::inside::Placed;
 use crate::network::TenantNetwork;
 
+pub(crate) use moved::moved;
 pub(crate) use probe::watched;
 pub use probe::{FIRST_PROBE_TABLE, PROBED_MAX};
 

@@ -48,18 +48,14 @@ impl Ways {
         self.watchers.news().await
     }
 
-    /// Takes these news and those that wait behind them; answers where routes have to change.
-    pub(crate) fn hear(
-        &mut self,
-        first: News,
-        tenants: &mut [Placed],
-    ) -> BTreeSet<Option<Namespace>> {
+    /// Takes these news and those that wait behind them; answers which ways are down or up now that were not.
+    pub(crate) fn hear(&mut self, first: News, tenants: &mut [Placed]) -> BTreeSet<WayId> {
         let mut changed = BTreeSet::new();
         let mut next = Some(first);
         while let Some(News { id, state }) = next {
             if let Some(placed) = tenants.iter_mut().find(|placed| placed.tenant.tun == id.0) {
                 if take(placed, &id.1, &state) {
-                    changed.insert(placed.tenant.device.namespace.clone());
+                    changed.insert(id.clone());
                 }
                 self.known.send_modify(|known| drop(known.insert(id, state)));
             }

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::{fs, io};
 
 use crate::diff::{Actual, diff};
-use crate::netlink::{Listener, Netlink};
+use crate::netlink::{Connections, Listener, Netlink};
 use crate::nft::{Listing, Nft};
 use crate::state::{SavedFirewall, SavedLink, SavedSysctl, State, StateFile};
 use crate::watch::Watch;
 use crate::{
-    Address, Change, Changes, Desired, KernelError, Link, Lookup, Member, Owner, Road, Route, Rule,
-    sysctl,
+    Address, Change, Changes, Desired, Flows, KernelError, Link, Lookup, Member, Owner, Road,
+    Route, Rule, sysctl,
 };
 
 /// Reads, compares and changes the kernel state of the namespace its thread is in.
@@ -61,6 +61,12 @@ impl Engine {
             .into_iter()
             .filter(|(address, tagged)| !tagged && !self.state.addresses.contains(address));
         Ok(others.map(|(address, _)| address).collect())
+    }
+
+    /// Forgets connections of this thread's namespace; answers how many.
+    pub(crate) fn forget_connections(flows: &[Flows]) -> Result<usize, KernelError> {
+        let forgotten = Connections::open().and_then(|mut table| table.forget(flows));
+        forgotten.map_err(|error| refused("forget connections", error))
     }
 
     /// Where the kernel would send a packet.

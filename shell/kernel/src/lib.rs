@@ -29,6 +29,7 @@ mod desired;
 mod diff;
 mod engine;
 mod error;
+mod flows;
 mod lookup;
 mod netlink;
 mod nft;
@@ -45,6 +46,7 @@ pub use desired::{
     Translation, Transport, Verdict, class_mark,
 };
 pub use error::KernelError;
+pub use flows::Flows;
 pub use lookup::{Lookup, Road};
 pub use owner::Owner;
 pub use reconciler::{Options, Reconciler};

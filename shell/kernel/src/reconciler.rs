@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::engine::Engine;
 use crate::watch::Watch;
-use crate::{Address, Changes, Desired, KernelError, Lookup, Member, Owner, Road};
+use crate::{Address, Changes, Desired, Flows, KernelError, Lookup, Member, Owner, Road};
 
 /// How a reconciler is set up.
 #[derive(Clone, Debug)]
@@ -119,6 +119,16 @@ impl Reconciler {
         add: Vec<Member>,
     ) -> Result<(), KernelError> {
         self.ask(move |engine| engine.exchange(&remove, &add)).await
+    }
+
+    /// Forgets connections, so that their next packets begin them anew: by the routes and translations of now.
+    /// Answers how many they were.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel's table of connections cannot be read or changed.
+    pub async fn forget(&mut self, flows: Vec<Flows>) -> Result<usize, KernelError> {
+        self.ask(move |_| Engine::forget_connections(&flows)).await
     }
 
     /// Where the kernel would send a packet.

@@ -1,10 +1,11 @@
-//! The adapter to the kernel's routing netlink: our types outside, the netlink crates' inside.
+//! The adapter to the kernel's netlink: our types outside, the netlink crates' inside.
 //!
 //! Requests are synchronous: one is sent and its answer awaited. Reading gives everything that is
 //! there with a mark whether it carries our tag; changes are single requests that tell why they
 //! failed.
 
 mod addresses;
+mod connections;
 mod links;
 mod listener;
 mod lookup;
@@ -12,6 +13,7 @@ mod routes;
 mod rules;
 mod socket;
 
+pub(crate) use connections::Connections;
 pub(crate) use links::ActualLink;
 pub(crate) use listener::Listener;
 pub(crate) use socket::Netlink;

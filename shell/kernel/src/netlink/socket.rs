@@ -1,39 +1,57 @@
-//! A socket to the routing netlink: one request, one answer.
+//! A socket to the kernel's netlink: one request, one answer.
 
 use std::io;
+use std::marker::PhantomData;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkBuffer, NetlinkDeserializable,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
+use netlink_packet_netfilter::NetfilterMessage;
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
 
-/// A connection to the kernel of the namespace it was opened in.
-pub(crate) struct Netlink {
+/// A connection to the kernel of the namespace it was opened in, to speak about `M`.
+pub(crate) struct Netlink<M = RouteNetlinkMessage> {
     socket: Socket,
     sequence: u32,
+    about: PhantomData<fn(M) -> M>,
 }
 
 impl Netlink {
+    /// To the kernel's routing.
     pub(crate) fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
-        socket.bind_auto()?;
-        socket.connect(&SocketAddr::new(0, 0))?;
+        let netlink = Self::connect(NETLINK_ROUTE)?;
         // Lets the kernel filter dumps for us (Linux 4.20); we filter in any case.
-        if let Err(error) = socket.set_netlink_get_strict_chk(true) {
+        if let Err(error) = netlink.socket.set_netlink_get_strict_chk(true) {
             tracing::debug!(%error, "this kernel does not filter dumps");
         }
-        Ok(Self { socket, sequence: 0 })
+        Ok(netlink)
+    }
+}
+
+impl Netlink<NetfilterMessage> {
+    /// To the kernel's packet filter.
+    pub(crate) fn open_netfilter() -> io::Result<Self> {
+        Self::connect(NETLINK_NETFILTER)
+    }
+}
+
+impl<M: NetlinkSerializable + NetlinkDeserializable + Clone> Netlink<M> {
+    fn connect(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self { socket, sequence: 0, about: PhantomData })
     }
 
     /// Asks for a change and waits until it is made or refused.
-    pub(super) fn change(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+    pub(super) fn change(&mut self, message: M, flags: u16) -> io::Result<()> {
         self.send(message, NLM_F_ACK | flags)?;
         loop {
             let datagram = self.socket.recv_from_full()?.0;
-            for answer in messages(&datagram) {
+            for answer in messages::<M>(&datagram) {
                 if let NetlinkPayload::Error(error) = &answer.payload
                     && answer.header.sequence_number == self.sequence
                 {
@@ -44,11 +62,11 @@ impl Netlink {
     }
 
     /// Asks for one thing.
-    pub(super) fn get(&mut self, message: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
+    pub(super) fn get(&mut self, message: M) -> io::Result<M> {
         self.send(message, 0)?;
         loop {
             let datagram = self.socket.recv_from_full()?.0;
-            for answer in messages(&datagram) {
+            for answer in messages::<M>(&datagram) {
                 if answer.header.sequence_number != self.sequence {
                     continue;
                 }
@@ -62,13 +80,19 @@ impl Netlink {
     }
 
     /// Asks for everything `message` stands for.
-    pub(super) fn dump(
+    pub(super) fn dump(&mut self, message: &M) -> io::Result<Vec<M>> {
+        self.dump_some(message, Some)
+    }
+
+    /// Asks for everything `message` stands for, and keeps something of some of it.
+    pub(super) fn dump_some<T>(
         &mut self,
-        message: &RouteNetlinkMessage,
-    ) -> io::Result<Vec<RouteNetlinkMessage>> {
+        message: &M,
+        keep: impl Fn(M) -> Option<T>,
+    ) -> io::Result<Vec<T>> {
         for _ in 0..DUMPS_MAX {
             self.send(message.clone(), NLM_F_DUMP)?;
-            if let Some(answers) = self.collect()? {
+            if let Some(answers) = self.collect(&keep)? {
                 return Ok(answers);
             }
         }
@@ -76,18 +100,18 @@ impl Netlink {
     }
 
     /// Collects the answers of a dump; nothing when they are inconsistent because of a change meanwhile.
-    fn collect(&mut self) -> io::Result<Option<Vec<RouteNetlinkMessage>>> {
+    fn collect<T>(&mut self, keep: &impl Fn(M) -> Option<T>) -> io::Result<Option<Vec<T>>> {
         let mut answers = Vec::new();
         let mut consistent = true;
         loop {
             let datagram = self.socket.recv_from_full()?.0;
-            for answer in messages(&datagram) {
+            for answer in messages::<M>(&datagram) {
                 if answer.header.sequence_number != self.sequence {
                     continue;
                 }
                 consistent &= answer.header.flags & NLM_F_DUMP_INTR == 0;
                 if let NetlinkPayload::InnerMessage(message) = answer.payload {
-                    answers.push(message);
+                    answers.extend(keep(message));
                 } else if let NetlinkPayload::Done(done) = answer.payload {
                     return match done.code {
                         0.. => Ok(consistent.then_some(answers)),
@@ -102,12 +126,12 @@ impl Netlink {
         }
     }
 
-    fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+    fn send(&mut self, message: M, flags: u16) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | flags;
         header.sequence_number = self.sequence;
-        let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
+        let mut request = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
         request.finalize();
         let mut bytes = vec![0; request.buffer_len()];
         request.serialize(&mut bytes);
@@ -119,7 +143,7 @@ impl Netlink {
 const DUMPS_MAX: u32 = 10;
 
 /// The messages in a datagram. What the netlink crates cannot read is nothing we made: it is left out.
-fn messages(datagram: &[u8]) -> impl Iterator<Item = NetlinkMessage<RouteNetlinkMessage>> {
+fn messages<M: NetlinkDeserializable>(datagram: &[u8]) -> impl Iterator<Item = NetlinkMessage<M>> {
     parts(datagram).filter_map(|message| {
         NetlinkMessage::deserialize(message)
             .inspect_err(|error| tracing::debug!(%error, "unreadable netlink message left out"))

@@ -1,5 +1,6 @@
 //! Two tenants with the same addresses, twenty clients and three clouds: everybody reaches exactly what his
-//! tenant's policy allows, by the way out that it says, also after a way out has failed and come back.
+//! tenant's policy allows, by the way out that it says, also after a way out has failed and come back. The way
+//! that takes over translates addresses and the first does not: what is under way changes its address with it.
 //!
 //! ```text
 //!                      acme (the gateway's own)   blue (a namespace)
@@ -110,7 +111,7 @@ impl Person {
                 (HOST_ONE, 0, Seen::Own),
                 (HOST_TWO, 1, Seen::As(ACME_AT_TWO)),
                 (THREE_FOR_ACME, 2, Seen::As(ACME_AT_THREE)),
-                (EVERYWHERE, 0, Seen::As(ACME_AT_ONE)),
+                (EVERYWHERE, 0, Seen::Own),
             ],
             ("acme", _) => {
                 &[(HOST_TWO, 1, Seen::As(ACME_AT_TWO)), (EVERYWHERE, 1, Seen::As(ACME_AT_TWO))]
@@ -219,7 +220,6 @@ fn clouds(lab: &Lab, blue: &Namespace) -> Result<[CloudSite; 3], LabError> {
         cloud.add_address(METADATA)?;
     }
     assert_eq!([one.address(), two.address(), three.address()], [HOST_ONE, HOST_TWO, HOST_ONE]);
-    assert_eq!(one.our_address(), ACME_AT_ONE);
     assert_eq!([two.our_address(), two.second_address()], [ACME_AT_TWO, BLUE_AT_TWO]);
     Ok([one, two, three])
 }
@@ -240,7 +240,6 @@ const ACME: &str = r#"
 [[tenant.egress]]
 name = "one-first"
 via = { interface = "cloud1", gateway = "198.18.1.2" }
-nat = "masquerade"
 health = { icmp = "10.1.0.2", rise = 2 }
 [[tenant.egress]]
 name = "two-second"
@@ -332,7 +331,6 @@ const EVERYWHERE: Ipv4Addr = Ipv4Addr::new(172, 20, 0, 1);
 /// Where a cloud tells a machine its credentials.
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 const EVERY_ADDRESS: [Ipv4Addr; 5] = [HOST_ONE, HOST_TWO, THREE_FOR_ACME, EVERYWHERE, METADATA];
-const ACME_AT_ONE: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 1);
 const ACME_AT_TWO: Ipv4Addr = Ipv4Addr::new(198, 18, 2, 1);
 const BLUE_AT_TWO: Ipv4Addr = Ipv4Addr::new(198, 18, 102, 1);
 const ACME_AT_THREE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);

@@ -6,6 +6,7 @@ mod sender;
 
 use std::net::IpAddr;
 
+use isthmus_driver::NatKind;
 use isthmus_kernel::{
     CLASS_MASK, KernelError, Lookup, MAIN_TABLE, Options, Reconciler, Road, Translation, class_mark,
 };
@@ -17,7 +18,7 @@ use sender::{Sender, sender, session};
 
 use crate::access::class_of;
 use crate::api::Session;
-use crate::config::{Config, Egress, Tenant, Way, judge};
+use crate::config::{Config, Egress, Mapped, Tenant, Way, judge};
 
 /// A packet to ask about.
 #[derive(Clone, Debug)]
@@ -105,6 +106,11 @@ pub async fn trace(
         format!("{}: comes out of {} in {namespace}", sender.tenant.name, sender.tenant.interface),
     );
     let mark = class(config, &sender, &mut trace);
+    let mapped = sender.tenant.mapped(question.to);
+    let (to, mark) = mapped.map_or((question.to, mark), |mapped| {
+        trace.tell("nat", translated(&mapped));
+        (mapped.address, mark | mapped.mark.map_or(0, |(mark, _)| mark))
+    });
     let flow = Flow {
         user: sender.user.as_deref().unwrap_or_default(),
         group: sender.group.as_deref(),
@@ -119,8 +125,8 @@ pub async fn trace(
     if judgement.verdict == Verdict::Deny {
         return Ok(trace);
     }
-    let road = road(config, &sender, question.to, mark).await?;
-    leave(config, sender.tenant, &road, &mut trace);
+    let road = road(config, &sender, to, mark).await?;
+    leave(config, sender.tenant, &road, (to, mapped), &mut trace);
     Ok(trace)
 }
 
@@ -158,12 +164,22 @@ async fn road(
     Ok(reconciler.look_up(Lookup { input, from: sender.source, to, mark }).await?)
 }
 
-fn leave(config: &Config, tenant: &Tenant, road: &Road, trace: &mut Trace) {
+/// What becomes of the destination.
+fn translated(mapped: &Mapped<'_>) -> String {
+    let Mapped { address, inside, outside, by, .. } = mapped;
+    let by = if by.is_empty() { String::new() } else { format!(", by {}", by.join(" or ")) };
+    format!("it goes to {address}: the map of {inside} to {outside}{by}")
+}
+
+fn leave(
+    config: &Config,
+    tenant: &Tenant,
+    road: &Road,
+    (to, mapped): (IpAddr, Option<Mapped<'_>>),
+    trace: &mut Trace,
+) {
     if let Some(refusal) = &road.refusal {
-        trace.tell(
-            "route",
-            format!("the kernel: {refusal}{}", denied_by(tenant, trace.destination)),
-        );
+        trace.tell("route", format!("the kernel: {refusal}{}", denied_by(tenant, to)));
         return;
     }
     trace.passes = true;
@@ -179,7 +195,12 @@ fn leave(config: &Config, tenant: &Tenant, road: &Road, trace: &mut Trace) {
     let gateway = road.gateway.map_or(String::new(), |gateway| format!(" via {gateway}"));
     let link = road.link.as_deref().unwrap_or("?");
     let other = config.tenants.iter().find(|other| other.interface == link);
-    let egress = tenant.egress.iter().find(|egress| leads(egress, road, trace.destination));
+    let by = mapped.map(|mapped| mapped.by).unwrap_or_default();
+    let meant = |egress: &&Egress| {
+        let takes = by.contains(&egress.name) || egress.to.iter().any(|net| net.contains(&to));
+        takes && leads(egress, road)
+    };
+    let egress = tenant.egress.iter().find(meant);
     let owner = match (other, egress) {
         (Some(other), _) => format!(", the device of tenant {}", other.name),
         (None, Some(egress)) => format!(", egress {}", egress.name),
@@ -188,26 +209,40 @@ fn leave(config: &Config, tenant: &Tenant, road: &Road, trace: &mut Trace) {
     trace.tell("route", format!("the kernel: {table}{gateway} on {link}{owner}"));
     if let Some(egress) = egress {
         trace.egress = Some(egress.name.clone());
-        let kept = egress.nat_except.iter().any(|net| net.contains(&trace.destination));
-        let nat = if trace.destination.is_ipv4() { egress.nat } else { egress.nat6 };
-        let nat = match nat {
-            _ if kept => String::from("none to there: it leaves with its own address"),
-            Translation::Keep | Translation::Network(_) => {
-                String::from("none: it leaves with its own address")
-            }
-            Translation::Address(address) => format!("it leaves with the address {address}"),
-            Translation::Masquerade => format!("it leaves with the address of {link}"),
-            Translation::Range(first, last) => format!("it leaves with one of {first}-{last}"),
-        };
+        let nat = source_seen(tenant, egress, trace.source, to, link);
         trace.tell("nat", nat);
     }
     let (own, out) = (config.ppp.mru, road.mtu.unwrap_or_default());
     trace.tell("mtu", format!("{own} in the tunnel, {out} on {link}"));
 }
 
-/// Whether a packet to `to` that takes this road took this egress.
-fn leads(egress: &Egress, road: &Road, to: IpAddr) -> bool {
-    let way = match &egress.way {
+/// With which source a packet to `to` leaves by an egress on `link`: translations of the tenant come first.
+fn source_seen(tenant: &Tenant, egress: &Egress, source: IpAddr, to: IpAddr, link: &str) -> String {
+    let one_to_one = tenant.nat.iter().find_map(|nat| match nat.kind {
+        NatKind::OneToOne { inside, outside } => {
+            let meant = inside == source && !nat.except.iter().any(|net| net.contains(&to));
+            (meant && (nat.by.is_empty() || nat.by.contains(&egress.name))).then_some(outside)
+        }
+        NatKind::Forward { .. } | NatKind::Map { .. } => None,
+    });
+    if let Some(outside) = one_to_one {
+        return format!("it leaves with the address {outside}, which is its own outside");
+    }
+    let kept = egress.nat_except.iter().any(|net| net.contains(&to));
+    match if to.is_ipv4() { egress.nat } else { egress.nat6 } {
+        _ if kept => String::from("none to there: it leaves with its own address"),
+        Translation::Keep | Translation::Network(_) => {
+            String::from("none: it leaves with its own address")
+        }
+        Translation::Address(address) => format!("it leaves with the address {address}"),
+        Translation::Masquerade => format!("it leaves with the address of {link}"),
+        Translation::Range(first, last) => format!("it leaves with one of {first}-{last}"),
+    }
+}
+
+/// Whether a packet that takes this road may have taken this egress.
+fn leads(egress: &Egress, road: &Road) -> bool {
+    match &egress.way {
         Way::Deny => false,
         Way::Gateway { interface, gateway, gateway6 } => {
             let hops = [gateway.map(IpAddr::V4), gateway6.map(IpAddr::V6)];
@@ -215,8 +250,7 @@ fn leads(egress: &Egress, road: &Road, to: IpAddr) -> bool {
             on && road.gateway.is_some() && hops.contains(&road.gateway)
         }
         Way::Interface(interface) | Way::Main(interface) => road.link.as_ref() == Some(interface),
-    };
-    way && egress.to.iter().any(|net| net.contains(&to))
+    }
 }
 
 /// The egress that says no to a destination.

@@ -19,7 +19,7 @@ pub(crate) use probe::watched;
 pub use probe::{FIRST_PROBE_TABLE, PROBED_MAX};
 
 pub use egress::{CONDITIONS_MAX, EgressNetwork, FIRST_TABLE, PREFERENCE_FIRST, Way};
-pub use nat::{BOUND_MAX, NatKind, NatNetwork};
+pub use nat::{BOUND_MAX, NatKind, NatNetwork, bound_marks};
 
 /// Adds what one tenant wants.
 pub(crate) fn want(state: &mut Desired, placed: &Placed) {

@@ -20,6 +20,7 @@ mod group;
 mod health;
 pub(crate) mod keys;
 mod lac;
+mod mapped;
 mod nat;
 mod policy;
 mod proposal;
@@ -38,6 +39,7 @@ mod verdict;
 
 pub(crate) use compare::lac_sockets;
 pub use compare::{Changes, Difference, Effect, Kind, compare, effective};
+pub(crate) use mapped::Mapped;
 pub use proposal::{IkeProposal, UnknownProposal, default_esp, default_ike};
 pub use read::CONTROL_SOCKET;
 pub use reference::reference;

@@ -15,6 +15,11 @@ use super::types::{Egress, Tenant};
 /// The egress that a packet of the tenant's user takes; none where the machine's own routes decide, and
 /// where it stays with the tenant.
 pub(crate) fn egress_of<'a>(tenant: &'a Tenant, flow: &Flow<'_>) -> Option<&'a Egress> {
+    let mapped = tenant.mapped(flow.destination);
+    if let Some(by) = mapped.map(|to| to.by).filter(|by| !by.is_empty()) {
+        return tenant.egress.iter().find(|egress| by.contains(&egress.name));
+    }
+    let flow = &Flow { destination: mapped.map_or(flow.destination, |to| to.address), ..*flow };
     if tenant.is_inside(flow.destination) {
         return None;
     }

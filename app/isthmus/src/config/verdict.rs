@@ -26,8 +26,11 @@ pub(crate) fn cloud_metadata() -> impl Iterator<Item = IpAddr> {
     CLOUD_METADATA.iter().filter_map(|text| text.parse().ok())
 }
 
-/// What becomes of a packet of a tenant's user, in the order in which the packet filter asks.
+/// What becomes of a packet of a tenant's user, in the order in which the packet filter asks. It asks about the
+/// destination as it is, which for a mapped network is not the one that the user knows.
 pub fn judge(config: &Config, tenant: &Tenant, flow: &Flow<'_>) -> Judgement {
+    let destination = tenant.mapped(flow.destination).map_or(flow.destination, |to| to.address);
+    let flow = &Flow { destination, ..*flow };
     let deny = |why: String| Judgement { verdict: Verdict::Deny, why };
     let (access, to) = (&tenant.access, flow.destination);
     if !access.cloud_metadata && cloud_metadata().any(|address| address == to) {

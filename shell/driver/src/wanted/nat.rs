@@ -52,7 +52,7 @@ pub enum NatKind {
 
 /// Adds the translations of one tenant. `inside` is what is behind its device.
 pub(super) fn want(state: &mut Desired, placed: &Placed, inside: &[IpNet]) {
-    let marks = marks(placed);
+    let marks = bound_marks(&placed.tenant.nat);
     for (nat, mark) in placed.tenant.nat.iter().zip(marks) {
         let links = links(placed, &nat.by);
         match nat.kind {
@@ -185,8 +185,8 @@ fn links(placed: &Placed, by: &[String]) -> Vec<Option<String>> {
     links.into_iter().map(|link| Some(link.to_owned())).collect()
 }
 
-/// For each translation the mark of its packets, where they have to leave by egresses of their own.
-fn marks(placed: &Placed) -> Vec<Option<(u32, u32)>> {
+/// For each translation the mark of its packets and its bits, where they have to leave by egresses of their own.
+pub fn bound_marks(nat: &[NatNetwork]) -> Vec<Option<(u32, u32)>> {
     let mut next = 0;
     let bound = |nat: &NatNetwork| matches!(nat.kind, NatKind::Map { .. }) && !nat.by.is_empty();
     let mut mark = |nat: &NatNetwork| {
@@ -196,14 +196,14 @@ fn marks(placed: &Placed) -> Vec<Option<(u32, u32)>> {
             (next << BOUND_MASK.trailing_zeros(), BOUND_MASK)
         })
     };
-    placed.tenant.nat.iter().map(&mut mark).collect()
+    nat.iter().map(&mut mark).collect()
 }
 
 /// The egresses of a tenant with what routes packets whose destination was translated: such a network may be
 /// somewhere else as well, so its packets have a mark and take the egresses that the translation names.
 pub(super) fn with_bound(placed: &Placed) -> Vec<(u32, EgressNetwork)> {
     let mut all = Vec::new();
-    for (nat, mark) in placed.tenant.nat.iter().zip(marks(placed)) {
+    for (nat, mark) in placed.tenant.nat.iter().zip(bound_marks(&placed.tenant.nat)) {
         let (Some(mark), NatKind::Map { outside, .. }) = (mark, nat.kind) else { continue };
         let named = (0..).zip(&placed.tenant.egress).filter(|(_, e)| nat.by.contains(&e.name));
         all.extend(named.filter(|(_, e)| !matches!(e.way, Way::Main { .. })).map(|(n, egress)| {
@@ -357,7 +357,7 @@ mod tests {
             NatNetwork { kind, by: vec!["one".into()], except: Vec::new() }
         };
         placed.tenant.nat = (0..=BOUND_MAX).map(map).collect();
-        let marks: Vec<_> = marks(&placed).into_iter().flatten().collect();
+        let marks: Vec<_> = bound_marks(&placed.tenant.nat).into_iter().flatten().collect();
         assert_eq!((marks.len(), marks.last()), (15, Some(&(0xf000, 0xf000))));
     }
 }

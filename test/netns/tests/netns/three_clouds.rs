@@ -18,7 +18,7 @@ fn every_cloud_is_reached_by_its_own_way_and_sees_the_address_it_is_to_see() -> 
     twin.know_the_way_to("10.64.0.0/24")?;
     other.know_the_way_to("10.64.0.0/24")?;
     let (tenant, users) = (tenants(&inner), BOB);
-    let site = Site::serve(lab, Config { tenant: &tenant, users, ..Config::default() })?;
+    let mut site = Site::serve(lab, Config { tenant: &tenant, users, ..Config::default() })?;
     let (alice_host, bob_host) = (site.client_host()?, site.lab().namespace("bob")?);
     site.lab().plug_in(&bob_host, "eth0", LAN_SECOND_PEER)?;
     let dial = Dial::new().routes("--routes 10.1.0.0/24,10.2.0.0/24,10.201.0.0/24,198.18.0.0/15");
@@ -36,6 +36,8 @@ fn every_cloud_is_reached_by_its_own_way_and_sees_the_address_it_is_to_see() -> 
     meets(&alice_says, TWIN, &at_twin, alice_up.address)?;
     ping(&alice_host, TWIN)?;
     // A client that has an address of his own outside, both ways.
+    let told = site.gateway().cli(&["trace", "--config", "gateway.toml", "bob", "10.2.0.2"])?;
+    assert!(told.contains("the address 198.51.100.99, which is its own outside"), "{told}");
     meets(&bob_says, two.address(), &at_two, BOB_OUTSIDE)?;
     meets(&at_two, BOB_OUTSIDE, &bob_says, two.address())?;
     ping(&two.host, BOB_OUTSIDE)?;

@@ -170,7 +170,7 @@ fn tests_know_the_way_that_packets_take() {
         ("ivan", "172.21.0.1", "allow via azure"),
         ("alice", "10.3.0.1:443", "allow via azure"),
         ("alice", "10.99.0.1:443", "deny"),
-        ("ivan", "198.51.100.1", "allow via rest"),
+        ("ivan", "198.51.100.1", "allow via interns"),
         ("alice", "198.51.100.1", "allow via rest"),
         ("alice", "10.64.0.77", "allow"),
     ] {
@@ -190,6 +190,28 @@ fn tests_know_the_way_that_packets_take() {
         "`deny via no` is nothing to expect",
         remedy,
     );
+}
+
+#[test]
+fn tests_follow_a_mapped_network_to_where_it_is() {
+    let ways = "[[tenant.egress]]\nname = \"one\"\nmatch = { to = [\"10.1.0.0/16\"] }\n\
+                via = { gateway = \"192.0.2.1\" }\n\
+                [[tenant.egress]]\nname = \"twin\"\nmatch = { to = [\"10.201.0.0/16\"] }\n\
+                via = { gateway = \"192.0.2.2\" }\n\
+                [[tenant.nat]]\negress = [\"twin\"]\n\
+                netmap = { inside = \"10.201.0.0/16\", outside = \"10.1.0.0/16\" }\n\
+                [tenant.policy]\ndefault = \"deny\"\n[[tenant.policy.rule]]\nname = \"some\"\n\
+                action = \"allow\"\nto = \"10.1.0.0/24\"";
+    for (to, expect) in [
+        ("10.1.0.9", "allow via one"),
+        ("10.201.0.9", "allow via twin"),
+        ("10.201.1.9", "deny"),
+        ("10.1.1.9", "deny"),
+    ] {
+        let lines =
+            format!("tenant = \"acme\"\nuser = \"alice\"\nto = \"{to}\"\nexpect = \"{expect}\"");
+        valid(&with(ways, &format!("[[test]]\n{lines}\n")));
+    }
 }
 
 #[test]

@@ -9,8 +9,9 @@
 //! Two clouds may have the same prefix, as long as their numbers differ. A second tenant's namespace can be
 //! joined to one of them.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
 use isthmus_interop::{Lab, LabError, Namespace, cable};
 
 use crate::look::Datagrams;
@@ -85,6 +86,11 @@ impl CloudSite {
         self.wan6(2)
     }
 
+    /// The IPv6 address of the tenant's namespace on it.
+    pub fn our_address6(&self) -> Ipv6Addr {
+        self.wan6(1)
+    }
+
     /// The address of the tenant's namespace on it.
     pub fn our_address(&self) -> Ipv4Addr {
         Ipv4Addr::new(198, 18, self.number, 1)
@@ -102,9 +108,15 @@ impl CloudSite {
     }
 
     /// Gives the host one more address, which its router knows the way to.
-    pub fn add_address(&self, address: Ipv4Addr) -> Result<(), LabError> {
-        self.host.ip(&format!("address add {address}/32 dev lo"))?;
-        self.router.ip(&format!("route add {address}/32 via {}", self.address())).map(drop)
+    pub fn add_address(&self, address: impl Into<IpAddr>) -> Result<(), LabError> {
+        let address = IpNet::from(address.into());
+        let via = if address.addr().is_ipv4() {
+            format!("-4 route replace {address} via {}", self.address())
+        } else {
+            format!("-6 route replace {address} via {}", self.address6())
+        };
+        self.host.ip(&format!("address replace {address} dev lo"))?;
+        self.router.ip(&via).map(drop)
     }
 
     /// Tells the cloud the way back to `network`.

@@ -1,7 +1,7 @@
 //! What tests do with a tunnel: ping and download.
 
 use std::fmt::Display;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use isthmus_interop::{CLOUD_HOST, Daemon, LabError, Namespace, PingRun, run, wait_for};
@@ -100,14 +100,14 @@ pub struct Datagrams {
 
 impl Datagrams {
     /// Opens an end at `address` of `host`.
-    pub fn open(host: &Namespace, address: Ipv4Addr) -> Result<Self, LabError> {
-        let socket = host.udp_socket((address, PORT), RECEIVE_LIMIT)?;
+    pub fn open(host: &Namespace, address: impl Into<IpAddr>) -> Result<Self, LabError> {
+        let socket = host.udp_socket((address.into(), PORT), RECEIVE_LIMIT)?;
         Ok(Self { socket })
     }
 
     /// Sends `text` to the end at `address`.
-    pub fn send(&self, text: &str, address: Ipv4Addr) -> Result<(), LabError> {
-        self.send_to(text, (address, PORT).into())
+    pub fn send(&self, text: &str, address: impl Into<IpAddr>) -> Result<(), LabError> {
+        self.send_to(text, (address.into(), PORT).into())
     }
 
     /// Sends `text` to `target`.

@@ -46,9 +46,8 @@ fn twenty_clients_of_two_tenants_reach_exactly_what_policy_allows() -> Result<()
     })?;
     ping.goes_on_within(MOVE_LIMIT, &site, "the first cloud returns", &|| {
         one.router.ip("link set lan up")?;
-        let host = one.address();
-        one.router.ip(&format!("route replace {EVERYWHERE}/32 via {host}"))?;
-        one.router.ip(&format!("route replace {METADATA}/32 via {host}")).map(drop)
+        one.add_address(EVERYWHERE)?;
+        one.add_address(METADATA)
     })?;
     ping.finish()?;
     everybody_meets_what_is_his(&people, &members, &clouds)?;

@@ -32,5 +32,6 @@ mod shutdown;
 mod spoofing;
 mod suites;
 mod three_clouds;
+mod translations;
 mod users;
 mod workers;

@@ -9,7 +9,7 @@ use isthmus_kernel::{Change, Firewall, MAIN_TABLE, NextHop, Route};
 use isthmus_net::Namespace;
 use serde::Serialize;
 
-use crate::config::{Config, Egress, Tenant};
+use crate::config::{Config, Egress, Tenant, Way};
 use crate::run;
 
 /// All changes.
@@ -103,6 +103,16 @@ fn overlaps(config: &Config, planned: &Planned) -> Vec<Finding> {
         all.map(move |net| (tenant, net))
     });
     let mut found = Vec::new();
+    if planned.is_missing {
+        found.push(Finding {
+            namespace: namespace.map(str::to_owned),
+            what: format!(
+                "there is no network namespace {}: ways out into it are down",
+                namespace.unwrap_or_default()
+            ),
+            remedy: "make it, for instance with `ip netns add`",
+        });
+    }
     for (tenant, pool) in pools {
         for other in planned.others.iter().filter(|other| other.link != tenant.interface) {
             let net = other.address.trunc();
@@ -127,12 +137,14 @@ fn action(change: &Change) -> (Action, String) {
         Change::AddAddress(address) => (Action::Add, address.to_string()),
         Change::AddRoute(route) => (Action::Add, route.to_string()),
         Change::AddRule(rule) => (Action::Add, rule.to_string()),
+        Change::AddVeth(veth) => (Action::Add, veth.to_string()),
         Change::RemoveAddress(address) => (Action::Remove, address.to_string()),
         Change::RemoveFirewall => {
             (Action::Remove, String::from("packet filter and address translation"))
         }
         Change::RemoveRoute(route) => (Action::Remove, route.to_string()),
         Change::RemoveRule(rule) => (Action::Remove, rule.to_string()),
+        Change::RemoveVeth(name) => (Action::Remove, format!("device {name} and its other end")),
         // Devices are made by the gateway alone, and are up from their first moment.
         Change::SetLink(link) => (Action::Add, format!("device {}", link.name)),
         Change::SetFirewall(firewall) => {
@@ -160,7 +172,13 @@ fn why(config: &Config, change: &Change) -> String {
         of_device(device)
             .map_or_else(String::new, |tenant| format!("{what} tenant {}", tenant.name))
     };
+    let passage = |device: &str| passage(config, device);
     match change {
+        Change::AddVeth(veth) => passage(&veth.name).unwrap_or_default(),
+        Change::SetLink(link) if link.mtu.is_some() => passage(&link.name).unwrap_or_default(),
+        Change::AddAddress(address) if passage(&address.link).is_some() => {
+            passage(&address.link).unwrap_or_default()
+        }
         Change::SetLink(link) => tenant(&link.name, "packets of"),
         Change::AddAddress(address) => tenant(&address.link, "the gateway's own address in"),
         Change::AddRoute(route) | Change::ReplaceRoute { to: route, .. } => {
@@ -183,9 +201,22 @@ fn why(config: &Config, change: &Change) -> String {
         | Change::RemoveFirewall
         | Change::RemoveRoute(_)
         | Change::RemoveRule(_)
+        | Change::RemoveVeth(_)
         | Change::RestoreLink(_)
         | Change::RestoreSysctl { .. } => String::from("nothing asks for it any more"),
     }
+}
+
+/// Which way into another namespace the device is of.
+fn passage(config: &Config, device: &str) -> Option<String> {
+    let leads = |egress: &&Egress| match &egress.way {
+        Way::Passage(passage) => passage.interface == device,
+        Way::Deny | Way::Gateway { .. } | Way::Interface(_) | Way::Main(_) => false,
+    };
+    config.tenants.iter().find_map(|tenant| {
+        let egress = tenant.egress.iter().find(leads)?;
+        Some(format!("egress {} of tenant {}", egress.name, tenant.name))
+    })
 }
 
 /// Whose filter it is, and whose translation.
@@ -220,6 +251,10 @@ fn why_route(config: &Config, route: &Route) -> String {
             return String::from(
                 "keeps packets to clients from going in circles without the device",
             );
+        }
+        if let NextHop::Gateway { link: Some(device), .. } = &route.next {
+            let back = |why| format!("the way back from {why}");
+            return passage(config, device).map(back).unwrap_or_default();
         }
         let NextHop::Link(device) = &route.next else { return String::new() };
         let Some(tenant) = of_device(device) else { return String::new() };

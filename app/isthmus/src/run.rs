@@ -216,6 +216,7 @@ fn way_out(egress: &Egress, access: &Access) -> EgressNetwork {
         }
         config::Way::Interface(interface) => Way::Link(interface.clone()),
         config::Way::Main(interface) => Way::Main { interface: Some(interface.clone()) },
+        config::Way::Passage(passage) => Way::Passage(passage.clone()),
     };
     EgressNetwork {
         name: egress.name.clone(),

@@ -250,6 +250,7 @@ fn leads(egress: &Egress, road: &Road) -> bool {
             on && road.gateway.is_some() && hops.contains(&road.gateway)
         }
         Way::Interface(interface) | Way::Main(interface) => road.link.as_ref() == Some(interface),
+        Way::Passage(passage) => road.link.as_ref() == Some(&passage.interface),
     }
 }
 

@@ -75,6 +75,67 @@ fn ways_out_are_checked() {
 }
 
 #[test]
+fn ways_into_other_namespaces_are_checked() {
+    let via =
+        |keys: &str| tenant_with(&format!("[[tenant.egress]]\nname = \"a\"\nvia = {{ {keys} }}"));
+    let way =
+        valid(&via("netns = \"transit\", link = \"192.0.2.0/31\"")).tenants[0].egress[0].clone();
+    let Way::Passage(passage) = &way.way else { panic!("{way:?}") };
+    assert_eq!((passage.into.as_deref(), &*passage.interface), (Some("transit"), "isv-acme"));
+    assert_eq!((passage.link, passage.link6), ("192.0.2.0/31".parse().ok(), None));
+    assert_eq!(way.to.len(), 2, "both IP versions");
+    refused(&via("netns = \"host\""), 4, "leads to where the tenant is", "another namespace");
+    refused(&via("netns = \"/proc/1/ns/net\""), 8, "name cannot be used", "letters");
+    refused(&via("netns = \"b\", gateway = \"192.0.2.1\""), 8, "the other end", "remove `gateway`");
+    refused(&via("interface = \"e\", link = \"192.0.2.0/31\""), 8, "no link for them", "`netns`");
+    refused(&via("netns = \"b\", link = \"192.0.2.1/32\""), 8, "no room for two", "/31");
+    refused(
+        &via("netns = \"b\", link = [\"192.0.2.0/31\", \"192.0.2.4/31\"]"),
+        8,
+        "of this IP version already",
+        "one of each",
+    );
+    refused(
+        &via("netns = \"b\", interface = \"ist-acme\""),
+        4,
+        "`ist-acme` of `a` is there twice",
+        ":4",
+    );
+    let one = |n: usize| {
+        format!(
+            "[[tenant.egress]]\nname = \"w{n}\"\nmatch = {{ to = [\"10.{n}.0.0/16\"] }}\n\
+             via = {{ netns = \"b\", interface = \"b{n}\" }}\n"
+        )
+    };
+    let many = (0..9).map(one).collect::<Vec<_>>().concat();
+    refused(&tenant_with(&many), 38, "more than 8 ways into namespaces", "share a way");
+}
+
+#[test]
+fn clients_of_two_tenants_with_the_same_address_are_not_shown_to_one_namespace() {
+    let both = |nat: &str, interface: &str, netns: &str| {
+        let way = "[[tenant.egress]]\nname = \"out\"\nvia = { netns = \"transit\"";
+        let first = tenant_with(&format!("netns = \"blue\"\n{way} }}"));
+        format!(
+            "{first}[[tenant]]\nname = \"red\"\nnetns = \"{netns}\"\npsk = \"incorrect battery\"\n\
+             pool = [\"10.64.1.0/24\"]\n{way}{interface} }}\n{nat}\n[tenant.users.bob]\npassword = \"b\"\n"
+        )
+    };
+    valid(&both("nat = \"masquerade\"\nnat6 = \"masquerade\"", "", "red"));
+    let meets = "10.64.1.0/24 of `red` meets 10.64.0.0/20 of `acme` in namespace transit";
+    refused(&both("", "", "red"), 13, meets, "masquerade");
+    let hidden = "nat = \"masquerade\"";
+    let named = ", interface = \"isv-acme\"";
+    refused(&both(hidden, named, "red"), 13, "`isv-acme` of `out` is there twice", ":4");
+    let meets = "10.64.0.0/20 of `acme` meets 10.64.1.0/24 of `red` in namespace transit";
+    let there = both("", "", "transit").replace(
+        "via = { netns = \"transit\" }\n\n[tenant.users.bob]",
+        "via = { interface = \"e\" }\n\n[tenant.users.bob]",
+    );
+    refused(&there, 4, meets, "masquerade");
+}
+
+#[test]
 fn ways_out_have_a_number_of_conditions_and_of_themselves_that_can_be_counted() {
     let ways = |count: usize, condition: &dyn Fn(usize) -> String| {
         let each = (1..=count).map(|n| {

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use isthmus_kernel::{Desired, Flows, KernelError, Link, Options};
@@ -16,7 +17,7 @@ use isthmus_net::Namespace;
 use isthmus_plane::TunId;
 use isthmus_tun::TunDevice;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::guard::{Guard, Look};
 use crate::health::News;
@@ -25,7 +26,7 @@ use crate::members::{Exchange, Members, PACE};
 use crate::network::{NetworkError, TenantNetwork};
 use crate::places::{Outcome, Places};
 use crate::roll::Entered;
-use crate::wanted::{moved, want};
+use crate::wanted::{moved, passages, want, want_beyond};
 use crate::ways::{KnownWays, Ways};
 
 /// What the control thread wants; a new kind of wish gets its arm in [`Keeper::take`].
@@ -79,6 +80,8 @@ pub(crate) struct Keeper {
     /// When members of classes were exchanged last.
     entered: Instant,
     ways: Ways,
+    /// Whether the devices are about to go, so that nothing is put back.
+    rests: bool,
 }
 
 /// A keeper, the devices it made, and where it shows the ways out.
@@ -113,6 +116,7 @@ impl Keeper {
             queues,
             entered: Instant::now(),
             ways,
+            rests: false,
         };
         match keeper.begin(tenants).await {
             Ok(devices) => Ok((keeper, devices, show)),
@@ -136,6 +140,7 @@ impl Keeper {
         for ((tenant, networks), (_, queues)) in tenants.into_iter().zip(&devices) {
             self.tenants.push(placed(tenant, name_of(queues), networks));
         }
+        self.tell_missing();
         let all = self.places.namespaces();
         first_error(self.reconcile(all).await)?;
         self.places.forget_leftovers();
@@ -146,6 +151,8 @@ impl Keeper {
 
     /// Fulfils wishes and puts back what others undo, until the end is wished or nobody can wish.
     pub(crate) async fn run(mut self, mut wishes: mpsc::UnboundedReceiver<Wish>) {
+        let mut visits = interval(VISIT_EVERY);
+        visits.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -168,8 +175,9 @@ impl Keeper {
                         Some(Wish::Inside(..) | Wish::Enter(_) | Wish::Rest(_)) | None => {}
                     }
                 }
-                news = self.ways.news() => self.hear(news).await,
+                news = self.ways.news(), if !self.rests => self.hear(news).await,
                 look = self.guard.disturbed() => self.repair(look).await,
+                _tick = visits.tick(), if !self.rests && self.has_passages() => self.revisit().await,
             }
         }
     }
@@ -184,6 +192,7 @@ impl Keeper {
             Wish::Enter(entered) => self.enter(entered, due),
             Wish::Rest(done) => {
                 self.guard = Guard::new();
+                self.rests = true;
                 due.waiting.push(done);
             }
             last @ (Wish::Prepare(..) | Wish::Commit(_) | Wish::Down(_)) => due.next = Some(last),
@@ -297,6 +306,7 @@ impl Keeper {
             self.enter(entered, &mut everywhere);
         }
         self.ways.look_after(&mut self.tenants);
+        self.tell_missing();
         let all = self.places.namespaces();
         outcome = outcome.and(first_error(self.reconcile(all).await).map_err(NetworkError::from));
         self.close_empty().await;
@@ -323,12 +333,73 @@ impl Keeper {
     /// Stops looking after namespaces without a tenant; those that are ours go.
     async fn close_empty(&mut self) {
         let used = self.tenants.iter().map(|placed| placed.tenant.device.namespace.clone());
-        let used: BTreeSet<_> = used.collect();
+        let used: BTreeSet<_> = used.chain(self.beyond()).collect();
         for namespace in self.places.namespaces().difference(&used) {
             self.guard.forget(namespace.as_ref());
             if let Err(error) = self.places.close(namespace.clone()).await {
                 tracing::error!(%error, "kernel state not removed");
             }
+        }
+    }
+
+    /// The namespaces that ways out lead into.
+    fn beyond(&self) -> impl Iterator<Item = Option<Namespace>> + use<'_> {
+        self.tenants.iter().flat_map(passages).map(|(_, _, passage)| passage.namespace())
+    }
+
+    fn has_passages(&self) -> bool {
+        self.beyond().next().is_some()
+    }
+
+    /// Looks after the namespaces that ways out lead into, those that are there; answers which are not as they
+    /// were.
+    fn visit(&mut self) -> BTreeSet<Option<Namespace>> {
+        let mut changed = BTreeSet::new();
+        let beyond: BTreeSet<_> = self.beyond().collect();
+        for place in beyond {
+            let visited = match &place {
+                Some(namespace) => self.places.visit(namespace),
+                None => self.places.open(None).map(|()| false),
+            };
+            let name = place.as_ref().map_or("host", Namespace::name);
+            match visited {
+                Ok(false) => {}
+                Ok(true) => {
+                    if place.as_ref().is_some_and(|namespace| !namespace.exists()) {
+                        tracing::warn!(namespace = name, "what a way out leads into has gone");
+                    }
+                    self.guard.forget(place.as_ref());
+                    changed.insert(place);
+                }
+                Err(error) => tracing::error!(namespace = name, %error, "no way out leads into it"),
+            }
+        }
+        changed
+    }
+
+    /// Tells which ways out lead nowhere yet.
+    fn tell_missing(&self) {
+        for namespace in self.beyond().collect::<BTreeSet<_>>().into_iter().flatten() {
+            if !namespace.exists() {
+                tracing::warn!(
+                    %namespace,
+                    "a way out is down until there is the network namespace it leads into \
+                     (`ip netns add {namespace}` makes it)"
+                );
+            }
+        }
+    }
+
+    /// Looks whether a namespace beyond has come, gone, or been made anew.
+    async fn revisit(&mut self) {
+        let changed = self.visit();
+        if !changed.is_empty()
+            && let Err(error) = first_error(self.reconcile(changed).await)
+        {
+            tracing::error!(%error, "cannot make the way into another namespace");
+        }
+        if let Err(error) = self.watch().await {
+            tracing::warn!(%error, "changes of kernel state stay unknown");
         }
     }
 
@@ -380,14 +451,26 @@ impl Keeper {
         }
     }
 
-    async fn reconcile(&mut self, namespaces: BTreeSet<Option<Namespace>>) -> Vec<Outcome> {
+    /// Reconciles these namespaces, and those that devices lead to from there, or from where they come.
+    async fn reconcile(&mut self, mut namespaces: BTreeSet<Option<Namespace>>) -> Vec<Outcome> {
+        namespaces.extend(self.visit());
+        let mut joined = BTreeSet::new();
+        for placed in &self.tenants {
+            for (_, _, passage) in passages(placed) {
+                let ends = [placed.tenant.device.namespace.clone(), passage.namespace()];
+                if ends.iter().any(|end| namespaces.contains(end)) {
+                    namespaces.extend(ends.clone());
+                    joined.extend(ends);
+                }
+            }
+        }
         let wanted = namespaces.into_iter().map(|namespace| {
             let _included = self.pending(namespace.as_ref());
             let desired = self.desired(namespace.as_ref());
             (namespace, desired)
         });
         let wanted: BTreeMap<_, _> = wanted.collect();
-        self.places.apply(wanted).await
+        self.places.apply(wanted, &joined).await
     }
 
     /// All that the tenants of a namespace want.
@@ -400,10 +483,14 @@ impl Keeper {
             if placed.tenant.device.namespace.as_ref() == namespace {
                 want(&mut desired, placed);
             }
+            want_beyond(&mut desired, placed, namespace);
         }
         desired
     }
 }
+
+/// How often to look whether the namespaces beyond are there: others make and remove them.
+const VISIT_EVERY: Duration = Duration::from_secs(1);
 
 /// A new namespace has it, and it is down.
 pub(crate) const LOOPBACK: &str = "lo";

@@ -39,5 +39,5 @@ pub use network::{NetworkError, TenantNetwork};
 pub use plan::{Planned, plan};
 pub use wanted::{
     BOUND_MAX, CONDITIONS_MAX, EgressNetwork, FIRST_PROBE_TABLE, FIRST_TABLE, NatKind, NatNetwork,
-    PREFERENCE_FIRST, PROBED_MAX, Way, bound_marks,
+    PASSAGES_MAX, PREFERENCE_FIRST, PROBED_MAX, Passage, Way, bound_marks,
 };

@@ -15,6 +15,10 @@ pub(crate) struct Places {
     options: Options,
     ours: OurNamespaces,
     reconcilers: BTreeMap<Option<Namespace>, Reconciler>,
+    /// The numbers of namespaces that are not ours to make, as they were when they were opened.
+    visited: BTreeMap<Namespace, u64>,
+    /// Those that devices lead from or into.
+    joined: BTreeSet<Option<Namespace>>,
 }
 
 /// What became of a namespace.
@@ -27,7 +31,13 @@ impl Places {
     /// None yet; each gets these options, but for the namespace.
     pub(crate) fn new(options: Options) -> Self {
         let ours = OurNamespaces::new(&options.state_folder, &options.owner.name);
-        Self { options, ours, reconcilers: BTreeMap::new() }
+        Self {
+            options,
+            ours,
+            reconcilers: BTreeMap::new(),
+            visited: BTreeMap::new(),
+            joined: BTreeSet::new(),
+        }
     }
 
     /// Begins to look after a namespace; it is made if it is missing.
@@ -44,6 +54,26 @@ impl Places {
         let options = Options { namespace: namespace.clone(), ..self.options.clone() };
         self.reconcilers.insert(namespace, Reconciler::new(options)?);
         Ok(())
+    }
+
+    /// Looks after a namespace that others make and remove, while it is there; answers whether it has come,
+    /// gone, or become another one.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered.
+    pub(crate) fn visit(&mut self, namespace: &Namespace) -> Result<bool, NetworkError> {
+        let place = Some(namespace.clone());
+        let (known, now) = (self.visited.get(namespace).copied(), namespace.number());
+        if known == now || (known.is_none() && self.reconcilers.contains_key(&place)) {
+            return Ok(false);
+        }
+        // What it has there goes with it, and cleans up what can still be reached.
+        self.visited.remove(namespace);
+        drop(self.reconcilers.remove(&place));
+        let Some(number) = now else { return Ok(true) };
+        self.open(place)?;
+        self.visited.insert(namespace.clone(), number);
+        Ok(true)
     }
 
     /// Those that are looked after.
@@ -68,11 +98,34 @@ impl Places {
         }
     }
 
-    /// Brings about what is desired in each namespace, in all of them at once.
+    /// Brings about what is desired in each namespace, in all of them at once. `joined` are those that devices
+    /// lead from or into, and these come first.
     pub(crate) async fn apply(
         &mut self,
         desired: BTreeMap<Option<Namespace>, Desired>,
+        joined: &BTreeSet<Option<Namespace>>,
     ) -> Vec<Outcome> {
+        self.joined.extend(joined.iter().cloned());
+        let mut connected = BTreeMap::new();
+        // A device has two ends: it is there after the first turn, and both are up after the second.
+        for _ in 0..2 {
+            for (namespace, desired) in desired.iter().filter(|(place, _)| joined.contains(place)) {
+                let Some(reconciler) = self.reconcilers.get_mut(namespace) else { continue };
+                // What fails here fails below as well, and is told there.
+                let made = reconciler.connect(desired).await.unwrap_or_default();
+                connected
+                    .entry(namespace.clone())
+                    .or_insert_with(Changes::default)
+                    .0
+                    .extend(made.0);
+            }
+        }
+        for (namespace, desired) in desired.iter().filter(|(_, desired)| !desired.veths.is_empty())
+        {
+            if let Some(reconciler) = self.reconcilers.get_mut(namespace) {
+                let _told_below = reconciler.await_running(desired).await;
+            }
+        }
         let mut at_work = JoinSet::new();
         for (namespace, desired) in desired {
             let Some(mut reconciler) = self.reconcilers.remove(&namespace) else { continue };
@@ -84,7 +137,12 @@ impl Places {
         let mut outcomes = Vec::new();
         while let Some(done) = at_work.join_next().await {
             // A panic in there would be the reconciler's, which then has cleaned up after itself.
-            let Ok((reconciler, outcome)) = done else { continue };
+            let Ok((reconciler, mut outcome)) = done else { continue };
+            if let (Ok(made), Some(before)) =
+                (&mut outcome.made, connected.remove(&outcome.namespace))
+            {
+                made.0.splice(0..0, before.0);
+            }
             self.reconcilers.insert(outcome.namespace.clone(), reconciler);
             outcomes.push(outcome);
         }
@@ -140,10 +198,11 @@ impl Places {
     /// # Errors
     /// When something stays.
     pub(crate) async fn close(&mut self, namespace: Option<Namespace>) -> Result<(), NetworkError> {
-        if self.remove_ours(namespace.as_ref())? {
+        if self.remove_ours(namespace.as_ref()).await? {
             return Ok(());
         }
         let Some(mut reconciler) = self.reconcilers.remove(&namespace) else { return Ok(()) };
+        self.visited.retain(|visited, _| Some(visited) != namespace.as_ref());
         reconciler.remove_all().await.map(drop).map_err(NetworkError::from)
     }
 
@@ -154,18 +213,23 @@ impl Places {
     pub(crate) async fn remove_all(mut self) -> Result<(), NetworkError> {
         let mut result = Ok(());
         for namespace in self.namespaces() {
-            result = result.and(self.remove_ours(namespace.as_ref()).map(drop));
+            result = result.and(self.remove_ours(namespace.as_ref()).await.map(drop));
         }
         let nothing = self.namespaces().into_iter().map(|place| (place, Desired::default()));
-        let outcomes = self.apply(nothing.collect()).await;
+        let outcomes = self.apply(nothing.collect(), &BTreeSet::new()).await;
         let removed = outcomes.into_iter().try_for_each(|outcome| outcome.made.map(drop));
         result.and(removed.map_err(NetworkError::from))
     }
 
     /// Removes a namespace if we made it; answers whether that is so. What is in it goes with it.
-    fn remove_ours(&mut self, namespace: Option<&Namespace>) -> Result<bool, NetworkError> {
+    async fn remove_ours(&mut self, namespace: Option<&Namespace>) -> Result<bool, NetworkError> {
         let Some(ours) = namespace.filter(|one| self.ours.contains(one)) else { return Ok(false) };
-        if let Some(reconciler) = self.reconcilers.remove(&namespace.cloned()) {
+        let place = namespace.cloned();
+        if let Some(mut reconciler) = self.reconcilers.remove(&place) {
+            if self.joined.remove(&place) {
+                // The kernel takes its time with a namespace, and the other ends are elsewhere.
+                reconciler.connect(&Desired::default()).await?;
+            }
             reconciler.leave();
         }
         self.ours.remove(ours).map(|()| true)

@@ -11,7 +11,7 @@ use crate::keeper::LOOPBACK;
 use crate::members::Members;
 use crate::network::{NetworkError, TenantNetwork};
 use crate::ours::OurNamespaces;
-use crate::wanted::want;
+use crate::wanted::{passages, want, want_beyond};
 
 /// The changes of one namespace, in the order they would be made. A device that is not there is a link to
 /// be set up.
@@ -23,6 +23,8 @@ pub struct Planned {
     pub makes_namespace: bool,
     /// The changes.
     pub changes: Changes,
+    /// Whether a way out leads into it and it is not there, so that nothing can be changed.
+    pub is_missing: bool,
     /// Addresses there that are not ours.
     pub others: Vec<Address>,
 }
@@ -38,6 +40,7 @@ pub async fn plan(
     networks: &[Vec<Ipv4Net>],
 ) -> Result<Vec<Planned>, NetworkError> {
     let mut wanted: BTreeMap<Option<Namespace>, Desired> = BTreeMap::new();
+    let mut all_placed = Vec::new();
     for (tenant, networks) in tenants.iter().zip(networks) {
         let desired = wanted.entry(tenant.device.namespace.clone()).or_default();
         let device = tenant.device.name.clone();
@@ -50,8 +53,10 @@ pub async fn plan(
             down: BTreeSet::new(),
         };
         want(desired, &placed);
+        all_placed.push(placed);
     }
-    let mut all = Vec::new();
+    let missing = beyond(&mut wanted, &all_placed);
+    let mut all: Vec<_> = missing.into_iter().map(Planned::missing).collect();
     let usual = Options::named(name);
     let ours = OurNamespaces::new(&usual.state_folder, &usual.owner.name);
     for (namespace, mut desired) in wanted {
@@ -68,7 +73,39 @@ pub async fn plan(
         // They are the sessions' of a gateway that runs, and no configuration knows them.
         changes.0.retain(|change| !matches!(change, Change::SetMembers { .. }));
         let others = reconciler.addresses_of_others().await?;
-        all.push(Planned { namespace, makes_namespace, changes, others });
+        all.push(Planned { namespace, makes_namespace, is_missing: false, changes, others });
     }
     Ok(all)
+}
+
+impl Planned {
+    fn missing(namespace: Namespace) -> Self {
+        let (namespace, makes_namespace) = (Some(namespace), false);
+        let (changes, others) = (Changes::default(), Vec::new());
+        Self { namespace, makes_namespace, is_missing: true, changes, others }
+    }
+}
+
+/// Adds what ways into other namespaces want there; answers which of those are not there.
+fn beyond(
+    wanted: &mut BTreeMap<Option<Namespace>, Desired>,
+    all: &[Placed],
+) -> BTreeSet<Namespace> {
+    let mut missing = BTreeSet::new();
+    for (_, _, passage) in all.iter().flat_map(passages) {
+        match passage.namespace() {
+            Some(away) if !away.exists() && !wanted.contains_key(&Some(away.clone())) => {
+                missing.insert(away);
+            }
+            place => drop(wanted.entry(place).or_default()),
+        }
+    }
+    for (namespace, desired) in wanted {
+        for placed in all {
+            want_beyond(desired, placed, namespace.as_ref());
+        }
+        // What is not there would be made before.
+        desired.far_links.clear();
+    }
+    missing
 }

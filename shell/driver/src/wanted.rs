@@ -3,6 +3,7 @@
 mod egress;
 mod moved;
 mod nat;
+mod passage;
 mod probe;
 
 use std::net::IpAddr;
@@ -15,6 +16,8 @@ use crate::inside::Placed;
 use crate::network::TenantNetwork;
 
 pub(crate) use moved::moved;
+pub use passage::{PASSAGES_MAX, Passage};
+pub(crate) use passage::{passages, want_beyond};
 pub(crate) use probe::watched;
 pub use probe::{FIRST_PROBE_TABLE, PROBED_MAX};
 
@@ -43,6 +46,7 @@ pub(crate) fn want(state: &mut Desired, placed: &Placed) {
             [inside_route(tenant, *prefix, device, MAIN_TABLE), anchor(*prefix)]
         }),
     );
+    passage::want(state, placed);
     egress::want(state, placed, &inside);
     probe::want(state, placed);
     nat::want(state, placed, &inside);

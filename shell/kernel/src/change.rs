@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Firewall, Link, Member, Route, Rule};
+use crate::{Address, Firewall, Link, Member, Route, Rule, Veth};
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub enum Change {
     AddRoute(Route),
     /// Adds a rule.
     AddRule(Rule),
+    /// Makes a pair of devices.
+    AddVeth(Veth),
     /// Removes an address of ours.
     RemoveAddress(Address),
     /// Removes our nftables table.
@@ -24,6 +26,8 @@ pub enum Change {
     RemoveRoute(Route),
     /// Removes a rule of ours.
     RemoveRule(Rule),
+    /// Removes a pair of devices of ours, by the name of the end here.
+    RemoveVeth(String),
     /// Replaces a route of ours by another to the same destination.
     ReplaceRoute {
         /// The route that is there.
@@ -68,10 +72,12 @@ impl fmt::Display for Change {
             Self::AddAddress(address) => write!(f, "add {address}"),
             Self::AddRoute(route) => write!(f, "add {route}"),
             Self::AddRule(rule) => write!(f, "add {rule}"),
+            Self::AddVeth(veth) => write!(f, "add {veth}"),
             Self::RemoveAddress(address) => write!(f, "remove {address}"),
             Self::RemoveFirewall => f.write_str("remove the nftables table"),
             Self::RemoveRoute(route) => write!(f, "remove {route}"),
             Self::RemoveRule(rule) => write!(f, "remove {rule}"),
+            Self::RemoveVeth(name) => write!(f, "remove device {name} and its other end"),
             Self::ReplaceRoute { from, to } => write!(f, "replace {from} by {to}"),
             Self::RestoreLink(link) => write!(f, "restore {link}"),
             Self::RestoreSysctl { key, to } => write!(f, "restore {key} to {to}"),

@@ -20,8 +20,20 @@ pub(crate) struct Actual {
     pub(crate) rules: Vec<Rule>,
     /// The parameters that are desired or were changed by us, as far as they exist.
     pub(crate) sysctls: BTreeMap<String, String>,
+    /// The names of devices of ours that lead into other namespaces, each with where it does; the labels of
+    /// those that are desired.
+    pub(crate) veths: Veths,
     /// How our nftables table is listed.
     pub(crate) firewall: Option<Listing>,
+}
+
+/// Devices that lead into other namespaces.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Veths {
+    /// Those of ours that are there, by name, with their labels.
+    pub(crate) there: BTreeMap<String, String>,
+    /// The labels that those have to have which are desired.
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 impl Actual {
@@ -36,7 +48,8 @@ impl Actual {
 /// Translation comes before forwarding, so that no packet leaves untranslated; what is in the way goes
 /// before what is to come, and the rest of what is not desired goes last.
 pub(crate) fn diff(desired: &Desired, actual: &Actual, state: &State) -> Vec<Change> {
-    let mut changes = links(desired, actual);
+    let mut changes = veths(desired, actual);
+    changes.extend(links(desired, actual));
     let (in_the_way, last) = addresses_to_remove(desired, actual, state);
     changes.extend(in_the_way);
     changes.extend(addresses_to_add(desired, actual));
@@ -54,6 +67,18 @@ pub(crate) fn diff(desired: &Desired, actual: &Actual, state: &State) -> Vec<Cha
     changes.extend(last);
     changes.extend(links_to_restore(desired, actual, state));
     changes
+}
+
+/// Devices into other namespaces: those that lead elsewhere go before others take their names.
+fn veths(desired: &Desired, actual: &Actual) -> Vec<Change> {
+    let Veths { there, labels } = &actual.veths;
+    let wanted = |name: &String| desired.veths.iter().any(|veth| veth.name == *name);
+    let right =
+        |name: &String| labels.get(name).is_some_and(|label| there.get(name) == Some(label));
+    let unwanted = there.keys().filter(|name| !(wanted(name) && right(name)));
+    let missing = desired.veths.iter().filter(|veth| !right(&veth.name));
+    let removed = unwanted.cloned().map(Change::RemoveVeth);
+    removed.chain(missing.cloned().map(Change::AddVeth)).collect()
 }
 
 fn links(desired: &Desired, actual: &Actual) -> Vec<Change> {
@@ -182,7 +207,7 @@ fn rules_to_remove(desired: &Desired, actual: &Actual) -> Vec<Change> {
 mod tests {
     use super::*;
     use crate::state::SavedSysctl;
-    use crate::{Firewall, Nat, NextHop, Translation};
+    use crate::{Firewall, Nat, NextHop, Translation, Veth};
 
     fn address(text: &str) -> Address {
         Address { link: "lo".to_owned(), address: text.parse().unwrap(), peer: None }
@@ -240,6 +265,30 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_leads_elsewhere_is_made_anew_and_one_nobody_wants_goes() {
+        let veth = |name: &str| Veth { name: name.to_owned(), into: None, mtu: 1500 };
+        let one = |name: &str, label: &str| (name.to_owned(), label.to_owned());
+        let veths = Veths {
+            there: [one("old", "into c"), one("same", "into b"), one("moved", "")].into(),
+            labels: [one("same", "into b"), one("moved", "into b"), one("new", "into b")].into(),
+        };
+        let actual = Actual { veths, ..Actual::default() };
+        let veths = vec![veth("same"), veth("moved"), veth("new")];
+        let desired = Desired { veths, ..Desired::default() };
+        let changes = diff(&desired, &actual, &State::default());
+        let told: Vec<_> = changes.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "remove device moved and its other end",
+                "remove device old and its other end",
+                "add devices moved here and in namespace host mtu 1500",
+                "add devices new here and in namespace host mtu 1500",
+            ]
+        );
+    }
+
+    #[test]
     fn an_address_in_the_way_goes_first() {
         let (old, new) = (address("fd00::1/64"), address("fd00::1/80"));
         let actual = Actual { addresses: vec![(old.clone(), true)], ..Actual::default() };
@@ -273,7 +322,8 @@ mod tests {
         let saved = SavedLink { index: 3, before: (true, 1500), written: (true, 1400) };
         let state = State { links: [("eth1".to_owned(), saved)].into(), ..State::default() };
         let (up, running) = (true, true);
-        let link = ActualLink { index: 3, name: "eth1".to_owned(), up, running, mtu: 1400 };
+        let (name, label) = ("eth1".to_owned(), String::new());
+        let link = ActualLink { index: 3, name, up, running, mtu: 1400, group: 0, label };
         let restored = |index| {
             let links = vec![ActualLink { index, ..link.clone() }];
             let actual = Actual { links, ..Actual::default() };

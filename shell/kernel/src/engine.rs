@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::{fs, io};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
-use crate::diff::{Actual, diff};
-use crate::netlink::{Connections, Listener, Netlink};
+use crate::desired::label_of;
+use crate::diff::{Actual, Veths, diff};
+use crate::netlink::{ActualLink, Connections, Listener, Netlink};
 use crate::nft::{Listing, Nft};
 use crate::state::{SavedFirewall, SavedLink, SavedSysctl, State, StateFile};
 use crate::watch::Watch;
@@ -85,6 +87,41 @@ impl Engine {
         Ok(Changes(diff(&desired, &actual, &self.state)))
     }
 
+    /// Makes and removes devices into other namespaces, and brings up what is desired and there.
+    pub(crate) fn connect(&mut self, desired: &Desired) -> Result<Changes, KernelError> {
+        let wished = normal(desired, &self.owner)?;
+        let mut made = Changes::default();
+        // Devices first, for they are to be brought up.
+        for _ in 0..2 {
+            let desired = self.possible(&wished)?;
+            let actual = self.read_links(&desired)?;
+            let there = |link: &Link| actual.link(&link.name).is_some();
+            for change in diff(&desired, &actual, &self.state) {
+                let up = matches!(&change, Change::SetLink(link) if there(link));
+                if up || is_veth(&change) {
+                    self.make(&change, &actual)?;
+                    made.0.push(change);
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    /// Waits until the devices into other namespaces are in use, if their other ends are up: the kernel does
+    /// that when it finds the time.
+    pub(crate) fn await_running(&mut self, wished: &Desired) -> Result<(), KernelError> {
+        let until = Instant::now() + RUNNING_MAX;
+        while Instant::now() < until {
+            let links = self.netlink.links().map_err(|error| refused("read links", error))?;
+            let ours = |link: &&ActualLink| wished.veths.iter().any(|veth| veth.name == link.name);
+            if links.iter().filter(ours).all(|link| link.running || !link.up) {
+                break;
+            }
+            thread::sleep(RUNNING_LOOK);
+        }
+        Ok(())
+    }
+
     /// Removes members of classes and adds others, and looks at nothing else. When that fails (somebody
     /// else changed the table), [`Engine::apply`] is the answer.
     pub(crate) fn exchange(
@@ -113,7 +150,9 @@ impl Engine {
                 return Ok(made);
             }
             let mut failure = None;
-            for change in changes {
+            // What comes upon a new device is compared with it.
+            let devices = changes.iter().any(is_veth);
+            for change in changes.into_iter().filter(|change| !devices || is_veth(change)) {
                 match self.make(&change, &actual) {
                     Ok(()) => {
                         tracing::debug!(%change, "kernel state changed");
@@ -139,12 +178,18 @@ impl Engine {
         }
     }
 
-    /// What can be had now: no routes out of optional links that are down, and a loose reverse path
-    /// filter on links where it is strict, or was before us.
+    /// What can be had now: nothing on devices into namespaces that are away, no routes out of optional links
+    /// that are down, and a loose reverse path filter on links where it is strict, or was before us.
     fn possible(&mut self, wished: &Desired) -> Result<Desired, KernelError> {
         let mut desired = wished.clone();
+        let waits = !wished.optional_links.is_empty() || !wished.far_links.is_empty();
+        let links = if waits {
+            self.netlink.links().map_err(|error| refused("read links", error))?
+        } else {
+            Vec::new()
+        };
+        without_missing(&mut desired, &links);
         if !wished.optional_links.is_empty() {
-            let links = self.netlink.links().map_err(|error| refused("read links", error))?;
             let up = |name: &str| links.iter().any(|link| link.name == name && link.running);
             let missing = |name: &str| wished.optional_links.contains(name) && !up(name);
             desired.routes.retain(|route| !route.next.link().is_some_and(missing));
@@ -180,7 +225,26 @@ impl Engine {
             None => None,
         };
         self.table_possible = firewall.is_some();
-        Ok(Actual { links, addresses, routes, rules, sysctls, firewall })
+        let veths = self.veths(desired, &links);
+        Ok(Actual { links, addresses, routes, rules, sysctls, veths, firewall })
+    }
+
+    /// The links alone, as if there were nothing else.
+    fn read_links(&mut self, desired: &Desired) -> Result<Actual, KernelError> {
+        let links = self.netlink.links().map_err(|error| refused("read links", error))?;
+        let veths = self.veths(desired, &links);
+        Ok(Actual { links, veths, ..Actual::default() })
+    }
+
+    /// The devices of ours into other namespaces. One without a label is what a crash left.
+    fn veths(&self, desired: &Desired, links: &[ActualLink]) -> Veths {
+        let (owner, prefix) = (&self.owner.name, label_of(&self.owner.name));
+        let ours = links.iter().filter(|link| link.group == u32::from(self.owner.protocol));
+        let ours = ours.filter(|link| link.label.is_empty() || link.label.starts_with(&prefix));
+        let there = ours.map(|link| (link.name.clone(), link.label.clone())).collect();
+        let labels = desired.veths.iter();
+        let labels = labels.filter_map(|veth| Some((veth.name.clone(), veth.label(owner)?)));
+        Veths { there, labels: labels.collect() }
     }
 
     fn make(&mut self, change: &Change, actual: &Actual) -> Result<(), KernelError> {
@@ -190,12 +254,21 @@ impl Engine {
             Change::AddAddress(address) => return self.add_address(address, actual, change),
             Change::AddRoute(route) => netlink.add_route(route, next_link(route, actual)?, tag),
             Change::AddRule(rule) => netlink.add_rule(rule, tag),
+            Change::AddVeth(veth) => {
+                let label = veth.label(&self.owner.name).unwrap_or_default();
+                match netlink.add_veth(veth, u32::from(tag), &label) {
+                    // It has gone meanwhile, and is not desired the next time.
+                    Err(_) if veth.label(&self.owner.name).is_none() => Ok(()),
+                    done => done,
+                }
+            }
             Change::RemoveAddress(address) => {
                 gone(netlink.remove_address(address, index(&address.link, actual)?))
             }
             Change::RemoveFirewall => return self.remove_firewall(),
             Change::RemoveRoute(route) => gone(netlink.remove_route(route, tag)),
             Change::RemoveRule(rule) => gone(netlink.remove_rule(rule, tag)),
+            Change::RemoveVeth(name) => gone(netlink.remove_link(index(name, actual)?)),
             Change::ReplaceRoute { to, .. } => {
                 let link = next_link(to, actual)?;
                 replace_route(netlink, to, link, tag)
@@ -313,8 +386,32 @@ impl Engine {
     }
 }
 
-/// How often it compares: once to change, once for what a change undid, and once more for luck's absence.
-const PASSES_MAX: u32 = 3;
+/// How long the kernel may take to use a device whose ends are both up.
+const RUNNING_MAX: Duration = Duration::from_millis(300);
+/// How often that is looked at.
+const RUNNING_LOOK: Duration = Duration::from_millis(5);
+/// How often it compares: once for devices, once to change, once for what a change undid, and once more for
+/// luck's absence.
+const PASSES_MAX: u32 = 4;
+
+fn is_veth(change: &Change) -> bool {
+    matches!(change, Change::AddVeth(_) | Change::RemoveVeth(_))
+}
+
+/// Leaves out what is desired on devices that cannot be made now, or that others have not made.
+fn without_missing(desired: &mut Desired, links: &[ActualLink]) {
+    let (there, away): (Vec<_>, Vec<_>) =
+        desired.veths.drain(..).partition(|veth| veth.namespace().number().is_some());
+    desired.veths = there;
+    let mut away: BTreeSet<_> = away.into_iter().map(|veth| veth.name).collect();
+    let is_there = |name: &&String| links.iter().any(|link| link.name == **name);
+    away.extend(desired.far_links.iter().filter(|name| !is_there(name)).cloned());
+    if !away.is_empty() {
+        desired.links.retain(|link| !away.contains(&link.name));
+        desired.addresses.retain(|address| !away.contains(&address.link));
+        desired.routes.retain(|route| !route.next.link().is_some_and(|link| away.contains(link)));
+    }
+}
 
 /// `desired` as the kernel would tell it, once it is found sound.
 fn normal(desired: &Desired, owner: &Owner) -> Result<Desired, KernelError> {

@@ -43,7 +43,7 @@ pub use change::{Change, Changes};
 pub use desired::{
     Address, CLASS_MASK, Desired, Entries, Filter, Firewall, Guard, IpVersion, Link, List,
     MAIN_TABLE, Member, Nat, NextHop, Ports, Redirect, Redirection, Route, Rule, RuleAction,
-    Translation, Transport, Verdict, class_mark,
+    Translation, Transport, Verdict, Veth, class_mark,
 };
 pub use error::KernelError;
 pub use flows::Flows;

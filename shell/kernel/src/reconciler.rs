@@ -97,6 +97,27 @@ impl Reconciler {
         self.ask(move |engine| engine.apply(&desired)).await
     }
 
+    /// Makes and removes the devices into other namespaces that are desired, and brings up links. Whoever
+    /// looks after both ends does this for both before [`Reconciler::apply`].
+    ///
+    /// # Errors
+    ///
+    /// The first change that failed, with what to do about it.
+    pub async fn connect(&mut self, desired: &Desired) -> Result<Changes, KernelError> {
+        let desired = desired.clone();
+        self.ask(move |engine| engine.connect(&desired)).await
+    }
+
+    /// Waits a moment for the devices into other namespaces to be in use, once both ends are up.
+    ///
+    /// # Errors
+    ///
+    /// When links cannot be read.
+    pub async fn await_running(&mut self, desired: &Desired) -> Result<(), KernelError> {
+        let desired = desired.clone();
+        self.ask(move |engine| engine.await_running(&desired)).await
+    }
+
     /// Answers what [`Reconciler::apply`] would change, and changes nothing.
     ///
     /// # Errors

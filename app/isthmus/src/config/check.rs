@@ -8,6 +8,7 @@ use isthmus_core::SecretBytes;
 
 use super::choice;
 use super::group;
+use super::passage;
 use super::policy;
 use super::reserved;
 use super::section::At;
@@ -49,6 +50,7 @@ pub(crate) fn tenants(
     choice::told_apart(&drafts, &psks, report);
     countable(&drafts, &psks, report);
     policy::check(&drafts, report);
+    passage::check(&drafts, report);
     group::check(&drafts, shared.ipsec, report);
     let interfaces = interfaces(&drafts, report);
     drafts
@@ -560,7 +562,7 @@ fn interfaces(drafts: &[TenantDraft], report: &mut Report) -> Vec<String> {
     taken.into_iter().map(|(name, _, _)| name).collect()
 }
 
-fn default_interface(tenant: &str) -> String {
+pub(crate) fn default_interface(tenant: &str) -> String {
     let mut name = format!("ist-{tenant}");
     name.truncate(INTERFACE_BYTES_MAX);
     name

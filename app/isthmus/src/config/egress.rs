@@ -3,22 +3,31 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use isthmus_driver::Translation;
+use isthmus_driver::{PASSAGES_MAX, Translation};
 
 use super::document::Node;
 use super::read::{distinct, require_some};
 use super::section::{At, Section};
 use super::tenant::{required, sections};
 use super::types::{Egress, Way};
-use super::{health, keys, nat, value};
+use super::{health, keys, nat, passage, value};
 use crate::report::{Report, Span};
 
-/// Reads every egress of a tenant.
-pub(crate) fn egresses(node: Node, report: &mut Report) -> Vec<Egress> {
+/// Reads every egress of a tenant called so.
+pub(crate) fn egresses(node: Node, tenant: &str, report: &mut Report) -> Vec<Egress> {
     let mut found: Vec<(Span, Egress)> = Vec::new();
+    let mut passages = 0;
     for section in sections(node, &keys::EGRESS, report) {
         let at = section.span();
-        let Some(egress) = egress(section, report) else { continue };
+        let Some(mut egress) = egress(section, tenant, report) else { continue };
+        if let Way::Passage(passage) = &mut egress.way {
+            passage.number = passages;
+            passages += 1;
+            if passage.number == PASSAGES_MAX {
+                let message = format!("there are more than {PASSAGES_MAX} ways into namespaces");
+                report.error(at, message, "let those into one namespace share a way");
+            }
+        }
         if let Some((first, other)) = found.iter().find(|(_, other)| other.name == egress.name) {
             let message = format!("the egress `{}` exists twice", other.name);
             let remedy = format!("change one; the other is at {}", report.place(*first));
@@ -75,14 +84,14 @@ fn countable(found: &[(Span, Egress)], report: &mut Report) {
     }
 }
 
-fn egress(mut section: Section, report: &mut Report) -> Option<Egress> {
+fn egress(mut section: Section, tenant: &str, report: &mut Report) -> Option<Egress> {
     let at = section.span();
     let name = required(section.take_optional("name", report, value::name), "name", at, report);
     let matched = match section.take_node("match") {
         Some(node) => matched(node, report),
         None => Some(Matched::default()),
     };
-    let way = way(&mut section, report);
+    let way = way(&mut section, tenant, report);
     let nat = section.take("nat", report, nat::translation(true));
     let nat6 = section.take("nat6", report, nat::translation(false));
     let nat_except = section.take("nat_except", report, value::list(value::any_network));
@@ -208,7 +217,7 @@ fn mark(node: &Node, report: &mut Report) -> Option<(u32, u32)> {
 }
 
 /// `via` or `deny`.
-fn way(section: &mut Section, report: &mut Report) -> Option<At<Way>> {
+fn way(section: &mut Section, tenant: &str, report: &mut Report) -> Option<At<Way>> {
     let at = section.span();
     let deny = section.take("deny", report, value::boolean).filter(|deny| deny.value);
     let via = section.take_node("via");
@@ -219,7 +228,7 @@ fn way(section: &mut Section, report: &mut Report) -> Option<At<Way>> {
             None
         }
         (Some(At { span, .. }), None) => Some(At { span, value: Way::Deny }),
-        (None, Some(via)) => via_of(via, report),
+        (None, Some(via)) => via_of(via, tenant, report),
         (None, None) => {
             let remedy =
                 "write via = { interface = \"eth0\" }, with `gateway` if there is a next hop";
@@ -229,19 +238,24 @@ fn way(section: &mut Section, report: &mut Report) -> Option<At<Way>> {
     }
 }
 
-fn via_of(node: Node, report: &mut Report) -> Option<At<Way>> {
+fn via_of(node: Node, tenant: &str, report: &mut Report) -> Option<At<Way>> {
     let mut section = Section::from_node(&keys::VIA, node, report)?;
     let span = section.span();
     let before = report.problems().len();
     let interface = section.take("interface", report, value::interface).map(|at| at.value);
     let hops = section.take("gateway", report, value::one_or_more(value::address));
+    let into = passage::take(&mut section, hops.as_ref().map(|at| at.span), report);
     section.finish(report);
     if report.problems().len() > before {
         return None;
     }
+    if let Some(into) = into {
+        return Some(At { span, value: Way::Passage(into.passage(interface, tenant)) });
+    }
     let Some(hops) = hops else {
         let Some(interface) = interface else {
-            report.error(span, "`via` names no way", "write `interface`, `gateway` or both");
+            let remedy = "write `interface`, `gateway` or both, or `netns`";
+            report.error(span, "`via` names no way", remedy);
             return None;
         };
         return Some(At { span, value: Way::Interface(interface) });
@@ -279,7 +293,7 @@ fn next_hops(
 fn destinations(way: At<Way>, matched: &Matched, report: &mut Report) -> Option<(Way, Vec<IpNet>)> {
     let (v4, v6) = match &way.value {
         Way::Gateway { gateway, gateway6, .. } => (gateway.is_some(), gateway6.is_some()),
-        Way::Deny | Way::Interface(_) | Way::Main(_) => (true, true),
+        Way::Deny | Way::Interface(_) | Way::Main(_) | Way::Passage(_) => (true, true),
     };
     let Some(to) = &matched.to else {
         let any = [
@@ -289,7 +303,7 @@ fn destinations(way: At<Way>, matched: &Matched, report: &mut Report) -> Option<
         let to = any.into_iter().flatten().filter_map(|any| IpNet::new(any, 0).ok()).collect();
         let way = match way.value {
             Way::Interface(interface) => Way::Main(interface),
-            other @ (Way::Deny | Way::Gateway { .. } | Way::Main(_)) => other,
+            other @ (Way::Deny | Way::Gateway { .. } | Way::Main(_) | Way::Passage(_)) => other,
         };
         return Some((way, to));
     };

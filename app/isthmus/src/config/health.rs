@@ -59,7 +59,7 @@ pub(super) fn health(node: Node, way: Option<&Way>, report: &mut Report) -> Opti
 fn reachable(target: &At<Target>, way: Option<&Way>, report: &mut Report) {
     let is_ipv4 = target.value.address().is_ipv4();
     match way {
-        None | Some(Way::Interface(_)) => {}
+        None | Some(Way::Interface(_) | Way::Passage(_)) => {}
         Some(Way::Deny | Way::Main(_)) => {
             let remedy = "write `gateway` into `via`, or remove `health`";
             report.error(target.span, "this way out has no next hop to probe", remedy);

@@ -22,6 +22,7 @@ pub(crate) mod keys;
 mod lac;
 mod mapped;
 mod nat;
+mod passage;
 mod policy;
 mod proposal;
 mod read;

@@ -69,6 +69,7 @@ pub(crate) fn tenants(node: Option<Node>, report: &mut Report) -> Vec<TenantDraf
 fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
     let at = section.span();
     let name = required(section.take_optional("name", report, value::name), "name", at, report);
+    let called = name.as_ref().map_or_else(String::new, |name| name.value.clone());
     let pool = section.take_optional("pool", report, value::list(value::network));
     let pool = required(pool, "pool", at, report).map(|pool| {
         require_some(&pool.value, pool.span, "a network", report);
@@ -101,7 +102,10 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
             .unwrap_or_default(),
         interface: section.take("interface", report, value::interface),
         policy: policy(section.take_node("policy"), report),
-        egress: section.take_node("egress").map(|n| egresses(n, report)).unwrap_or_default(),
+        egress: section
+            .take_node("egress")
+            .map(|n| egresses(n, &called, report))
+            .unwrap_or_default(),
         nat: Vec::new(),
         pool: pool.unwrap_or_default(),
         name: name.unwrap_or(At { span: at, value: String::new() }),

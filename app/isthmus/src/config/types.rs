@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 use isthmus_crypto::EspSuite;
-use isthmus_driver::{Health, NatNetwork, Translation};
+use isthmus_driver::{Health, NatNetwork, Passage, Translation};
 use isthmus_gateway::{Advice, Limits, Proxy};
 use isthmus_policy::{Policy, Verdict};
 use isthmus_telemetry::LogFormat;
@@ -385,6 +385,8 @@ pub enum Way {
     Interface(String),
     /// As the machine's own routes say, which are expected to lead out of this device.
     Main(String),
+    /// Into another network namespace.
+    Passage(Passage),
 }
 
 impl Way {
@@ -394,6 +396,7 @@ impl Way {
             Self::Deny => None,
             Self::Gateway { interface, .. } => interface.as_deref(),
             Self::Interface(interface) | Self::Main(interface) => Some(interface),
+            Self::Passage(passage) => Some(&passage.interface),
         }
     }
 }

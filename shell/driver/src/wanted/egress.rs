@@ -26,8 +26,10 @@ use isthmus_kernel::{
 
 use super::inside_route;
 use super::nat::with_bound;
+use super::passage::Passage;
 use crate::health::Health;
 use crate::inside::Placed;
+use crate::network::TenantNetwork;
 
 /// A way out of a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +72,8 @@ pub enum Way {
     },
     /// Out of a link that the destinations are on.
     Link(String),
+    /// Into another namespace.
+    Passage(Passage),
     /// As the main table says.
     Main {
         /// The link that is expected, for translation.
@@ -83,12 +87,13 @@ impl Way {
         match self {
             Self::Deny => None,
             Self::Link(interface) => Some(interface),
+            Self::Passage(passage) => Some(&passage.interface),
             Self::Gateway { interface, .. } | Self::Main { interface } => interface.as_deref(),
         }
     }
 
     /// The next hop of a route; none where there is no route.
-    pub(super) fn next_hop(&self, is_ipv4: bool) -> Option<NextHop> {
+    pub(super) fn next_hop(&self, tenant: &TenantNetwork, is_ipv4: bool) -> Option<NextHop> {
         match self {
             Self::Deny => Some(NextHop::Prohibit),
             Self::Gateway { interface, gateway, gateway6 } => {
@@ -98,6 +103,11 @@ impl Way {
                 Some(NextHop::Gateway { gateway, link, on_link: false })
             }
             Self::Link(interface) => Some(NextHop::Link(interface.clone())),
+            Self::Passage(passage) => {
+                let (gateway, link) =
+                    (passage.next_hop(tenant, is_ipv4), passage.interface.clone());
+                Some(NextHop::Gateway { gateway, link: Some(link), on_link: false })
+            }
             Self::Main { .. } => None,
         }
     }
@@ -109,6 +119,7 @@ struct Condition<'a> {
     from: &'a [IpNet],
     marks: &'a [(u32, u32)],
     egresses: Vec<(u32, &'a EgressNetwork)>,
+    tenant: &'a TenantNetwork,
     /// Those that are down.
     down: &'a BTreeSet<String>,
 }
@@ -172,8 +183,10 @@ fn conditions<'a>(placed: &'a Placed, egresses: &'a [(u32, EgressNetwork)]) -> V
         if let Some(condition) = conditions.iter_mut().find(same) {
             condition.egresses.push((preference, egress));
         } else {
-            let (egresses, down) = (vec![(preference, egress)], &placed.down);
-            conditions.push(Condition { table: FIRST_TABLE, from, marks, egresses, down });
+            let (egresses, tenant, down) =
+                (vec![(preference, egress)], &placed.tenant, &placed.down);
+            let table = FIRST_TABLE;
+            conditions.push(Condition { table, from, marks, egresses, tenant, down });
         }
     }
     // More are refused where the configuration is read.
@@ -190,7 +203,7 @@ impl Condition<'_> {
     fn routes(&self, is_ipv4: bool) -> Vec<Route> {
         let mut by_prefix: BTreeMap<IpNet, Vec<(u32, NextHop)>> = BTreeMap::new();
         for (preference, egress) in &self.egresses {
-            let Some(next) = egress.way.next_hop(is_ipv4) else { continue };
+            let Some(next) = egress.way.next_hop(self.tenant, is_ipv4) else { continue };
             for to in egress.to.iter().filter(|to| to.addr().is_ipv4() == is_ipv4) {
                 let ways = by_prefix.entry(to.trunc()).or_default();
                 let denied = ways.last().is_some_and(|(_, last)| *last == NextHop::Prohibit);
@@ -227,7 +240,7 @@ impl Condition<'_> {
             match egress.way {
                 Way::Deny => return End::Prohibit,
                 Way::Main { .. } => return End::Main,
-                Way::Gateway { .. } | Way::Link(_) => end = End::Unreachable,
+                Way::Gateway { .. } | Way::Link(_) | Way::Passage(_) => end = End::Unreachable,
             }
         }
         end

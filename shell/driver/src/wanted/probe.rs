@@ -16,7 +16,7 @@ pub(super) fn want(state: &mut Desired, placed: &Placed) {
     for (number, egress) in numbered(placed) {
         let Some(health) = &egress.health else { continue };
         let target = health.target.address();
-        let Some(next) = egress.way.next_hop(target.is_ipv4()) else { continue };
+        let Some(next) = egress.way.next_hop(&placed.tenant, target.is_ipv4()) else { continue };
         let table = FIRST_PROBE_TABLE + number;
         let destination = IpNet::from(target);
         state.routes.push(Route { destination, table, metric: None, next, source: None });
@@ -41,7 +41,9 @@ pub(crate) fn watched(placed: &Placed) -> Vec<Watched> {
     for (egress, mark) in probed.chain(unprobed.map(|egress| (egress, None))) {
         let device = match &egress.way {
             Way::Deny | Way::Main { .. } => continue,
-            Way::Gateway { .. } | Way::Link(_) => egress.way.interface().map(str::to_owned),
+            Way::Gateway { .. } | Way::Link(_) | Way::Passage(_) => {
+                egress.way.interface().map(str::to_owned)
+            }
         };
         if device.is_some() || mark.is_some() {
             let id = (placed.tenant.tun, egress.name.clone());

@@ -14,17 +14,24 @@ mod firewall;
 mod nat;
 mod route;
 mod rule;
+mod veth;
 
 pub use filter::{CLASS_MASK, Entries, Filter, Guard, List, Member, Ports, Verdict, class_mark};
 pub use firewall::Firewall;
 pub use nat::{Nat, Redirect, Redirection, Translation, Transport};
 pub use route::{MAIN_TABLE, NextHop, Route};
 pub use rule::{IpVersion, Rule, RuleAction};
+pub use veth::Veth;
+pub(crate) use veth::label_of;
 
 /// All that we want of one network namespace; what is not in it is removed if it is ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Desired {
+    /// Pairs of devices into other namespaces.
+    pub veths: Vec<Veth>,
+    /// Links that come from other namespaces: while they are not there, nothing is desired on them.
+    pub far_links: BTreeSet<String>,
     /// Settings of links that exist.
     pub links: Vec<Link>,
     /// Addresses on links.

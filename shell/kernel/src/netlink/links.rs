@@ -1,11 +1,17 @@
 //! Links: what they are called and how they are set.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
 
 use super::Netlink;
+use crate::Veth;
 
 /// A link as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +22,10 @@ pub(crate) struct ActualLink {
     /// Up, and packets can leave by it: there is somebody at the other end.
     pub(crate) running: bool,
     pub(crate) mtu: u32,
+    /// Which group it is in; nobody's is 0.
+    pub(crate) group: u32,
+    /// Its alias.
+    pub(crate) label: String,
 }
 
 impl Netlink {
@@ -45,6 +55,37 @@ impl Netlink {
         message.attributes.extend(mtu.map(LinkAttribute::Mtu));
         self.change(RouteNetlinkMessage::SetLink(message), 0)
     }
+
+    /// Makes a pair of devices, the end here in a group from its first moment and then with a label: the
+    /// kernel gives no label to what it makes.
+    pub(crate) fn add_veth(&mut self, veth: &Veth, group: u32, label: &str) -> io::Result<()> {
+        let other = File::open(veth.namespace().path())?;
+        let end = || {
+            let mut end = LinkMessage::default();
+            end.attributes.push(LinkAttribute::IfName(veth.name.clone()));
+            end.attributes.push(LinkAttribute::Mtu(veth.mtu));
+            end
+        };
+        let (mut here, mut there) = (end(), end());
+        there.attributes.push(LinkAttribute::NetNsFd(other.as_raw_fd()));
+        here.attributes.push(LinkAttribute::Group(group));
+        here.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(there))),
+        ]));
+        self.change(RouteNetlinkMessage::NewLink(here), NLM_F_CREATE | NLM_F_EXCL)?;
+        let mut labelled = LinkMessage::default();
+        labelled.attributes.push(LinkAttribute::IfName(veth.name.clone()));
+        labelled.attributes.push(LinkAttribute::IfAlias(label.to_owned()));
+        self.change(RouteNetlinkMessage::SetLink(labelled), 0)
+    }
+
+    /// Removes the link of that index.
+    pub(crate) fn remove_link(&mut self, index: u32) -> io::Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        self.change(RouteNetlinkMessage::DelLink(message), 0)
+    }
 }
 
 const ENODEV: i32 = 19;
@@ -57,12 +98,18 @@ fn read(message: RouteNetlinkMessage) -> Option<ActualLink> {
         up: message.header.flags.contains(LinkFlags::Up),
         running: message.header.flags.contains(LinkFlags::Up | LinkFlags::Running),
         mtu: 0,
+        group: 0,
+        label: String::new(),
     };
     for attribute in message.attributes {
         if let LinkAttribute::IfName(name) = attribute {
             link.name = name;
         } else if let LinkAttribute::Mtu(mtu) = attribute {
             link.mtu = mtu;
+        } else if let LinkAttribute::Group(group) = attribute {
+            link.group = group;
+        } else if let LinkAttribute::IfAlias(label) = attribute {
+            link.label = label;
         }
     }
     Some(link)

@@ -18,6 +18,7 @@ mod lac;
 mod login;
 mod mtu;
 mod outer_v6;
+mod passages;
 mod places;
 mod plan;
 mod policy;

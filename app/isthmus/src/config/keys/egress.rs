@@ -128,14 +128,15 @@ pub(crate) const MATCH: SectionKeys = SectionKeys {
 /// `via` of an egress.
 pub(crate) const VIA: SectionKeys = SectionKeys {
     header: "[tenant.egress.via]",
-    about: "Where packets go; at least one of the keys.",
+    about: "Where packets go: `interface`, `gateway` or both, or `netns`.",
     keys: &[
         Key {
             name: "interface",
             kind: "interface name",
-            default: "where `gateway` is",
+            default: "where `gateway` is; with `netns` `isv-` and the tenant's name",
             example: "\"eth1\"",
-            about: "The device they leave by; required with `nat = \"masquerade\"`.",
+            about: "The device they leave by; required with `nat = \"masquerade\"`. With `netns` what both ends of \
+                    the pair are called.",
         },
         Key {
             name: "gateway",
@@ -143,6 +144,22 @@ pub(crate) const VIA: SectionKeys = SectionKeys {
             default: "none: the destinations of `match` are directly on the interface; without `to`, the machine's own routes decide",
             example: "[\"192.0.2.1\", \"2001:db8::1\"]",
             about: "The next hop.",
+        },
+        Key {
+            name: "netns",
+            kind: "name of a network namespace",
+            default: "none",
+            example: "\"transit\"",
+            about: "Another namespace, which somebody else has made: a pair of devices leads there, and routes back \
+                    to the clients are put there. `\"host\"` is the gateway's own. While it is away the way is \
+                    down. At most 8 in a tenant.",
+        },
+        Key {
+            name: "link",
+            kind: "IP network, or one of each IP version",
+            default: "a /31 of 169.254.64.0/18 and a /127 of fd69:7374:686d::/48",
+            example: "[\"192.0.2.0/31\", \"2001:db8:9::/127\"]",
+            about: "With `netns`, the addresses of the pair: the first one here, the second one beyond.",
         },
     ],
     reserved: &[("overlay", OVERLAY_LATER)],

@@ -8,7 +8,7 @@ use isthmus_crypto::{EspKeys, EspSuite};
 use isthmus_esp::{Lifetime, SaParams};
 use isthmus_l2tp::data::Header;
 use isthmus_plane::{
-    Command, InstallInbound, InstallOutbound, LacKey, Outputs, PeerRef, Plane, Port, Rx,
+    Command, InstallInbound, InstallOutbound, LacKey, Outputs, PeerRef, Plane, Port, Rates, Rx,
     SessionParams, TunId, Tx,
 };
 use isthmus_wire::ip::Ip;
@@ -209,6 +209,7 @@ fn gateway_session() -> SessionParams {
         tun: TUN,
         sources: inner.clone(),
         destinations: inner,
+        rates: Rates::default(),
         mtu: MTU,
         acfc: false,
         pfc: false,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use isthmus_core::Encap;
 use isthmus_driver::{Snapshot, TunReport};
 use isthmus_gateway::{Failure as MachineFailure, SessionInfo};
-use isthmus_plane::{SessionCounters, TunId};
+use isthmus_plane::{Rate, SessionCounters, TunId};
 
 use crate::api::{
     DataPath, DeviceStatus, DropCount, EgressStatus, Failure, LacStatus, Session, SessionId,
@@ -82,6 +82,7 @@ fn milliseconds(time: std::time::Duration) -> u64 {
 }
 
 fn session(snapshot: &Snapshot, info: &SessionInfo, counters: SessionCounters) -> Session {
+    let rates = info.limits.rates();
     Session {
         id: SessionId(info.session.raw()),
         user: info.user.clone(),
@@ -96,6 +97,10 @@ fn session(snapshot: &Snapshot, info: &SessionInfo, counters: SessionCounters) -
             .map(|at| at.as_secs().saturating_sub(snapshot.uptime.as_secs())),
         idle_timeout_seconds: info.limits.idle_timeout.map(|most| most.as_secs()),
         quota_bytes: info.limits.quota,
+        rate_up_bits: rates.up.map(Rate::bits_per_second),
+        rate_down_bits: rates.down.map(Rate::bits_per_second),
+        burst_up_bytes: rates.up.map(Rate::burst),
+        burst_down_bytes: rates.down.map(Rate::burst),
         from: info.from,
         encapsulated: info.encap == Some(Encap::Udp),
         suite: info.suite.map(str::to_owned),
@@ -105,6 +110,9 @@ fn session(snapshot: &Snapshot, info: &SessionInfo, counters: SessionCounters) -
         rx_packets: counters.received.packets,
         tx_bytes: counters.sent.bytes,
         tx_packets: counters.sent.packets,
+        dropped_packets: counters.dropped,
+        dropped_rate_up: counters.dropped_rate_up,
+        dropped_rate_down: counters.dropped_rate_down,
     }
 }
 

@@ -381,8 +381,9 @@ fn limits_of_a_tenant_and_of_a_user_are_read_and_bounded() {
     use isthmus_gateway::{Limits, OnLimit};
     let text = tenant_with(
         "sessions = 500\nsessions_per_user = 1\non_limit = \"replace\"\nsession_timeout = \"12h\"\n\
-         idle_timeout = \"30m\"\nquota = \"10GB\"",
-    ) + "sessions = 3\non_limit = \"refuse\"\n";
+         idle_timeout = \"30m\"\nquota = \"10GB\"\n\
+         rate_up = \"20Mbit/s\"\nrate_down = \"1Gbit/s\"\nburst = \"1MB\"",
+    ) + "sessions = 3\non_limit = \"refuse\"\nrate_up = \"64kbit/s\"\n";
     let tenant = valid(&text).tenants.remove(0);
     assert_eq!(tenant.sessions, Some(500));
     let of_tenant = Limits {
@@ -391,10 +392,17 @@ fn limits_of_a_tenant_and_of_a_user_are_read_and_bounded() {
         session_timeout: Some(Duration::from_hours(12)),
         idle_timeout: Some(Duration::from_mins(30)),
         quota: Some(10_000_000_000),
+        rate_up: Some(20_000_000),
+        rate_down: Some(1_000_000_000),
+        burst: Some(1_000_000),
     };
     assert_eq!(tenant.limits, of_tenant);
-    let of_user =
-        Limits { sessions_per_user: Some(3), on_limit: Some(OnLimit::Refuse), ..Limits::NONE };
+    let of_user = Limits {
+        sessions_per_user: Some(3),
+        on_limit: Some(OnLimit::Refuse),
+        rate_up: Some(64_000),
+        ..Limits::NONE
+    };
     assert_eq!(tenant.users.named("alice").unwrap().limits, of_user);
     assert_eq!(valid(LEAST).tenants[0].limits, Limits::default());
     refused(&tenant_with("sessions = 0"), 6, "out of range", "1 to 1000000");
@@ -403,7 +411,16 @@ fn limits_of_a_tenant_and_of_a_user_are_read_and_bounded() {
     refused(&tenant_with("session_timeout = \"5s\""), 6, "too short", "1m to 365d");
     refused(&tenant_with("idle_timeout = \"30s\""), 6, "too short", "1m to 365d");
     refused(&tenant_with("quota = \"10\""), 6, "no number of bytes", "10GB");
-    refused(&tenant_with("quota = \"0GB\""), 6, "no number of bytes", "10GB");
+    refused(&tenant_with("quota = \"0GB\""), 6, "no number of bytes", "at least 1000000");
+    refused(&tenant_with("rate_up = \"20M\""), 6, "is not a rate", "20Mbit/s");
+    refused(&tenant_with("rate_down = 20"), 6, "expected a rate", "20Mbit/s");
+    refused(&tenant_with("rate_up = \"7kbit/s\""), 6, "too slow", "8kbit/s to 1000Gbit/s");
+    refused(&tenant_with("rate_up = \"1001Gbit/s\""), 6, "too fast", "8kbit/s to 1000Gbit/s");
+    refused(&tenant_with("burst = \"65kB\""), 6, "no number of bytes", "65536 to 1073741824");
+    refused(&tenant_with("burst = \"2GiB\""), 6, "no number of bytes", "65536 to 1073741824");
+    warned(&tenant_with("burst = \"1MB\""), "`burst` does nothing in `acme`");
+    let short = "rate_up = \"1Gbit/s\"\nburst = \"64KiB\"";
+    warned(&tenant_with(short), "a burst of 65536 bytes is less than 1Gbit/s carries in 5 ms");
     refused(&tenant_with("quota = 10"), 6, "expected a number of bytes", "10GB");
     warned(
         &tenant_with("sessions = 1\nsessions_per_user = 2"),

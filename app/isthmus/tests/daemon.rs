@@ -102,8 +102,15 @@ fn session() -> isthmus::api::Session {
         ends_in_seconds: None,
         idle_timeout_seconds: None,
         quota_bytes: None,
+        rate_up_bits: None,
+        rate_down_bits: None,
+        burst_up_bytes: None,
+        burst_down_bytes: None,
         group: None,
         tx_packets: 20,
+        dropped_packets: 0,
+        dropped_rate_up: 0,
+        dropped_rate_down: 0,
     }
 }
 

@@ -11,7 +11,7 @@ use isthmus_crypto::{EspKeys, EspSuite};
 use isthmus_esp::{self as esp, SaParams};
 use isthmus_ike::{self as ike, PeerId};
 use isthmus_l2tp::{self as l2tp, SessionUp};
-use isthmus_plane::{self as plane, Command, PeerRef, Report, SessionParams};
+use isthmus_plane::{self as plane, Command, PeerRef, Rates, Report, SessionParams};
 use isthmus_ppp as ppp;
 
 use crate::config::Config;
@@ -361,6 +361,7 @@ fn session_params(config: &Config, peer: PeerRef, call: &SessionUp) -> SessionPa
         pfc: false,
         gateway_v4: None,
         ipv6_link: None,
+        rates: Rates::default(),
         dhcp: true,
     }
 }

@@ -1,4 +1,4 @@
-//! How many sessions there may be, and for how long.
+//! How many sessions there may be, for how long and how fast.
 //!
 //! A limit of the user goes before that of his group, and that before the tenant's. Only who has proved who he is can end a session of
 //! his by beginning another one.
@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use isthmus_core::{Duration, Instant, Key};
 use isthmus_l2tp::{self as l2tp, SessionRef};
-use isthmus_plane::PeerRef;
+use isthmus_plane::{PeerRef, Rate, Rates};
 use isthmus_ppp as ppp;
 use serde::Serialize;
 
@@ -33,6 +33,12 @@ pub struct Limits {
     pub idle_timeout: Option<Duration>,
     /// Most bytes of inner packets that a session carries, both ways together.
     pub quota: Option<u64>,
+    /// Most bits of inner packets in a second from the user, for each session.
+    pub rate_up: Option<u64>,
+    /// Most bits of inner packets in a second to the user.
+    pub rate_down: Option<u64>,
+    /// Bytes that may pass at once beyond a rate, either way; see [`Rate::new`] for what holds without it.
+    pub burst: Option<u64>,
 }
 
 /// What becomes of a login when its user has all the sessions that he may have.
@@ -59,17 +65,30 @@ impl Limits {
         session_timeout: None,
         idle_timeout: None,
         quota: None,
+        rate_up: None,
+        rate_down: None,
+        burst: None,
     };
 
     /// These, and what they leave open as `wider` has it.
-    pub(crate) fn or(self, wider: Self) -> Self {
+    #[must_use]
+    pub fn or(self, wider: Self) -> Self {
         Self {
             sessions_per_user: self.sessions_per_user.or(wider.sessions_per_user),
             on_limit: self.on_limit.or(wider.on_limit),
             session_timeout: self.session_timeout.or(wider.session_timeout),
             idle_timeout: self.idle_timeout.or(wider.idle_timeout),
             quota: self.quota.or(wider.quota),
+            rate_up: self.rate_up.or(wider.rate_up),
+            rate_down: self.rate_down.or(wider.rate_down),
+            burst: self.burst.or(wider.burst),
         }
+    }
+
+    /// How fast a session with these limits carries packets.
+    pub fn rates(&self) -> Rates {
+        let rate = |bits: Option<u64>| bits.map(|bits| Rate::new(bits, self.burst));
+        Rates { up: rate(self.rate_up), down: rate(self.rate_down) }
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use ipnet::{IpNet, Ipv4Net};
 use isthmus_l2tp::{SessionRef, TunnelId};
-use isthmus_plane::{Command, Ipv6Link, PeerRef, SessionParams};
+use isthmus_plane::{Command, Ipv6Link, PeerRef, Rates, SessionParams};
 use isthmus_ppp as ppp;
 
 use crate::calls::L2TP_PORT;
@@ -35,6 +35,7 @@ impl Gateway {
         let params = SessionParams {
             sources: prefixes.clone(),
             destinations: prefixes,
+            rates: self.limits_of(session.tenant(), &lease.user).rates(),
             ipv6_link: session.ipv6.map(|ipv6| Ipv6Link {
                 local: ipv6.up.local.link_local(),
                 remote: ipv6.up.remote.link_local(),
@@ -96,6 +97,7 @@ fn session_params(
         tun: tenant.tun,
         sources: Vec::new(),
         destinations: Vec::new(),
+        rates: Rates::default(),
         mtu,
         // Plain framing: two bytes saved are not worth a client that gets it wrong.
         acfc: false,

@@ -297,12 +297,18 @@ fn sum(mut a: SessionCounters, b: SessionCounters) -> SessionCounters {
         to.packets = to.packets.saturating_add(more.packets);
         to.bytes = to.bytes.saturating_add(more.bytes);
     }
-    a.dropped = a.dropped.saturating_add(b.dropped);
+    for (to, more) in [
+        (&mut a.dropped, b.dropped),
+        (&mut a.dropped_rate_up, b.dropped_rate_up),
+        (&mut a.dropped_rate_down, b.dropped_rate_down),
+    ] {
+        *to = to.saturating_add(more);
+    }
     a
 }
 
 /// The version written, and the only one read.
-pub const RECORD_VERSION: u16 = 4;
+pub const RECORD_VERSION: u16 = 5;
 /// Longest record in bytes: below what an etcd request holds.
 pub const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Sequence numbers reserved at a time: seconds at a million packets, and still a thousand blocks in an
@@ -325,9 +331,9 @@ mod tests {
     fn the_version_is_looked_at_first() {
         assert_eq!(refused(&[]), RecordError::Truncated);
         assert_eq!(refused(&[0]), RecordError::Truncated);
-        assert_eq!(refused(&[0, 4]), RecordError::Truncated);
-        assert_eq!(refused(&[0, 3]), RecordError::UnknownVersion(3));
-        assert_eq!(refused(&[0, 5]), RecordError::UnknownVersion(5));
+        assert_eq!(refused(&[0, 5]), RecordError::Truncated);
+        assert_eq!(refused(&[0, 4]), RecordError::UnknownVersion(4));
+        assert_eq!(refused(&[0, 6]), RecordError::UnknownVersion(6));
         assert_eq!(refused(&[1, 0, 9, 9]), RecordError::UnknownVersion(256));
     }
 

@@ -2,7 +2,8 @@
 //!
 //! `down` is TUN device to network, `up` the other way, each with batches of 64 packets of 1400 bytes.
 //! Besides criterion's report it prints the ratio of the best times: what share of the cipher's speed is
-//! left when everything else is done as well.
+//! left when everything else is done as well. `rates` is the same pipeline with a rate on the session, which
+//! nothing exceeds, beside the one without.
 #![expect(clippy::expect_used, reason = "a benchmark fails by panicking")]
 #![expect(clippy::print_stdout, reason = "the ratio is the result")]
 
@@ -14,9 +15,9 @@ use std::time::Duration;
 
 use criterion::measurement::{Measurement, WallTime};
 use criterion::{BenchmarkGroup, Criterion, Throughput};
-use isthmus_core::Buf;
+use isthmus_core::{Buf, Instant};
 use isthmus_crypto::{EspCipher, EspJob, EspJobResult, EspSuite};
-use isthmus_plane::{Command, Rx};
+use isthmus_plane::{Command, Rate, Rates, Rx};
 use support::{End, NOW, SPI, TUN, carry, connected, fill, inbound, packet, params};
 
 const BATCH: usize = 64;
@@ -29,10 +30,12 @@ const SUITES: [EspSuite; 4] = [
 ];
 /// Batches of sealed packets made ahead; then the replay window is opened anew.
 const SEALED: usize = 128;
+/// Time between batches.
+const TICK: Duration = Duration::from_micros(100);
 /// Batches for the ratio.
 const ROUNDS: usize = 2000;
 
-/// Both ways of doing one batch.
+/// Both ways of doing one batch, in the pipeline and with the cipher alone.
 struct Bench {
     suite: EspSuite,
     gateway: End,
@@ -46,11 +49,13 @@ struct Bench {
     tun: Vec<Buf>,
     net: Vec<Rx>,
     raw: Vec<Buf>,
+    /// Goes on with each batch.
+    now: Instant,
 }
 
 impl Bench {
-    fn new(suite: EspSuite) -> Self {
-        let (gateway, mut client) = connected(suite);
+    fn new(suite: EspSuite, rates: Rates) -> Self {
+        let (gateway, mut client) = connected(suite, rates);
         let content = packet(LEN, true);
         let mut sealed = Vec::new();
         for _ in 0..SEALED {
@@ -62,15 +67,17 @@ impl Bench {
             .esp(suite, &params(suite, 1).keys)
             .expect("keys of the right length");
         let raw = sealed.iter().take(BATCH).map(|rx| Buf::copy_of(&rx.buf)).collect();
-        let (tun, net) = (Vec::new(), Vec::new());
-        Self { suite, gateway, cipher, inner: packet(LEN, false), sealed, at: 0, tun, net, raw }
+        let (tun, net, now) = (Vec::new(), Vec::new(), NOW);
+        let inner = packet(LEN, false);
+        Self { suite, gateway, cipher, inner, sealed, at: 0, tun, net, raw, now }
     }
 
     /// Inner packets to ESP in the pipeline.
     fn down(&mut self) {
         let out = &mut self.gateway.out;
         self.tun.extend((0..BATCH).map(|_| fill(&mut out.free, &self.inner)));
-        self.gateway.plane.handle_tun(TUN, &mut self.tun, out, NOW);
+        self.now += TICK;
+        self.gateway.plane.handle_tun(TUN, &mut self.tun, out, self.now);
         assert_eq!(out.net.len(), BATCH);
         out.free.extend(black_box(&mut out.net).drain(..).map(|tx| tx.buf));
     }
@@ -105,7 +112,8 @@ impl Bench {
             let buf = fill(&mut out.free, &rx.buf);
             self.net.push(Rx { path: rx.path, port: rx.port, buf });
         }
-        self.gateway.plane.handle_net(&mut self.net, out, NOW);
+        self.now += TICK;
+        self.gateway.plane.handle_net(&mut self.net, out, self.now);
         assert_eq!(out.tun.len(), BATCH);
         out.free.extend(black_box(&mut out.tun).drain(..).map(|(_, buf)| buf));
         out.reports.clear();
@@ -131,16 +139,32 @@ fn jobs(raw: &mut [Buf]) -> Vec<EspJob<'_>> {
 
 /// The shortest times of two ways, taken in turn so that a busy machine slows both.
 fn best(bench: &mut Bench, ways: [fn(&mut Bench); 2]) -> [Duration; 2] {
-    let clock = WallTime;
     let mut best = [Duration::MAX; 2];
     for _ in 0..ROUNDS {
         for (way, best) in ways.iter().zip(&mut best) {
-            let start = clock.start();
-            way(bench);
-            *best = clock.end(start).min(*best);
+            *best = timed(bench, *way).min(*best);
         }
     }
     best
+}
+
+fn timed(bench: &mut Bench, way: fn(&mut Bench)) -> Duration {
+    let start = WallTime.start();
+    way(bench);
+    WallTime.end(start)
+}
+
+/// How the shortest times of one way compare without and with rates, taken in turn.
+fn compare(name: &str, way: fn(&mut Bench), pair: &mut [Bench; 2]) {
+    let mut best = [Duration::MAX; 2];
+    for _ in 0..ROUNDS {
+        for (bench, best) in pair.iter_mut().zip(&mut best) {
+            *best = timed(bench, way).min(*best);
+        }
+    }
+    let [without, with] = best.map(|time| time.as_secs_f64());
+    let suite = pair[0].suite;
+    println!("{name} {suite}: with rates the pipeline has {:.3} of its speed", without / with);
 }
 
 fn report(name: &str, suite: EspSuite, [pipeline, cipher]: [Duration; 2]) {
@@ -166,7 +190,7 @@ fn measure(
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     for suite in SUITES {
-        let mut bench = Bench::new(suite);
+        let mut bench = Bench::new(suite, Rates::default());
         let mut group = criterion.benchmark_group(suite.name());
         group.throughput(Throughput::Bytes(u64::try_from(BATCH * LEN).unwrap_or(u64::MAX)));
         measure(&mut group, "down", &mut bench, Bench::down);
@@ -176,6 +200,10 @@ fn main() {
         group.finish();
         report("down", suite, best(&mut bench, [Bench::down, Bench::seal]));
         report("up", suite, best(&mut bench, [Bench::up, Bench::open]));
+        let fast = Some(Rate::new(1_000_000_000_000, None));
+        let mut pair = [bench, Bench::new(suite, Rates { up: fast, down: fast })];
+        compare("rates down", Bench::down, &mut pair);
+        compare("rates up", Bench::up, &mut pair);
     }
     criterion.final_summary();
 }

@@ -10,6 +10,7 @@ use isthmus_esp::{InboundRecord, OutboundRecord, SaParams};
 use crate::TunId;
 use crate::lac::{LacKey, PeerRef};
 use crate::on_link::Ipv6Link;
+use crate::rate::Rates;
 
 /// One change or one thing to send.
 ///
@@ -245,6 +246,8 @@ pub struct SessionParams {
     pub sources: Vec<IpNet>,
     /// What is sent to the peer.
     pub destinations: Vec<IpNet>,
+    /// How fast packets pass; what comes faster is dropped.
+    pub rates: Rates,
     /// Longest inner packet to the peer in bytes; for IPv6 never taken as less than 1280.
     pub mtu: u16,
     /// Whether the address and control fields of data frames are left out (RFC 1661 §6.6).

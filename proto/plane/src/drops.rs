@@ -42,6 +42,10 @@ pub enum DropReason {
     OnLink,
     /// Messages that wait for an outbound SA fill their queue.
     QueueFull,
+    /// To a peer: more than `rate_down` of the session lets pass.
+    RateDown,
+    /// From a peer: more than `rate_up` of the session lets pass.
+    RateUp,
     /// Reports fill their queue: control does not keep up.
     ReportsFull,
     /// A datagram on port 4500 that is too short to be anything.
@@ -66,7 +70,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason in the order of its counter.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Astray,
         Self::BadInner,
         Self::BadL2tp,
@@ -86,6 +90,8 @@ impl DropReason {
         Self::NotUdp,
         Self::OnLink,
         Self::QueueFull,
+        Self::RateDown,
+        Self::RateUp,
         Self::ReportsFull,
         Self::Runt,
         Self::SequenceExhausted,
@@ -120,6 +126,8 @@ impl DropReason {
             Self::NotUdp => "not_udp",
             Self::OnLink => "on_link",
             Self::QueueFull => "queue_full",
+            Self::RateDown => "rate_down",
+            Self::RateUp => "rate_up",
             Self::ReportsFull => "reports_full",
             Self::Runt => "runt",
             Self::SequenceExhausted => "sequence_exhausted",

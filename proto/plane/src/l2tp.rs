@@ -12,7 +12,7 @@ use crate::order::Turn;
 use crate::packet::{Outputs, Rx};
 use crate::report::Report;
 use crate::session::Data;
-use crate::{DropReason, Plane, REPORTS_MAX};
+use crate::{Direction, DropReason, Plane, REPORTS_MAX};
 
 /// An L2TP packet; the buffer holds nothing else.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Plane {
         {
             out.reports.push(Report::LacAlive { lac, session: Some(key) });
         }
-        let Some((ns, _)) = header.sequence else { return self.data(key, packet, out) };
+        let Some((ns, _)) = header.sequence else { return self.data(key, packet, out, now) };
         match session.order.turn(ns, session.keeps_order()) {
             Turn::Late => {
                 return self.drop_in_session(key, DropReason::LateOrTwice, packet.buf, out);
@@ -103,7 +103,7 @@ impl Plane {
             }
             Turn::Now => {
                 session.order.take(ns);
-                self.data(key, packet, out);
+                self.data(key, packet, out, now);
             }
         }
         self.release(key, out, now);
@@ -116,19 +116,22 @@ impl Plane {
                 let deadline = session.order.deadline();
                 return self.reordering.set(key, deadline);
             };
-            self.data(key, packet, out);
+            self.data(key, packet, out, now);
         }
         self.reordering.set(key, None);
     }
 
     /// Takes a data message of a session whose turn it is.
-    fn data(&mut self, key: Key, mut packet: Packet, out: &mut Outputs) {
+    fn data(&mut self, key: Key, mut packet: Packet, out: &mut Outputs, now: Instant) {
         let Some(session) = self.tables.sessions.get_mut(key) else { return };
         match session.admit(&packet.buf, packet.frame.clone()) {
             Ok(Data::Control) => self.report_l2tp(packet, out),
             Ok(Data::Packet { version, at }) => {
                 let buf = &mut packet.buf;
                 keep(buf, at.start, at.len());
+                if let Err(reason) = session.pass(Direction::Inbound, buf.len(), now) {
+                    return self.drop_in_session(key, reason, packet.buf, out);
+                }
                 if mss::clamp(buf, session.mss(version)) != Clamped::Unchanged {
                     self.stats.mss_clamped = self.stats.mss_clamped.saturating_add(1);
                 }

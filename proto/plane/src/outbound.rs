@@ -13,7 +13,7 @@ use crate::lac::{LacKey, PeerRef};
 use crate::packet::{Outputs, TunId, Tx};
 use crate::report::Report;
 use crate::share::Astray;
-use crate::{DropReason, Plane};
+use crate::{Direction, DropReason, Plane};
 
 /// What the way of a packet depends on.
 #[derive(Clone, Copy)]
@@ -86,8 +86,8 @@ impl Plane {
                 known.map(|_| Way::Plain(lac)).ok_or(DropReason::UnknownPeer)
             }
         };
-        if way.is_err() {
-            open.counters.dropped = open.counters.dropped.saturating_add(1);
+        if let Err(reason) = &way {
+            open.counters.count_drop(*reason);
         }
         Ok(Found::Route(Route { session, way: way?, version }))
     }
@@ -95,6 +95,9 @@ impl Plane {
     /// Sends a packet, in fragments where it must be and may be.
     fn send(&mut self, tun: TunId, route: Route, mut buf: Buf, out: &mut Outputs, now: Instant) {
         let Some(session) = self.tables.sessions.get_mut(route.session) else { return };
+        if let Err(reason) = session.pass(Direction::Outbound, buf.len(), now) {
+            return self.drop_in_session(route.session, reason, buf, out);
+        }
         let mtu = usize::from(session.mtu(route.version));
         if buf.len() > mtu {
             return self.too_big(tun, route, buf, mtu, out, now);
@@ -193,7 +196,7 @@ impl Plane {
         out: &mut Outputs,
     ) {
         if let Some(session) = self.tables.sessions.get_mut(session) {
-            session.counters.dropped = session.counters.dropped.saturating_add(1);
+            session.counters.count_drop(reason);
         }
         self.drop(reason, buf, out);
     }

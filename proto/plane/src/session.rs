@@ -1,10 +1,11 @@
 //! One session: its numbers, its headers and its counters.
 
+use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr};
 use core::ops::Range;
 
 use ipnet::IpNet;
-use isthmus_core::{Buf, Path};
+use isthmus_core::{Buf, Instant, Path};
 use isthmus_l2tp::data::Header;
 use isthmus_ppp::{DataHeader, IpVersion, split_ip};
 use isthmus_wire::Checksum;
@@ -13,8 +14,9 @@ use isthmus_wire::ip::{Ip, Ipv4, Ipv6, Udp, protocol};
 use crate::on_link::{is_for_control, stays_on_link};
 use crate::order::Order;
 use crate::pulse::Pulse;
+use crate::rate::Police;
 use crate::stats::SessionCounters;
-use crate::{DropReason, SessionParams};
+use crate::{Direction, DropReason, SessionParams};
 
 /// What a data message holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +36,7 @@ pub(crate) enum Data {
 pub(crate) struct Session {
     pub(crate) params: SessionParams,
     pub(crate) counters: SessionCounters,
+    police: Option<Box<Police>>,
     ppp_v4: DataHeader,
     ppp_v6: DataHeader,
     /// The Ns of the next data message, when we number them.
@@ -52,17 +55,21 @@ impl Session {
             next_ns: params.sequence,
             order: Order::default(),
             pulse: Pulse::default(),
+            police: Police::of(params.rates),
             params,
         }
     }
 
-    /// The same session opened with other parameters: counters and sequence numbers go on, and so does
-    /// what waits for its turn.
+    /// The same session opened with other parameters: counters, sequence numbers and rates go on, and so
+    /// does what waits for its turn.
     pub(crate) fn reopened(&mut self, params: SessionParams) -> Self {
         let next_ns = params.sequence.map(|first| self.next_ns.unwrap_or(first));
         let mut session = Self::new(params);
         session.counters = self.counters;
         session.next_ns = next_ns;
+        if let (Some(police), Some(before)) = (&mut session.police, &self.police) {
+            police.go_on(before);
+        }
         session.order = core::mem::take(&mut self.order);
         session
     }
@@ -70,6 +77,16 @@ impl Session {
     /// Whether messages that come early wait for those before them.
     pub(crate) const fn keeps_order(&self) -> bool {
         self.params.sequence.is_some()
+    }
+
+    /// Lets an inner packet pass, if its way is within its rate.
+    pub(crate) fn pass(
+        &mut self,
+        way: Direction,
+        len: usize,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        self.police.as_mut().map_or(Ok(()), |police| police.pass(way, len, now))
     }
 
     /// Checks a data message, all of it in `l2tp` and its PPP frame at `frame`.

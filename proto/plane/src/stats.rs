@@ -36,6 +36,22 @@ pub struct SessionCounters {
     pub sent: Traffic,
     /// Dropped in either direction.
     pub dropped: u64,
+    /// Those of them that were more than the rate from the peer.
+    pub dropped_rate_up: u64,
+    /// Those of them that were more than the rate to the peer.
+    pub dropped_rate_down: u64,
+}
+
+impl SessionCounters {
+    /// Counts a packet that was dropped.
+    pub(crate) fn count_drop(&mut self, reason: DropReason) {
+        self.dropped = self.dropped.saturating_add(1);
+        if reason == DropReason::RateUp {
+            self.dropped_rate_up = self.dropped_rate_up.saturating_add(1);
+        } else if reason == DropReason::RateDown {
+            self.dropped_rate_down = self.dropped_rate_down.saturating_add(1);
+        }
+    }
 }
 
 /// What one SA carried.
@@ -53,7 +69,7 @@ pub struct SaCounters {
     pub sequence: u64,
 }
 
-/// Which way an SA goes.
+/// Which way an SA or a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Direction {
     /// From the peer.

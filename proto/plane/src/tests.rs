@@ -10,6 +10,7 @@ mod on_link;
 mod order;
 mod paths;
 mod plain;
+mod rates;
 mod rekey;
 mod round_trip;
 mod share;

@@ -4,6 +4,7 @@
 mod support;
 
 use isthmus_crypto::EspSuite;
+use isthmus_plane::{Rate, Rates};
 use support::{End, NOW, TUN, carry, connected, fill, packet};
 
 /// Sends a batch from one end to the other and back into the pools it came from.
@@ -27,8 +28,10 @@ fn round(
 
 #[test]
 fn a_data_packet_is_carried_without_an_allocation() {
-    for suite in EspSuite::ALL {
-        let (mut gateway, mut client) = connected(suite);
+    let fast = Some(Rate::new(1_000_000_000, Some(1 << 30)));
+    let rates = [Rates::default(), Rates { up: fast, down: fast }];
+    for (suite, rates) in EspSuite::ALL.into_iter().flat_map(|s| rates.map(|r| (s, r))) {
+        let (mut gateway, mut client) = connected(suite, rates);
         let (there, back) = (packet(1400, true), packet(1400, false));
         let (mut inner, mut outer) = (Vec::new(), Vec::new());
         let mut rounds = |count: usize| {

@@ -6,6 +6,7 @@ use isthmus_gateway::{
     Advice, Cause, Config, Event, Group, IdentityPattern, Limits, OnLimit, Stage, Tenant, User,
     UserSecret, Users,
 };
+use isthmus_plane::SessionCounters;
 use isthmus_ppp::AuthProtocol;
 use isthmus_sim::settings::{self, GATEWAY};
 use isthmus_sim::{GatewayHost, NodeId, World, seeds};
@@ -438,6 +439,37 @@ fn a_session_whose_user_is_silent_ends_and_one_whose_user_is_not_goes_on() {
     assert!(world.client(silent).down().is_some());
     assert!(world.client(busy).down().is_none());
     assert_eq!(ends(&mut world, gateway), ["the user has sent nothing for as long as may be"]);
+}
+
+/// The counters of the only session.
+fn counters(world: &mut World, gateway: NodeId) -> SessionCounters {
+    let mut found = None;
+    world.with_gateway(gateway, |host, now| found = Some(host.counters(now)));
+    found.and_then(|counters| counters.sessions.first().map(|(_, own)| *own)).unwrap()
+}
+
+#[test]
+fn what_comes_faster_than_the_rate_is_dropped_and_the_session_stays() {
+    let limits = Limits { rate_up: Some(80_000), burst: Some(65_536), ..Limits::default() };
+    let own = Limits { rate_up: Some(8_000), ..Limits::default() };
+    let (mut world, gateway) = World::around(17, limited(None, limits, own));
+    let client = connect(&mut world, "198.51.100.1", "user1");
+    for _ in 0..100 {
+        world.with_client(client, |host, now| host.send(&[7; 972], now));
+    }
+    world.run_for(Duration::from_secs(1));
+    // Packets of 1000 bytes: the burst, and what a second at 1000 bytes brings.
+    let carried = counters(&mut world, gateway);
+    assert!((65..=67).contains(&carried.received.packets), "{carried:?}");
+    assert_eq!(carried.received.packets + carried.dropped_rate_up, 100);
+    world.run_for(Duration::from_secs(5));
+    for _ in 0..10 {
+        world.with_client(client, |host, now| host.send(&[7; 972], now));
+    }
+    world.run_for(Duration::from_secs(1));
+    let later = counters(&mut world, gateway).received.packets - carried.received.packets;
+    assert!((5..=7).contains(&later), "{later} in the time for 6");
+    assert!(world.client(client).down().is_none());
 }
 
 #[test]

@@ -186,6 +186,18 @@ pub struct Session {
     /// Bytes that it may carry; none without `quota`.
     #[serde(default)]
     pub quota_bytes: Option<u64>,
+    /// Bits per second that pass from the client; none without `rate_up`.
+    #[serde(default)]
+    pub rate_up_bits: Option<u64>,
+    /// Bits per second that pass to the client; none without `rate_down`.
+    #[serde(default)]
+    pub rate_down_bits: Option<u64>,
+    /// Bytes that pass at once beyond `rate_up`; none without it.
+    #[serde(default)]
+    pub burst_up_bytes: Option<u64>,
+    /// Bytes that pass at once beyond `rate_down`; none without it.
+    #[serde(default)]
+    pub burst_down_bytes: Option<u64>,
     /// Where the client is.
     pub from: SocketAddr,
     /// Whether ESP travels in UDP.
@@ -204,6 +216,15 @@ pub struct Session {
     pub tx_bytes: u64,
     /// Packets to the client.
     pub tx_packets: u64,
+    /// Packets dropped for any reason, either way.
+    #[serde(default)]
+    pub dropped_packets: u64,
+    /// Those from the client that were more than its rate.
+    #[serde(default)]
+    pub dropped_rate_up: u64,
+    /// Those to the client that were more than its rate.
+    #[serde(default)]
+    pub dropped_rate_down: u64,
 }
 
 /// One failed attempt to connect, and those like it: the same cause from the same source.

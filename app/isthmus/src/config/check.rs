@@ -10,6 +10,7 @@ use super::choice;
 use super::group;
 use super::passage;
 use super::policy;
+use super::rates;
 use super::reserved;
 use super::section::At;
 use super::tenant::TenantDraft;
@@ -248,6 +249,7 @@ fn finish(
     if !had_errors {
         policy::check_names(&draft.policy, &users, report);
     }
+    rates::check((&draft.name.value, draft.name.span), draft.limits, &groups, &users, report);
     if users.is_empty() && !had_errors {
         report.warning(
             draft.name.span,

@@ -198,10 +198,13 @@ fn tenant_keys(a: &Tenant, b: &Tenant) -> Vec<&'static str> {
         "groups" => "group",
         "access" => "policy",
         "authorities" => "ca_file",
-        "limits" => "limits of users",
         other => other,
     };
-    keys.into_iter().filter(|key| *key != "advice").chain(advice).map(name).collect()
+    let limits = differing!(a.limits, b.limits;
+        sessions_per_user, on_limit, session_timeout, idle_timeout, quota, rate_up, rate_down, burst,
+    );
+    let own = keys.into_iter().filter(|key| !["advice", "limits"].contains(key));
+    own.chain(advice).chain(limits).map(name).collect()
 }
 
 /// The running configuration with everything from `new` that takes effect without a restart.

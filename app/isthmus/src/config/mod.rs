@@ -25,6 +25,7 @@ mod nat;
 mod passage;
 mod policy;
 mod proposal;
+mod rates;
 mod read;
 mod reference;
 mod reserved;

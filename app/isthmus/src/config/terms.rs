@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use isthmus_gateway::{Advice, Limits, OnLimit};
+use isthmus_plane::{BURST_MAX, BURST_MIN, RATE_MAX, RATE_MIN};
 use isthmus_ppp::dhcp::{Domain, ROUTES_MAX, SEARCH_MAX, TIME_SERVERS_MAX};
 
 use super::read::distinct;
@@ -37,13 +38,19 @@ pub(crate) fn limits(section: &mut Section, sessions: &'static str, report: &mut
     let timeout = section.take("session_timeout", report, value::duration(timeouts));
     let idles = Duration::from_mins(1)..=Duration::from_hours(365 * 24);
     let idle = section.take("idle_timeout", report, value::duration(idles));
-    let quota = section.take("quota", report, value::bytes(QUOTA_MIN));
+    let quota = section.take("quota", report, value::bytes(QUOTA_MIN..=u64::MAX));
+    let up = section.take("rate_up", report, value::rate(RATE_MIN..=RATE_MAX));
+    let down = section.take("rate_down", report, value::rate(RATE_MIN..=RATE_MAX));
+    let burst = section.take("burst", report, value::bytes(BURST_MIN..=BURST_MAX));
     Limits {
         sessions_per_user: per_user.map(|at| at.value),
         on_limit: on_limit.map(|at| at.value),
         session_timeout: timeout.map(|at| at.value),
         idle_timeout: idle.map(|at| at.value),
         quota: quota.map(|at| at.value),
+        rate_up: up.map(|at| at.value),
+        rate_down: down.map(|at| at.value),
+        burst: burst.map(|at| at.value),
     }
 }
 

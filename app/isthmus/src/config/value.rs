@@ -256,37 +256,86 @@ pub(crate) fn duration(
     }
 }
 
-/// A number of bytes like `500MB` or `2GiB`, not less than `least`.
-pub(crate) fn bytes(least: u64) -> impl FnOnce(&Node, &mut Report) -> Option<u64> {
+/// A number of bytes in a range, like `500MB` or `2GiB`.
+pub(crate) fn bytes(range: RangeInclusive<u64>) -> impl FnOnce(&Node, &mut Report) -> Option<u64> {
     move |node, report| {
-        const REMEDY: &str = "write a number and a unit (MB, GB, TB, MiB, GiB, TiB), like \"10GB\"";
+        const REMEDY: &str =
+            "write a number and a unit (kB, MB, GB, TB, KiB, MiB, GiB, TiB), like \"10GB\"";
         let Value::String(written) = &node.value else {
             wrong_kind(node, "a number of bytes", &node.value, REMEDY, report);
             return None;
         };
-        let value = parse_bytes(written).filter(|value| *value >= least);
-        if value.is_none() {
-            report.error(node.span, format!("`{written}` is no number of bytes to use"), REMEDY);
-        }
-        value
+        let value = parse_scaled(written, &BYTES);
+        let remedy = match value {
+            None => String::from(REMEDY),
+            Some(value) if range.contains(&value) => return Some(value),
+            Some(_) if *range.end() == u64::MAX => {
+                format!("write at least {} bytes", range.start())
+            }
+            Some(_) => format!("write {} to {} bytes", range.start(), range.end()),
+        };
+        report.error(node.span, format!("`{written}` is no number of bytes to use"), remedy);
+        None
     }
 }
 
-/// `10GB` and so on; none when it is no number of bytes.
-fn parse_bytes(written: &str) -> Option<u64> {
+/// Bits per second in a range, like `20Mbit/s`.
+pub(crate) fn rate(range: RangeInclusive<u64>) -> impl FnOnce(&Node, &mut Report) -> Option<u64> {
+    move |node, report| {
+        const REMEDY: &str =
+            "write a number and a unit (kbit/s, Mbit/s, Gbit/s), like \"20Mbit/s\"";
+        let Value::String(written) = &node.value else {
+            wrong_kind(node, "a rate", &node.value, REMEDY, report);
+            return None;
+        };
+        let value = parse_scaled(written, &RATES);
+        if value.is_none() {
+            report.error(node.span, format!("`{written}` is not a rate"), REMEDY);
+        }
+        let value = value?;
+        if range.contains(&value) {
+            return Some(value);
+        }
+        let (least, most) = (show_rate(*range.start()), show_rate(*range.end()));
+        report.error(
+            node.span,
+            format!("`{written}` is too {}", if value < *range.start() { "slow" } else { "fast" }),
+            format!("write {least} to {most}"),
+        );
+        None
+    }
+}
+
+/// A rate as one writes it: `20Mbit/s`.
+pub(crate) fn show_rate(bits_per_second: u64) -> String {
+    let whole = RATES.iter().rev().find(|(_, unit)| bits_per_second.is_multiple_of(*unit));
+    whole.map_or_else(
+        || format!("{bits_per_second}bit/s"),
+        |(name, unit)| format!("{}{name}", bits_per_second / unit),
+    )
+}
+
+/// `10GB` and so on; none when it is no number with one of the units.
+fn parse_scaled(written: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = written.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = written.split_at_checked(digits)?;
-    let unit: u64 = match unit {
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "TB" => 1_000_000_000_000,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(unit)
+    let (_, unit) = units.iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*unit)
 }
+
+const BYTES: [(&str, u64); 8] = [
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+];
+/// The smallest first.
+const RATES: [(&str, u64); 3] =
+    [("kbit/s", 1_000), ("Mbit/s", 1_000_000), ("Gbit/s", 1_000_000_000)];
 
 /// A name of ours: letters, digits, `-`, `_`, `.`.
 pub(crate) fn name(node: &Node, report: &mut Report) -> Option<String> {
@@ -401,12 +450,24 @@ mod tests {
 
     #[test]
     fn bytes_are_read_in_units_of_ten_and_of_two() {
-        assert_eq!(parse_bytes("10GB"), Some(10_000_000_000));
-        assert_eq!(parse_bytes("3MiB"), Some(3 << 20));
+        assert_eq!(parse_scaled("10GB", &BYTES), Some(10_000_000_000));
+        assert_eq!(parse_scaled("3MiB", &BYTES), Some(3 << 20));
         for wrong in ["", "7", "GB", "1.5GB", "1 GB", "-1MB", "9gb", "99999999TB9"] {
-            assert_eq!(parse_bytes(wrong), None, "{wrong}");
+            assert_eq!(parse_scaled(wrong, &BYTES), None, "{wrong}");
         }
-        assert_eq!(parse_bytes(&format!("{}TB", u64::MAX)), None);
+        assert_eq!(parse_scaled(&format!("{}TB", u64::MAX), &BYTES), None);
+    }
+
+    #[test]
+    fn a_shown_rate_reads_back() {
+        for written in ["20Mbit/s", "1Gbit/s", "1500kbit/s", "64kbit/s"] {
+            let rate = parse_scaled(written, &RATES).expect("a rate");
+            assert_eq!(show_rate(rate), written);
+        }
+        assert_eq!(show_rate(8_001), "8001bit/s");
+        for wrong in ["", "20", "20M", "20Mbit", "20MB/s", "1.5Mbit/s", "20 Mbit/s", "-1kbit/s"] {
+            assert_eq!(parse_scaled(wrong, &RATES), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use isthmus_wire::Checksum;
 use isthmus_wire::ip::Ip;
 
 use crate::{
-    Command, Counters, DropReason, InstallInbound, InstallOutbound, Outputs, Plane, Port, Report,
-    Rx, SessionParams, TunId, Tx,
+    Command, Counters, DropReason, InstallInbound, InstallOutbound, Outputs, Plane, Port, Rates,
+    Report, Rx, SessionParams, TunId, Tx,
 };
 
 /// The TUN device of every test.
@@ -197,6 +197,7 @@ impl Link {
             tun: TUN,
             sources: prefixes.clone(),
             destinations: prefixes,
+            rates: Rates::default(),
             mtu: 1300,
             acfc: false,
             pfc: false,

@@ -7,7 +7,8 @@ use isthmus_core::{Buf, Encap, Instant, Key, Path};
 use isthmus_crypto::{EspKeys, EspSuite};
 use isthmus_esp::{Lifetime, SaParams};
 use isthmus_plane::{
-    Command, InstallInbound, InstallOutbound, Outputs, Plane, Port, Rx, SessionParams, TunId, Tx,
+    Command, InstallInbound, InstallOutbound, Outputs, Plane, Port, Rates, Rx, SessionParams,
+    TunId, Tx,
 };
 
 /// The TUN device of both ends.
@@ -27,7 +28,7 @@ pub(crate) struct End {
 
 impl End {
     /// Makes an end that takes with the keys of one direction and sends with those of the other.
-    fn new(suite: EspSuite, takes: u8, sends: u8, all: bool) -> Self {
+    fn new(suite: EspSuite, [takes, sends]: [u8; 2], all: bool, rates: Rates) -> Self {
         let peer = Key::from_raw(1 << 20);
         let outbound =
             InstallOutbound::fresh(peer, params(suite, sends), path(takes, sends), Encap::Udp);
@@ -50,6 +51,7 @@ impl End {
             tun: TUN,
             sources: prefixes.clone(),
             destinations: prefixes,
+            rates,
             mtu: 1400,
             acfc: false,
             pfc: false,
@@ -74,8 +76,8 @@ fn path(local: u8, remote: u8) -> Path {
 }
 
 /// A gateway and a client.
-pub(crate) fn connected(suite: EspSuite) -> (End, End) {
-    (End::new(suite, 1, 2, false), End::new(suite, 2, 1, true))
+pub(crate) fn connected(suite: EspSuite, rates: Rates) -> (End, End) {
+    (End::new(suite, [1, 2], false, rates), End::new(suite, [2, 1], true, Rates::default()))
 }
 
 /// The SA of one direction.

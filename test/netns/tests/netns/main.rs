@@ -23,6 +23,7 @@ mod places;
 mod plan;
 mod policy;
 mod profiles;
+mod rates;
 mod refusals;
 mod rekey;
 mod reload;

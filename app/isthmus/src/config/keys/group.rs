@@ -1,6 +1,6 @@
 //! The keys of `[[tenant.group]]`.
 
-use super::tenant::{IDLE_TIMEOUT, ON_LIMIT, QUOTA, SESSION_TIMEOUT};
+use super::tenant::{BURST, IDLE_TIMEOUT, ON_LIMIT, QUOTA, RATE_DOWN, RATE_UP, SESSION_TIMEOUT};
 use super::{Key, SectionKeys};
 
 /// `[[tenant.group]]`.
@@ -125,6 +125,27 @@ pub(crate) const GROUP: SectionKeys = SectionKeys {
             default: "that of the tenant",
             example: "\"10GB\"",
             about: QUOTA,
+        },
+        Key {
+            name: "rate_up",
+            kind: "bits per second",
+            default: "that of the tenant",
+            example: "\"20Mbit/s\"",
+            about: RATE_UP,
+        },
+        Key {
+            name: "rate_down",
+            kind: "bits per second",
+            default: "that of the tenant",
+            example: "\"100Mbit/s\"",
+            about: RATE_DOWN,
+        },
+        Key {
+            name: "burst",
+            kind: "bytes",
+            default: "that of the tenant",
+            example: "\"1MB\"",
+            about: BURST,
         },
     ],
     reserved: &[],

@@ -207,6 +207,27 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             about: QUOTA,
         },
         Key {
+            name: "rate_up",
+            kind: "bits per second",
+            default: "no limit",
+            example: "\"20Mbit/s\"",
+            about: RATE_UP,
+        },
+        Key {
+            name: "rate_down",
+            kind: "bits per second",
+            default: "no limit",
+            example: "\"100Mbit/s\"",
+            about: RATE_DOWN,
+        },
+        Key {
+            name: "burst",
+            kind: "bytes",
+            default: "what the rate carries in 250 ms, at least 64 KiB",
+            example: "\"1MB\"",
+            about: BURST,
+        },
+        Key {
             name: "users_file",
             kind: "path",
             default: "none",
@@ -372,6 +393,27 @@ pub(crate) const USER: SectionKeys = SectionKeys {
             about: QUOTA,
         },
         Key {
+            name: "rate_up",
+            kind: "bits per second",
+            default: "that of the tenant",
+            example: "\"20Mbit/s\"",
+            about: RATE_UP,
+        },
+        Key {
+            name: "rate_down",
+            kind: "bits per second",
+            default: "that of the tenant",
+            example: "\"100Mbit/s\"",
+            about: RATE_DOWN,
+        },
+        Key {
+            name: "burst",
+            kind: "bytes",
+            default: "that of the tenant",
+            example: "\"1MB\"",
+            about: BURST,
+        },
+        Key {
             name: "disabled",
             kind: "boolean",
             default: "`false`",
@@ -392,3 +434,8 @@ pub(super) const IDLE_TIMEOUT: &str = "How long a session lasts at most in which
      that later, but no more than two minutes.";
 pub(super) const QUOTA: &str = "How much one session carries, both ways together, in MB, GB, TB, MiB, GiB or \
      TiB; then it is ended, and the user may log in again. Looked at each 10 s.";
+pub(super) const RATE_UP: &str = "How fast each session of the user carries what he sends, 8kbit/s to 1000Gbit/s, in kbit/s, \
+     Mbit/s or Gbit/s; inner IP packets count, with their headers. What comes faster is dropped and counted as `rate_up`.";
+pub(super) const RATE_DOWN: &str = "The same for what is sent to the user, counted as `rate_down`.";
+pub(super) const BURST: &str =
+    "How many bytes may pass at once beyond a rate, each way, 64KiB to 1GiB.";

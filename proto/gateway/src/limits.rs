@@ -14,11 +14,12 @@ use isthmus_ppp as ppp;
 use serde::Serialize;
 
 use crate::cause::Cause;
-use crate::config::Tenant;
+use crate::config::{Config, Tenant};
 use crate::diagnosis::End;
 use crate::machine::Gateway;
 use crate::pool::{Holder, hash};
 use crate::users::User;
+use crate::watch::Watch;
 
 /// What sessions of a tenant or of a user are limited to; what is none is not, or as the tenant says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -90,6 +91,12 @@ impl Limits {
         let rate = |bits: Option<u64>| bits.map(|bits| Rate::new(bits, self.burst));
         Rates { up: rate(self.rate_up), down: rate(self.rate_down) }
     }
+}
+
+/// The limits of a user of a tenant; those of the tenant for a user who is not there.
+fn limits_in(config: &Config, tenant: usize, user: &str) -> Limits {
+    let Some(tenant) = config.tenants.get(tenant) else { return Limits::NONE };
+    tenant.users.named(user).map_or(tenant.limits, |user| tenant.limits_of(user))
 }
 
 /// Why a limit ends a session.
@@ -245,8 +252,46 @@ impl Gateway {
 
     /// The limits of a user of a tenant, as they are configured now.
     pub(crate) fn limits_of(&self, tenant: usize, user: &str) -> Limits {
-        let Some(tenant) = self.config.tenants.get(tenant) else { return Limits::NONE };
-        tenant.users.named(user).map_or(tenant.limits, |user| tenant.limits_of(user))
+        limits_in(&self.config, tenant, user)
+    }
+
+    /// Has sessions go on with the limits that their users have now, where those were others `before`. How
+    /// many sessions there may be concerns logins only: nobody is ended for it.
+    pub(crate) fn review_limits(&mut self, before: &Config, now: Instant) {
+        let mut changed = Vec::new();
+        for peer in self.peers.values() {
+            for (at, session) in peer.sessions.iter() {
+                let Some(lease) = &session.lease else { continue };
+                let (old, new) = [before, &*self.config]
+                    .map(|config| limits_in(config, session.tenant(), &lease.user))
+                    .into();
+                if old != new {
+                    changed.push((peer.id, *at, old, new));
+                }
+            }
+        }
+        for (peer, at, old, new) in changed {
+            self.change_limits((peer, at), old, new, now);
+        }
+    }
+
+    fn change_limits(
+        &mut self,
+        (peer, at): (PeerRef, SessionRef),
+        old: Limits,
+        new: Limits,
+        now: Instant,
+    ) {
+        let Some(session) = self.session_mut(peer, at) else { return };
+        let expiry = new.session_timeout.map(|most| session.since + most);
+        session.watch = Watch::go_on(session.watch.take(), new, now);
+        let look = session.watch.as_ref().map(|watch| watch.next(now));
+        let (key, network) = (session.key, session.network.clone());
+        self.expiries.set(key, expiry);
+        self.looks.set(key, look);
+        if let Some(network) = network.filter(|_| old.rates() != new.rates()) {
+            self.publish(peer, at, &network);
+        }
     }
 
     /// Ends a session, saying why.

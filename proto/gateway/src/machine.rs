@@ -161,8 +161,9 @@ impl Gateway {
         }
     }
 
-    /// Takes over a new configuration. Sessions go on; a user who is gone keeps the session that is up
-    /// but cannot log in again; a LAC that is not trusted any more is told so, with all its sessions.
+    /// Takes over a new configuration. Sessions go on, with the limits that their users have now; a user who
+    /// is gone keeps the session that is up, with those of the tenant, but cannot log in again; a LAC that is
+    /// not trusted any more is told so, with all its sessions.
     pub fn reconfigure(&mut self, config: Arc<Config>, now: Instant) {
         self.ike.set_config(Arc::clone(&config.ike));
         for (index, tenant) in config.tenants.iter().enumerate() {
@@ -177,7 +178,8 @@ impl Gateway {
                 }));
             }
         }
-        self.config = config;
+        let before = core::mem::replace(&mut self.config, config);
+        self.review_limits(&before, now);
         self.link_configs = LinkConfigs::default();
         self.review_lacs(now);
         self.trust_lacs();

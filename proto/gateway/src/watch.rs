@@ -33,6 +33,20 @@ impl Watch {
         watched.then(|| Box::new(Self { idle, quota, packets: 0, heard: now, bytes: 0, before: 0 }))
     }
 
+    /// The watch over a session whose limits are others from now on. What it has carried counts on; silence
+    /// begins anew where nobody listened.
+    pub(crate) fn go_on(
+        before: Option<Box<Self>>,
+        limits: Limits,
+        now: Instant,
+    ) -> Option<Box<Self>> {
+        let mut watch = Self::of(limits, now)?;
+        if let Some(before) = before {
+            *watch = Self { idle: watch.idle, quota: watch.quota, ..*before };
+        }
+        Some(watch)
+    }
+
     /// When to look next.
     pub(crate) fn next(&self, now: Instant) -> Instant {
         let idle = self.idle.map(|most| (most / 8).clamp(LOOK_MIN, LOOK_MAX));
@@ -115,6 +129,27 @@ mod tests {
         assert_eq!(watch.see(&counters(1, 40), &none, start), Some(Ending::QuotaUsed));
         let mut watch = Watch::of(Limits { quota: Some(100), ..Limits::NONE }, start).unwrap();
         assert_eq!(watch.see(&none, &counters(9, 100), start), Some(Ending::QuotaUsed));
+    }
+
+    #[test]
+    fn other_limits_go_on_with_what_was_seen() {
+        let start = Instant::from_secs(5);
+        let quota = |most| Limits { quota: Some(most), ..Limits::NONE };
+        let mut watch = Watch::of(quota(100), start);
+        let none = SessionCounters::default();
+        assert_eq!(watch.as_mut().unwrap().see(&counters(1, 60), &none, start), None);
+        assert_eq!(watch.as_mut().unwrap().see(&counters(1, 10), &none, start), None);
+        watch = Watch::go_on(watch, quota(70), start);
+        assert_eq!(
+            watch.as_mut().unwrap().see(&counters(1, 10), &none, start),
+            Some(Ending::QuotaUsed)
+        );
+        assert!(Watch::go_on(watch, Limits::NONE, start).is_none());
+        let idle = Limits { idle_timeout: Some(Duration::from_mins(8)), ..Limits::NONE };
+        let mut fresh = Watch::go_on(None, idle, start).unwrap();
+        let later = |minutes| start + Duration::from_mins(minutes);
+        assert_eq!(fresh.see(&none, &none, later(7)), None, "nobody knows for how long before");
+        assert_eq!(fresh.see(&none, &none, later(8)), Some(Ending::Idle));
     }
 
     #[test]

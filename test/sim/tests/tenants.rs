@@ -441,6 +441,69 @@ fn a_session_whose_user_is_silent_ends_and_one_whose_user_is_not_goes_on() {
     assert_eq!(ends(&mut world, gateway), ["the user has sent nothing for as long as may be"]);
 }
 
+/// Gives the gateway other limits of the tenant.
+fn relimit(world: &mut World, gateway: NodeId, limits: Limits) {
+    let config = Arc::new(limited(None, limits, Limits::NONE));
+    world.with_gateway(gateway, |host, now| host.reconfigure(config, now));
+}
+
+#[test]
+fn limits_that_change_reach_the_sessions_that_are_there() {
+    let (mut world, gateway) = World::around(18, limited(None, Limits::NONE, Limits::NONE));
+    let minutes = |most| Some(Duration::from_mins(most));
+    let connect_and = |world: &mut World, limits: Limits, then: &dyn Fn(&mut World, NodeId)| {
+        relimit(world, gateway, Limits::NONE);
+        let host = 1 + ends(world, gateway).len();
+        let client = connect(world, &format!("198.51.100.{host}"), "user1");
+        world.run_for(Duration::from_mins(20));
+        relimit(world, gateway, limits);
+        then(world, client);
+        world.run_for(Duration::from_mins(2));
+        assert!(world.client(client).down().is_some(), "{limits:?}");
+    };
+    let lasts = |most| {
+        move |world: &mut World, client: NodeId| {
+            world.run_for(Duration::from_mins(most));
+            assert!(world.client(client).down().is_none());
+        }
+    };
+    let none = Limits::NONE;
+    connect_and(&mut world, Limits { session_timeout: minutes(30), ..none }, &lasts(9));
+    connect_and(&mut world, Limits { session_timeout: minutes(10), ..none }, &|_, _| {});
+    connect_and(&mut world, Limits { idle_timeout: minutes(5), ..none }, &lasts(4));
+    let carries = |world: &mut World, client: NodeId| {
+        (0..3).for_each(|_| world.echo(client, &[7; 1000]));
+        assert!(world.client(client).down().is_none());
+    };
+    connect_and(&mut world, Limits { quota: Some(5_000), ..none }, &carries);
+    let reasons = ends(&mut world, gateway);
+    let of = |part: &str| reasons.iter().filter(|reason| reason.contains(part)).count();
+    assert_eq!((of("lasted"), of("sent nothing"), of("as many bytes")), (2, 1, 1), "{reasons:?}");
+}
+
+#[test]
+fn a_rate_that_changes_holds_at_once_and_one_that_goes_is_gone() {
+    let (mut world, gateway) = World::around(19, limited(None, Limits::NONE, Limits::NONE));
+    let client = connect(&mut world, "198.51.100.1", "user1");
+    let mut send = |world: &mut World| {
+        for _ in 0..100 {
+            world.with_client(client, |host, now| host.send(&[7; 972], now));
+        }
+        world.run_for(Duration::from_secs(1));
+        counters(world, gateway).dropped_rate_up
+    };
+    assert_eq!(send(&mut world), 0);
+    relimit(&mut world, gateway, Limits { rate_up: Some(8_000), ..Limits::NONE });
+    let dropped = send(&mut world);
+    assert!((33..=35).contains(&dropped), "{dropped}");
+    // Twice as much, with what is left in the bucket.
+    relimit(&mut world, gateway, Limits { rate_up: Some(16_000), ..Limits::NONE });
+    assert!(send(&mut world) > dropped + 90);
+    relimit(&mut world, gateway, Limits::NONE);
+    let dropped = send(&mut world);
+    assert_eq!(send(&mut world), dropped);
+}
+
 /// The counters of the only session.
 fn counters(world: &mut World, gateway: NodeId) -> SessionCounters {
     let mut found = None;

@@ -9,8 +9,8 @@ use isthmus_gateway::{Failure as MachineFailure, SessionInfo};
 use isthmus_plane::{Rate, SessionCounters, TunId};
 
 use crate::api::{
-    DataPath, DeviceStatus, DropCount, EgressStatus, Failure, LacStatus, Session, SessionId,
-    Status, Step, TenantStatus,
+    DataPath, DeviceStatus, DropCount, EgressStatus, Failure, LacStatus, LimitCounts, Session,
+    SessionId, Status, Step, TenantStatus,
 };
 use crate::config::{Config, Egress, Tenant};
 
@@ -97,6 +97,10 @@ fn session(snapshot: &Snapshot, info: &SessionInfo, counters: SessionCounters) -
             .map(|at| at.as_secs().saturating_sub(snapshot.uptime.as_secs())),
         idle_timeout_seconds: info.limits.idle_timeout.map(|most| most.as_secs()),
         quota_bytes: info.limits.quota,
+        quota_used_bytes: info
+            .limits
+            .quota
+            .map(|_| info.carried_before.saturating_add(counters.bytes())),
         rate_up_bits: rates.up.map(Rate::bits_per_second),
         rate_down_bits: rates.down.map(Rate::bits_per_second),
         burst_up_bytes: rates.up.map(Rate::burst),
@@ -146,8 +150,21 @@ fn tenants(config: &Config, snapshot: &Snapshot) -> Vec<TenantStatus> {
             pool6_used: state.leased6 as u64,
             users: state.users as u64,
             sessions: state.sessions as u64,
+            limits: limit_counts(state.limits),
         })
         .collect()
+}
+
+fn limit_counts(counts: isthmus_gateway::LimitCounts) -> LimitCounts {
+    LimitCounts {
+        refused_sessions: counts.refused_sessions,
+        refused_group_sessions: counts.refused_group_sessions,
+        refused_user_sessions: counts.refused_user_sessions,
+        ended_replaced: counts.ended_replaced,
+        ended_session_timeout: counts.ended_session_timeout,
+        ended_idle_timeout: counts.ended_idle_timeout,
+        ended_quota: counts.ended_quota,
+    }
 }
 
 fn egress(tun: TunId, tenant: &Tenant, snapshot: &Snapshot) -> Vec<EgressStatus> {

@@ -75,6 +75,7 @@ fn session() -> Session {
         ends_in_seconds: None,
         idle_timeout_seconds: None,
         quota_bytes: None,
+        quota_used_bytes: None,
         rate_up_bits: None,
         rate_down_bits: None,
         burst_up_bytes: None,

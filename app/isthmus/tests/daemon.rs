@@ -102,6 +102,7 @@ fn session() -> isthmus::api::Session {
         ends_in_seconds: None,
         idle_timeout_seconds: None,
         quota_bytes: None,
+        quota_used_bytes: None,
         rate_up_bits: None,
         rate_down_bits: None,
         burst_up_bytes: None,
@@ -123,6 +124,7 @@ fn status(config: &Config) -> Status {
             .tenants
             .iter()
             .map(|tenant| TenantStatus {
+                limits: isthmus::api::LimitCounts::default(),
                 egress: Vec::new(),
                 name: tenant.name.clone(),
                 interface: tenant.interface.clone(),

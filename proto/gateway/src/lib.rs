@@ -25,6 +25,7 @@ mod diagnosis;
 mod event;
 mod failure;
 mod failures;
+mod held;
 mod inform;
 mod ipv6;
 mod lacs;
@@ -60,6 +61,7 @@ pub use failures::{
     DETAIL_BYTES_MAX, FAILURES_MAX, FAILURES_PER_SOURCE_MAX, FailureLog, LINES_MAX, MERGE_WINDOW,
     UNPROVEN_LINES_MAX, UNPROVEN_MAX,
 };
+pub use held::LimitCounts;
 pub use isthmus_plane::PeerRef;
 pub use lacs::PLACES_MAX;
 pub use limits::{Limits, OnLimit};

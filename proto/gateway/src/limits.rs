@@ -149,13 +149,13 @@ impl LoggedIn {
     }
 
     /// How many of a group there are without `own`.
-    fn others_of(&self, group: &str, own: Holder) -> usize {
+    pub(crate) fn others_of(&self, group: &str, own: Holder) -> usize {
         let group = self.groups.get(group);
         group.map_or(0, |group| group.len() - usize::from(group.contains(&own)))
     }
 
     /// How many there are without `own`, whose user is `user`.
-    fn others(&self, user: &str, own: Holder) -> usize {
+    pub(crate) fn others(&self, user: &str, own: Holder) -> usize {
         self.users.len() - usize::from(self.users.contains(&(hash(user), own)))
     }
 
@@ -179,32 +179,27 @@ impl Gateway {
         now: Instant,
     ) -> Result<(), Cause> {
         let limits = tenant.limits_of(user);
-        if let Some(most) = limits.sessions_per_user {
+        if let (Some(most), Some(OnLimit::Replace)) = (limits.sessions_per_user, limits.on_limit) {
             let others = self.sessions_of(index, name, own);
             let surplus = (others.len() + 1).saturating_sub(most.max(1).into());
-            if surplus > 0 && limits.on_limit.unwrap_or_default() == OnLimit::Refuse {
-                return Err(Cause::TooManySessions);
-            }
             for oldest in others.into_iter().take(surplus) {
                 self.end_for_another(oldest, peer, now);
             }
         }
-        let Some(pools) = self.pools.get(index) else { return Ok(()) };
-        let own = own.raw().into();
-        let full = |most: Option<u32>, others: usize| {
-            most.is_some_and(|most| others >= usize::try_from(most).unwrap_or(usize::MAX))
-        };
-        let group = tenant.group_of(user).map(|(_, group)| group);
-        let group_full =
-            group.is_some_and(|g| full(g.sessions_max, pools.logged_in.others_of(&g.name, own)));
-        if group_full || full(tenant.sessions_max, pools.logged_in.others(name, own)) {
-            return Err(Cause::TooManySessions);
+        let Some(full) = self.full((index, tenant), (name, user), own) else { return Ok(()) };
+        if let Some(pools) = self.pools.get_mut(index) {
+            pools.held.count_refusal(&full);
         }
-        Ok(())
+        Err(Cause::TooManySessions)
     }
 
     /// The other sessions of a user, oldest first.
-    fn sessions_of(&self, tenant: usize, user: &str, own: Key) -> Vec<(PeerRef, SessionRef)> {
+    pub(crate) fn sessions_of(
+        &self,
+        tenant: usize,
+        user: &str,
+        own: Key,
+    ) -> Vec<(PeerRef, SessionRef)> {
         let Some(pools) = self.pools.get(tenant) else { return Vec::new() };
         let mut found: Vec<_> = pools
             .logged_in
@@ -226,6 +221,7 @@ impl Gateway {
         let Some(session) = self.session_mut(peer, at) else { return };
         session.ending = Some(Ending::Replaced);
         session.link.close(ppp::CloseReason::Admin, now);
+        let tenant = session.tenant();
         let mut farewell = Vec::new();
         while let Some(action) = session.link.poll_action() {
             if let ppp::Action::Transmit(frame) = action {
@@ -239,6 +235,7 @@ impl Gateway {
             state.l2tp.close_session(at, l2tp::CloseReason::Administrative, now);
         }
         self.call_down(peer, at, &End::Call(Ending::Replaced.text()), now);
+        self.count_ending(tenant, Ending::Replaced);
         // The peer of the new one is being looked after.
         if peer != new {
             self.drain_peer(peer, now);
@@ -265,7 +262,8 @@ impl Gateway {
                 let (old, new) = [before, &*self.config]
                     .map(|config| limits_in(config, session.tenant(), &lease.user))
                     .into();
-                if old != new {
+                let ends = self.config.tenants.get(session.tenant()).is_none_or(Tenant::is_vacant);
+                if old != new && !ends {
                     changed.push((peer.id, *at, old, new));
                 }
             }
@@ -300,7 +298,15 @@ impl Gateway {
         if let Some(session) = self.session_mut(peer, at) {
             session.ending = Some(ending);
             session.link.close(ppp::CloseReason::Admin, now);
+            let tenant = session.tenant();
+            self.count_ending(tenant, ending);
         }
         self.drain_peer(peer, now);
+    }
+
+    fn count_ending(&mut self, tenant: usize, ending: Ending) {
+        if let Some(pools) = self.pools.get_mut(tenant) {
+            pools.held.count_ending(ending);
+        }
     }
 }

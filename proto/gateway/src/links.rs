@@ -143,18 +143,34 @@ impl Gateway {
         (request, brought): (&ppp::AuthRequest, &str),
         now: Instant,
     ) {
+        let full = self.limit_that_refused(peer, at, request, cause);
         let Some(mut state) = self.peers.remove(&peer) else { return };
         let mut failure = Failure::new(now, state.path.remote, Stage::PppAuth, cause);
         if let Some(session) = state.sessions.get(&at) {
             failure.user.clone_from(&session.claimed_user);
             failure.steps = session.steps.list().collect();
-            failure.detail = self.refusal_detail(&state, session, request, cause) + brought;
+            failure.detail = self.refusal_detail(&state, session, request, cause);
+            failure.detail.push_str(&full.map(|full| format!(": {full}")).unwrap_or_default());
+            failure.detail.push_str(brought);
             if cause != Cause::UnknownRealm {
                 failure.tenant = self.tenant_name(session.tenant());
             }
         }
         self.peer_failed(&mut state, failure);
         self.peers.insert(peer, state);
+    }
+
+    /// Which limit refused a login, in words; none where none did.
+    fn limit_that_refused(
+        &self,
+        peer: PeerRef,
+        at: SessionRef,
+        request: &ppp::AuthRequest,
+        cause: Cause,
+    ) -> Option<String> {
+        let state = self.peers.get(&peer).filter(|_| cause == Cause::TooManySessions)?;
+        let lead = state.tenants.lead(&self.config.tenants, &request.user).ok()?;
+        self.full_text(lead.tenant, &lead.name, state.sessions.get(&at)?.key)
     }
 
     /// What was tried, for a person who looks for the reason.

@@ -11,6 +11,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use crate::advice::Advice;
 use crate::config::Tenant;
+use crate::held::LimitCounts;
 use crate::limits::LoggedIn;
 use crate::login::Grant;
 use crate::pool6::Pool6;
@@ -28,6 +29,8 @@ pub(crate) struct Pools {
     pub(crate) v4: Pool,
     pub(crate) v6: Pool6,
     pub(crate) logged_in: LoggedIn,
+    /// How often limits have held.
+    pub(crate) held: LimitCounts,
     /// What clients are told: those of the tenant, then those of each group. Most sessions share it.
     advice: Vec<Arc<Advice>>,
 }
@@ -49,6 +52,10 @@ impl Pools {
 
     /// Takes over a tenant's new configuration; leases go on.
     pub(crate) fn reconfigure(&mut self, tenant: &Tenant) {
+        if tenant.is_vacant() {
+            // Who gets the place begins at zero.
+            self.held = LimitCounts::default();
+        }
         let of_groups = tenant.groups.iter().map(|group| group.advice.or(&tenant.advice));
         self.advice =
             core::iter::once(tenant.advice.clone()).chain(of_groups).map(Arc::new).collect();

@@ -10,6 +10,7 @@ use isthmus_plane::{PeerRef, SessionCounters, TunId};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::held::LimitCounts;
 use crate::limits::Limits;
 use crate::machine::Gateway;
 use crate::stats::Stats;
@@ -52,6 +53,8 @@ pub struct TenantStatus {
     pub users: usize,
     /// Sessions, connected or logging in.
     pub sessions: usize,
+    /// How often its limits have held.
+    pub limits: LimitCounts,
 }
 
 /// One LAC that is trusted without IPsec.
@@ -92,6 +95,8 @@ pub struct SessionInfo {
     pub routes: Vec<Ipv4Net>,
     /// What it carried before the gateway was restarted; the pipeline's counters come on top.
     pub carried: SessionCounters,
+    /// Bytes that count for a quota besides those of the pipeline's counters.
+    pub carried_before: u64,
     /// Whether packets flow.
     pub up: bool,
     /// When the call began.
@@ -126,6 +131,7 @@ impl Gateway {
             leased6: pool.v6.leased_count(),
             users: tenant.users.len(),
             sessions: *sessions,
+            limits: pool.held,
         });
         Status {
             peers: self.peers.keys().filter(|peer| matches!(peer, PeerRef::Ipsec(_))).count(),
@@ -184,6 +190,11 @@ impl Gateway {
             dns: lease.map(|l| l.advice.dns.clone()).unwrap_or_default(),
             routes: lease.map(|l| l.advice.routes.clone()).unwrap_or_default(),
             carried: session.carried,
+            carried_before: session
+                .watch
+                .as_ref()
+                .map_or(0, |watch| watch.before())
+                .saturating_add(session.carried.bytes()),
             up: session.network.is_some(),
             since: session.since,
             limits: lease

@@ -54,6 +54,11 @@ impl Watch {
         now + idle.into_iter().chain(quota).min().unwrap_or(LOOK_MAX)
     }
 
+    /// Bytes that the pipeline carried before it began to count anew, as of the last look.
+    pub(crate) fn before(&self) -> u64 {
+        self.before
+    }
+
     /// Takes counters in, and what was carried under earlier processes; why the session has to end, if so.
     fn see(
         &mut self,
@@ -61,8 +66,7 @@ impl Watch {
         carried: &SessionCounters,
         now: Instant,
     ) -> Option<Ending> {
-        let sum = |c: &SessionCounters| c.received.bytes.saturating_add(c.sent.bytes);
-        let bytes = sum(counters);
+        let bytes = counters.bytes();
         if bytes < self.bytes {
             self.before = self.before.saturating_add(self.bytes);
         }
@@ -70,7 +74,7 @@ impl Watch {
         if counters.received.packets != self.packets {
             (self.packets, self.heard) = (counters.received.packets, now);
         }
-        let total = bytes.saturating_add(self.before).saturating_add(sum(carried));
+        let total = bytes.saturating_add(self.before).saturating_add(carried.bytes());
         if self.quota.is_some_and(|most| total >= most) {
             return Some(Ending::QuotaUsed);
         }

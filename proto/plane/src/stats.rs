@@ -43,6 +43,11 @@ pub struct SessionCounters {
 }
 
 impl SessionCounters {
+    /// Bytes both ways.
+    pub const fn bytes(&self) -> u64 {
+        self.received.bytes.saturating_add(self.sent.bytes)
+    }
+
     /// Counts a packet that was dropped.
     pub(crate) fn count_drop(&mut self, reason: DropReason) {
         self.dropped = self.dropped.saturating_add(1);

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use isthmus_core::{Duration, SecretBytes};
 use isthmus_gateway::{
-    Advice, Cause, Config, Event, Group, IdentityPattern, Limits, OnLimit, Stage, Tenant, User,
-    UserSecret, Users,
+    Advice, Cause, Config, Event, Group, IdentityPattern, LimitCounts, Limits, OnLimit, Stage,
+    Tenant, User, UserSecret, Users,
 };
 use isthmus_plane::SessionCounters;
 use isthmus_ppp::AuthProtocol;
@@ -254,6 +254,12 @@ fn one(on_limit: OnLimit) -> Limits {
     Limits { sessions_per_user: Some(1), on_limit: Some(on_limit), ..Limits::NONE }
 }
 
+/// How often the limits of the first tenant have held.
+fn held(world: &mut World, gateway: NodeId) -> LimitCounts {
+    let tenants = world.gateway(gateway).machine.status().tenants;
+    tenants.first().map(|tenant| tenant.limits).unwrap_or_default()
+}
+
 /// Why sessions ended.
 fn ends(world: &mut World, gateway: NodeId) -> Vec<String> {
     let events = world.gateway(gateway).events.iter();
@@ -278,6 +284,9 @@ fn a_user_who_has_all_his_sessions_is_refused_another_one_and_others_are_not() {
     let other = world.dial(settings::client("198.51.100.3", "user2"));
     world.wait_up(other, LIMIT);
     world.echo(first, b"still there");
+    assert_eq!(held(&mut world, gateway).refused_user_sessions, 1);
+    let last = world.gateway(gateway).machine.status().failures.pop().unwrap();
+    assert!(last.detail.ends_with("user1 has all his 1 sessions"), "{}", last.detail);
     assert_eq!(who(&mut world, gateway).len(), 2);
     world.with_client(first, |c, now| c.act(now, isthmus_client::Client::stop));
     world.run_for(Duration::from_secs(30));
@@ -333,6 +342,10 @@ fn a_tenant_has_no_more_sessions_than_it_may_have() {
     assert_eq!(last_cause(&mut world, gateway), Some(Cause::TooManySessions));
     connect(&mut world, "198.51.100.3", "user1");
     assert_eq!(who(&mut world, gateway).len(), 1, "one replaced makes room for one");
+    let counts = LimitCounts { refused_sessions: 1, ended_replaced: 1, ..LimitCounts::default() };
+    assert_eq!(held(&mut world, gateway), counts);
+    let last = world.gateway(gateway).machine.status().failures.pop().unwrap();
+    assert!(last.detail.ends_with("tenant acme: it has all its 1 sessions"), "{}", last.detail);
 }
 
 #[test]
@@ -402,6 +415,7 @@ fn a_group_has_addresses_name_servers_and_limits_of_its_own() {
     world.run_for(Duration::from_secs(30));
     assert!(world.client(third).up().is_none(), "two of the group are there");
     assert_eq!(last_cause(&mut world, gateway), Some(Cause::TooManySessions));
+    assert_eq!(held(&mut world, gateway).refused_group_sessions, 1);
     world.with_client(first, |c, now| c.act(now, isthmus_client::Client::stop));
     world.run_for(Duration::from_secs(30));
     let again = connect(&mut world, "198.51.100.5", "user1");
@@ -479,13 +493,20 @@ fn limits_that_change_reach_the_sessions_that_are_there() {
     let reasons = ends(&mut world, gateway);
     let of = |part: &str| reasons.iter().filter(|reason| reason.contains(part)).count();
     assert_eq!((of("lasted"), of("sent nothing"), of("as many bytes")), (2, 1, 1), "{reasons:?}");
+    let counts = LimitCounts {
+        ended_session_timeout: 2,
+        ended_idle_timeout: 1,
+        ended_quota: 1,
+        ..LimitCounts::default()
+    };
+    assert_eq!(held(&mut world, gateway), counts);
 }
 
 #[test]
 fn a_rate_that_changes_holds_at_once_and_one_that_goes_is_gone() {
     let (mut world, gateway) = World::around(19, limited(None, Limits::NONE, Limits::NONE));
     let client = connect(&mut world, "198.51.100.1", "user1");
-    let mut send = |world: &mut World| {
+    let send = |world: &mut World| {
         for _ in 0..100 {
             world.with_client(client, |host, now| host.send(&[7; 972], now));
         }
@@ -508,7 +529,8 @@ fn a_rate_that_changes_holds_at_once_and_one_that_goes_is_gone() {
 fn counters(world: &mut World, gateway: NodeId) -> SessionCounters {
     let mut found = None;
     world.with_gateway(gateway, |host, now| found = Some(host.counters(now)));
-    found.and_then(|counters| counters.sessions.first().map(|(_, own)| *own)).unwrap()
+    let sessions = found.map(|counters| counters.sessions).unwrap_or_default();
+    sessions.first().map(|(_, own)| *own).unwrap_or_default()
 }
 
 #[test]

@@ -25,6 +25,6 @@ pub use control::{ControlError, ControlHandle, ControlRequest, REQUESTS_MAX, con
 pub use server::{Reload, serve};
 pub use socket::{ControlSocket, SocketError};
 pub use types::{
-    DataPath, DeviceStatus, Disconnected, DropCount, EgressStatus, Failure, LacStatus, Refusal,
-    ReloadOutcome, Session, SessionId, Status, Step, TenantStatus,
+    DataPath, DeviceStatus, Disconnected, DropCount, EgressStatus, Failure, LacStatus, LimitCounts,
+    Refusal, ReloadOutcome, Session, SessionId, Status, Step, TenantStatus,
 };

@@ -130,9 +130,31 @@ pub struct TenantStatus {
     pub users: u64,
     /// How many sessions it has.
     pub sessions: u64,
+    /// How often its limits and those of its groups and users have held since the start.
+    #[serde(default)]
+    pub limits: LimitCounts,
     /// Its ways out, in the order of the configuration.
     #[serde(default)]
     pub egress: Vec<EgressStatus>,
+}
+
+/// How often limits have held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitCounts {
+    /// Logins refused because the tenant had all its sessions.
+    pub refused_sessions: u64,
+    /// Logins refused because the group had all its sessions.
+    pub refused_group_sessions: u64,
+    /// Logins refused because the user had all his sessions.
+    pub refused_user_sessions: u64,
+    /// Sessions ended for another one of the same user.
+    pub ended_replaced: u64,
+    /// Sessions ended by `session_timeout`.
+    pub ended_session_timeout: u64,
+    /// Sessions ended by `idle_timeout`.
+    pub ended_idle_timeout: u64,
+    /// Sessions ended by `quota`.
+    pub ended_quota: u64,
 }
 
 /// A way out of a tenant.
@@ -186,6 +208,9 @@ pub struct Session {
     /// Bytes that it may carry; none without `quota`.
     #[serde(default)]
     pub quota_bytes: Option<u64>,
+    /// Bytes that it has carried of them; none without `quota`.
+    #[serde(default)]
+    pub quota_used_bytes: Option<u64>,
     /// Bits per second that pass from the client; none without `rate_up`.
     #[serde(default)]
     pub rate_up_bits: Option<u64>,

@@ -11,6 +11,7 @@ use super::output::{Output, age, bytes, printable};
 use super::run::runtime;
 use super::status::client;
 use crate::api::{Failure, Session};
+use crate::config::value::show_rate;
 
 /// Everything that is known of somebody.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
@@ -207,8 +208,29 @@ fn session_text(explained: &Explained) -> String {
         bytes(session.rx_bytes),
         bytes(session.tx_bytes)
     ));
+    let limits = limits_text(session);
+    if !limits.is_empty() {
+        lines.push(format!("  {}", limits.join(", ")));
+    }
     lines.extend(hints.iter().map(|hint| format!("  {hint}")));
     lines.join("\n")
+}
+
+/// The group of a session and its limits, with what is used of them.
+fn limits_text(session: &Session) -> Vec<String> {
+    let rate = |way: &str, bits: Option<u64>, dropped: u64| {
+        bits.map(|bits| format!("{} {way} ({dropped} packets dropped)", show_rate(bits)))
+    };
+    let used = bytes(session.quota_used_bytes.unwrap_or_default());
+    let found = [
+        session.group.as_deref().map(|group| format!("group {}", printable(group))),
+        session.ends_in_seconds.map(|left| format!("ends in {}", age(left))),
+        session.idle_timeout_seconds.map(|most| format!("ends when silent for {}", age(most))),
+        session.quota_bytes.map(|most| format!("has carried {used} of {}", bytes(most))),
+        rate("in", session.rate_up_bits, session.dropped_rate_up),
+        rate("out", session.rate_down_bits, session.dropped_rate_down),
+    ];
+    found.into_iter().flatten().collect()
 }
 
 fn failure_text(failure: &Failure) -> String {
@@ -311,6 +333,7 @@ mod tests {
             ends_in_seconds: None,
             idle_timeout_seconds: None,
             quota_bytes: None,
+            quota_used_bytes: None,
             rate_up_bits: None,
             rate_down_bits: None,
             burst_up_bytes: None,
@@ -390,6 +413,25 @@ mod tests {
             );
             assert!(text.contains("none go back") && text.contains("if it is slow"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_session_is_told_with_its_limits() {
+        let limited = Session {
+            group: Some(String::from("field")),
+            ends_in_seconds: Some(60),
+            quota_bytes: Some(1 << 30),
+            quota_used_bytes: Some(1 << 20),
+            rate_up_bits: Some(20_000_000),
+            dropped_rate_up: 7,
+            ..session("jo", "198.51.100.7:4500")
+        };
+        let text = limits_text(&limited).join(", ");
+        assert_eq!(
+            text,
+            "group field, ends in 1m00s, has carried 1.0 MiB of 1.0 GiB, 20Mbit/s in (7 packets dropped)"
+        );
+        assert!(limits_text(&session("jo", "198.51.100.7:4500")).is_empty());
     }
 
     #[test]

@@ -126,6 +126,34 @@ fn show_egresses(status: &Status, out: &mut Output) -> Result<(), CliError> {
     out.table(&["tenant", "egress", "state", "because"], rows)
 }
 
+/// How often limits of each tenant have held, where they have.
+fn show_limits(status: &Status, out: &mut Output) -> Result<(), CliError> {
+    let of = |tenant: &TenantStatus| {
+        let name = tenant.name.clone();
+        let limits = tenant.limits;
+        let counts = [
+            ("sessions", "logins refused", limits.refused_sessions),
+            ("sessions of a group", "logins refused", limits.refused_group_sessions),
+            ("sessions of a user", "logins refused", limits.refused_user_sessions),
+            ("sessions of a user", "sessions replaced", limits.ended_replaced),
+            ("session_timeout", "sessions ended", limits.ended_session_timeout),
+            ("idle_timeout", "sessions ended", limits.ended_idle_timeout),
+            ("quota", "sessions ended", limits.ended_quota),
+        ];
+        let held = counts.into_iter().filter(|(_, _, count)| *count > 0);
+        held.map(move |(limit, what, count)| {
+            vec![name.clone(), limit.to_owned(), what.to_owned(), count.to_string()]
+        })
+        .collect::<Vec<_>>()
+    };
+    let rows: Vec<_> = status.tenants.iter().flat_map(of).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    out.table(&["tenant", "limit", "what it did", "count"], rows)
+}
+
 fn show_status(status: &Status, out: &mut Output) -> Result<(), CliError> {
     out.line(&format!(
         "{}: isthmus {}, up {}, pid {}",
@@ -159,6 +187,7 @@ fn show_status(status: &Status, out: &mut Output) -> Result<(), CliError> {
     let header = ["tenant", "sessions", "addresses", "pool", "users", "device", "netns"];
     out.table(&header, tenants.collect())?;
     show_egresses(status, out)?;
+    show_limits(status, out)?;
     if !status.lacs.is_empty() {
         out.line("")?;
         let lacs = status.lacs.iter().map(|lac| {

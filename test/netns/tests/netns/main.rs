@@ -33,6 +33,7 @@ mod routing;
 mod shutdown;
 mod spoofing;
 mod suites;
+mod tenancy;
 mod three_clouds;
 mod translations;
 mod users;

@@ -146,7 +146,7 @@ fn action(change: &Change) -> (Action, String) {
         Change::RemoveRule(rule) => (Action::Remove, rule.to_string()),
         Change::RemoveVeth(name) => (Action::Remove, format!("device {name} and its other end")),
         // Devices are made by the gateway alone, and are up from their first moment.
-        Change::SetLink(link) => (Action::Add, format!("device {}", link.name)),
+        Change::AddLink(link) => (Action::Add, format!("device {}", link.name)),
         Change::SetFirewall(firewall) => {
             let nat = firewall.nat.iter().map(ToString::to_string);
             let guards = firewall.filter.guards.iter().map(ToString::to_string);
@@ -161,6 +161,7 @@ fn action(change: &Change) -> (Action, String) {
         Change::ReplaceRoute { .. }
         | Change::RestoreLink(_)
         | Change::RestoreSysctl { .. }
+        | Change::SetLink(_)
         | Change::SetSysctl { .. } => (Action::Change, change.to_string()),
     }
 }
@@ -175,11 +176,12 @@ fn why(config: &Config, change: &Change) -> String {
     let passage = |device: &str| passage(config, device);
     match change {
         Change::AddVeth(veth) => passage(&veth.name).unwrap_or_default(),
-        Change::SetLink(link) if link.mtu.is_some() => passage(&link.name).unwrap_or_default(),
         Change::AddAddress(address) if passage(&address.link).is_some() => {
             passage(&address.link).unwrap_or_default()
         }
-        Change::SetLink(link) => tenant(&link.name, "packets of"),
+        Change::AddLink(link) | Change::SetLink(link) => {
+            passage(&link.name).unwrap_or_else(|| tenant(&link.name, "packets of"))
+        }
         Change::AddAddress(address) => tenant(&address.link, "the gateway's own address in"),
         Change::AddRoute(route) | Change::ReplaceRoute { to: route, .. } => {
             why_route(config, route)

@@ -44,7 +44,6 @@ pub async fn plan(
     for (tenant, networks) in tenants.iter().zip(networks) {
         let desired = wanted.entry(tenant.device.namespace.clone()).or_default();
         let device = tenant.device.name.clone();
-        desired.links.push(Link { name: device.clone(), up: true, mtu: None });
         let placed = Placed {
             tenant: tenant.clone(),
             device,

@@ -9,7 +9,7 @@ mod probe;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use isthmus_kernel::{Address, Desired, MAIN_TABLE, NextHop, Route};
+use isthmus_kernel::{Address, Desired, Link, MAIN_TABLE, NextHop, Route};
 
 use crate::guards::guard;
 use crate::inside::Placed;
@@ -27,6 +27,8 @@ pub use nat::{BOUND_MAX, NatKind, NatNetwork, bound_marks};
 /// Adds what one tenant wants.
 pub(crate) fn want(state: &mut Desired, placed: &Placed) {
     let Placed { tenant, device, .. } = placed;
+    let mtu = Some(u32::from(tenant.device.mtu));
+    state.links.push(Link { name: device.clone(), up: true, mtu });
     state.addresses.push(Address {
         link: device.clone(),
         address: IpNet::V4(tenant.gateway_address.into()),

@@ -12,6 +12,8 @@ use crate::{Address, Firewall, Link, Member, Route, Rule, Veth};
 pub enum Change {
     /// Adds an address.
     AddAddress(Address),
+    /// Needs a link that somebody else makes, and that is not there.
+    AddLink(Link),
     /// Adds a route.
     AddRoute(Route),
     /// Adds a rule.
@@ -70,6 +72,7 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AddAddress(address) => write!(f, "add {address}"),
+            Self::AddLink(link) => write!(f, "add {link}"),
             Self::AddRoute(route) => write!(f, "add {route}"),
             Self::AddRule(rule) => write!(f, "add {rule}"),
             Self::AddVeth(veth) => write!(f, "add {veth}"),

@@ -83,12 +83,15 @@ fn veths(desired: &Desired, actual: &Actual) -> Vec<Change> {
 
 fn links(desired: &Desired, actual: &Actual) -> Vec<Change> {
     let missing = |link: &Link| {
-        let Some(actual) = actual.link(&link.name) else { return Some(link.clone()) };
+        let Some(actual) = actual.link(&link.name) else {
+            return Some(Change::AddLink(link.clone()));
+        };
         let mtu = link.mtu.filter(|&mtu| mtu != actual.mtu);
         let up = link.up && !actual.up;
-        (up || mtu.is_some()).then(|| Link { up: link.up || actual.up, ..link.clone() })
+        (up || mtu.is_some())
+            .then(|| Change::SetLink(Link { up: link.up || actual.up, ..link.clone() }))
     };
-    desired.links.iter().filter_map(missing).map(Change::SetLink).collect()
+    desired.links.iter().filter_map(missing).collect()
 }
 
 fn links_to_restore(desired: &Desired, actual: &Actual, state: &State) -> Vec<Change> {

@@ -95,10 +95,8 @@ impl Engine {
         for _ in 0..2 {
             let desired = self.possible(&wished)?;
             let actual = self.read_links(&desired)?;
-            let there = |link: &Link| actual.link(&link.name).is_some();
             for change in diff(&desired, &actual, &self.state) {
-                let up = matches!(&change, Change::SetLink(link) if there(link));
-                if up || is_veth(&change) {
+                if matches!(change, Change::SetLink(_)) || is_veth(&change) {
                     self.make(&change, &actual)?;
                     made.0.push(change);
                 }
@@ -252,6 +250,7 @@ impl Engine {
         let netlink = &mut self.netlink;
         let done = match change {
             Change::AddAddress(address) => return self.add_address(address, actual, change),
+            Change::AddLink(link) => return Err(KernelError::NoLink(link.name.clone())),
             Change::AddRoute(route) => netlink.add_route(route, next_link(route, actual)?, tag),
             Change::AddRule(rule) => netlink.add_rule(rule, tag),
             Change::AddVeth(veth) => {

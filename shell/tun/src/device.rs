@@ -136,7 +136,7 @@ impl TunDevice {
     fn queue(device: SyncDevice, config: &TunConfig) -> io::Result<Self> {
         device.set_nonblocking(true)?;
         let (name, index) = (device.name()?, device.if_index()?);
-        let offload = device.tcp_gso().then(|| Offload::new(config.mtu));
+        let offload = device.tcp_gso().then(|| Offload::new(room(config.mtu)));
         let coalescer = device.tcp_gso().then(|| Coalescer::new(device.udp_gso()));
         let (mtu, stats) = (config.mtu, TunStats::default());
         Ok(Self { device, name, index, mtu, spare: None, offload, coalescer, stats })
@@ -202,8 +202,9 @@ impl TunDevice {
             return offload.receive(&self.device, alloc, out).map(drop);
         }
         let mut buf = self.spare.take().unwrap_or_else(alloc);
-        if buf.spare().len() < usize::from(self.mtu) {
-            buf = Buf::with_capacity(self.mtu.into());
+        let room = room(self.mtu);
+        if buf.spare().len() < usize::from(room) {
+            buf = Buf::with_capacity(room.into());
         }
         match self.device.recv(buf.spare()) {
             Ok(length) => {
@@ -332,6 +333,14 @@ impl TunDevice {
     /// starve the others.
     pub const BATCH_MAX: usize = 128;
 }
+
+/// How much room a packet gets, so that the MTU of a device which is open may be raised to that of an
+/// Ethernet.
+fn room(mtu: u16) -> u16 {
+    mtu.max(ETHERNET_MTU)
+}
+
+const ETHERNET_MTU: u16 = 1500;
 
 /// Whether the kernel knows nothing of vnet headers or of the offloads asked for.
 fn refuses_offload(error: &io::Error) -> bool {

@@ -188,6 +188,20 @@ fn a_buffer_too_small_for_the_mtu_is_replaced() {
 }
 
 #[test]
+fn an_mtu_that_is_raised_lets_longer_packets_through() {
+    let (space, mut device) = addressed();
+    space.ip(&format!("link set {} mtu 1500", device.name()));
+    let socket = socket(&space);
+    socket.send_to(&[7; 1472], "10.7.0.9:9").unwrap();
+    let mut packets = Vec::new();
+    while packets.is_empty() && readable(&device, 2) {
+        device.recv_batch(&mut || Buf::with_capacity(100), &mut packets).unwrap();
+        packets.retain(|packet| packet[0] >> 4 == 4);
+    }
+    assert_eq!(packets[0].len(), 1500);
+}
+
+#[test]
 fn what_is_no_ip_packet_is_counted_and_the_rest_goes() {
     let (space, mut device) = addressed();
     let socket = socket(&space);

@@ -1,5 +1,6 @@
 //! Ways out into another namespace, which two tenants share.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::time::Duration;
@@ -70,6 +71,8 @@ fn two_tenants_share_the_way_through_a_third_namespace() -> Result<(), LabError>
     }
     let plan = site.gateway().cli(&["plan", "--config", "gateway.toml"])?;
     assert!(plan.contains("the kernel is as it is to be"), "{plan}");
+    reload(&mut site, [&blue, &red, &transit])?;
+    ping(&one, cloud.address())?;
     first.hang_up()?;
     second.hang_up()?;
     let closed = site.close()?;
@@ -77,6 +80,28 @@ fn two_tenants_share_the_way_through_a_third_namespace() -> Result<(), LabError>
         before?.refuse_leftovers(&KernelState::read(place)?)?;
     }
     closed.passed();
+    Ok(())
+}
+
+/// A reload takes one of them away, and narrows the tunnels of both.
+fn reload(site: &mut Site, [blue, red, transit]: [&Namespace; 3]) -> Result<(), LabError> {
+    let file = site.gateway().folder().join("gateway.toml");
+    let io = |source| LabError::Io { what: file.display().to_string(), source };
+    let text = fs::read_to_string(&file).map_err(io)?.replace("[ppp]\n", "[ppp]\nmru = 1300\n");
+    let (rest, _) = text.rsplit_once("[[tenant.egress]]").unwrap_or_default();
+    fs::write(&file, rest).map_err(io)?;
+    let said = site.gateway().cli(&["plan", "--config", "gateway.toml"])?;
+    for line in [
+        "  ~ set link ist-acme up mtu 1300  # packets of tenant acme",
+        "  - device isv-red and its other end  # nothing asks for it any more",
+    ] {
+        assert!(said.lines().any(|told| told == line), "{line}\nis not in\n{said}");
+    }
+    site.gateway().cli(&["reload", "--config", "gateway.toml"])?;
+    assert!(blue.ip("link show ist-acme")?.contains(" mtu 1300 "));
+    for place in [red, transit] {
+        assert!(!place.ip("-o link show type veth")?.contains("isv-red"));
+    }
     Ok(())
 }
 

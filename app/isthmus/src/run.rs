@@ -389,8 +389,10 @@ fn machine_users(tenant: &Tenant) -> machine::Users {
     machine::Users::new(users.collect())
 }
 
-/// A LAC as the machine knows it; none without its tenant.
+/// A LAC as the machine knows it; none without its tenants.
 fn machine_lac(config: &Config, numbers: &Numbers, lac: &Lac) -> Option<machine::Lac> {
+    let number = |name: &String| numbers.tenant(name).map(usize::from);
+    let tenants: Option<Vec<usize>> = lac.tenants.iter().map(number).collect();
     let mut l2tp = isthmus_l2tp::Config::lns(config.l2tp.host_name.as_bytes());
     l2tp.hello_interval = config.l2tp.hello_interval;
     l2tp.secret = Some(lac.secret.clone());
@@ -400,7 +402,7 @@ fn machine_lac(config: &Config, numbers: &Numbers, lac: &Lac) -> Option<machine:
         name: lac.name.clone(),
         sources: lac.address.clone(),
         l2tp: Arc::new(l2tp),
-        tenant: numbers.tenant(&lac.tenant)?.into(),
+        tenants: tenants.filter(|tenants| !tenants.is_empty())?,
         proxy: lac.proxy,
     })
 }

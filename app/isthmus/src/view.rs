@@ -123,7 +123,7 @@ fn session(snapshot: &Snapshot, info: &SessionInfo, counters: SessionCounters) -
 fn lac(lac: &isthmus_gateway::LacStatus) -> LacStatus {
     LacStatus {
         name: lac.name.clone(),
-        tenant: lac.tenant.clone(),
+        tenants: lac.tenants.clone(),
         from: lac.from.clone(),
         tunnels: lac.tunnels as u64,
         sessions: lac.sessions as u64,

@@ -23,7 +23,7 @@ fn a_lac_is_understood_with_every_default() {
     let address = "address = [\"192.0.2.16/28\", \"2001:db8::7\"]";
     let config = valid(&lac_with(&format!("{address}\nsecret = \"wholesale\"")));
     let [lac] = &config.lacs[..] else { panic!("{:?}", config.lacs) };
-    assert_eq!((lac.name.as_str(), lac.tenant.as_str()), ("metro", "acme"));
+    assert_eq!((lac.name.as_str(), &lac.tenants[..]), ("metro", &[String::from("acme")][..]));
     let nets: Vec<String> = lac.address.iter().map(ToString::to_string).collect();
     assert_eq!(nets, ["192.0.2.16/28", "2001:db8::7/128"]);
     assert_eq!(lac.secret, SecretBytes::copy_of(b"wholesale"));
@@ -85,6 +85,36 @@ fn a_lac_that_could_be_anybody_is_refused() {
         lac_with(&format!("{secret}\n{address}"))
     );
     refused(&twice, 12, "overlaps an address of the LAC `metro`", "toml:8");
+}
+
+#[test]
+fn tenants_of_a_lac_are_told_apart_by_realm() {
+    let tenant = |name: &str, realm: &str| {
+        format!(
+            "[[tenant]]\nname = \"{name}\"\nnetns = \"{name}\"\npool = [\"10.64.0.0/24\"]\n{realm}\n"
+        )
+    };
+    let text = |realms: [&str; 2], named: &str| {
+        let lac = "[[lac]]\nname = \"metro\"\naddress = [\"192.0.2.16/28\"]\nsecret = \"s\"\n";
+        let head = "[ipsec]\npsk = \"correct horse battery\"\n";
+        let [first, second] = realms;
+        format!("{head}{}{}{lac}tenant = {named}\n", tenant("red", first), tenant("blue", second))
+    };
+    let both = "[\"red\", \"blue\"]";
+    let config = valid(&text(["", "realm = \"blue\""], both));
+    assert_eq!(config.lacs[0].tenants, ["red", "blue"]);
+    assert_eq!(valid(&text(["", "realm = \"blue\""], "\"blue\"")).lacs[0].tenants, ["blue"]);
+    let listen = ["listen = \"192.0.2.1\"", "listen = \"192.0.2.2\""];
+    let told =
+        format!("[gateway]\nlisten = [\"192.0.2.1\", \"192.0.2.2\"]\n{}", text(listen, both));
+    refused(&told, 19, "nothing tells users of `blue` from those of `red`", "`realm`");
+    refused(
+        &text(["", "realm = \"b\""], "[\"red\", \"reed\"]"),
+        17,
+        "no tenant `reed`",
+        "[[tenant]]",
+    );
+    refused(&text(["", "realm = \"b\""], "[]"), 17, "a tenant is missing", "at least one");
 }
 
 #[test]

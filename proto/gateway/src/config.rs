@@ -44,8 +44,8 @@ pub struct Lac {
     pub sources: Vec<IpNet>,
     /// Control channel behaviour towards it, with the tunnel secret that it must prove.
     pub l2tp: Arc<isthmus_l2tp::Config>,
-    /// Index of the tenant that its users belong to.
-    pub tenant: usize,
+    /// Indexes of the tenants that its users belong to, told apart by realm; at least one.
+    pub tenants: Vec<usize>,
     /// What becomes of what it has negotiated.
     pub proxy: Proxy,
 }

@@ -46,7 +46,7 @@ pub enum Event {
         from: SocketAddr,
         /// The host name it gives; escaped.
         host: String,
-        /// The tenant of its users.
+        /// The tenants of its users.
         tenant: String,
     },
     /// A peer is gone with all its SAs.

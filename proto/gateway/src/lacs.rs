@@ -77,7 +77,11 @@ impl Gateway {
             let (PeerRef::Lac(_), remote) = (peer.id, peer.path.remote.ip()) else { continue };
             let lac = lac_of(&self.config.lacs, remote).filter(|lac| lac.name == peer.identity);
             match lac {
-                Some(lac) => peer.l2tp.set_config(lac.l2tp.clone()),
+                Some(lac) => {
+                    peer.l2tp.set_config(lac.l2tp.clone());
+                    let tenants = Admitted::among(&self.config.tenants, lac.tenants.clone());
+                    peer.tenants = tenants.unwrap_or_else(|| peer.tenants.clone());
+                }
                 None => untrusted.push(peer.id),
             }
         }
@@ -101,17 +105,12 @@ impl Gateway {
             return None;
         }
         let lac = lac_of(&self.config.lacs, path.remote.ip())?;
+        let tenants = Admitted::among(&self.config.tenants, lac.tenants.clone())?;
         let key = self.lacs.insert(&lac.name, path, lane)?;
         let endpoint =
             l2tp::Endpoint::new(lac.l2tp.clone(), self.provider.clone(), self.rng.seed(), now)
                 .doubting();
-        let mut peer = Peer::new(
-            PeerRef::Lac(key),
-            Admitted::to(lac.tenant),
-            path,
-            lac.name.clone(),
-            endpoint,
-        );
+        let mut peer = Peer::new(PeerRef::Lac(key), tenants, path, lac.name.clone(), endpoint);
         peer.spoke_l2tp = true;
         self.peers.insert(peer.id, Box::new(peer));
         self.plane(Command::OpenLac { lac: key, path });
@@ -143,12 +142,11 @@ impl Gateway {
     pub(crate) fn lac_tunnel_up(&mut self, peer: PeerRef, tunnel: &l2tp::TunnelUp) {
         let Some(state) = self.peers.get(&peer) else { return };
         let PeerRef::Lac(_) = peer else { return };
-        let tenant = self.config.tenants.get(state.tenants.home);
         let event = Event::LacUp {
             lac: state.identity.clone(),
             from: state.path.remote,
             host: printable(tunnel.peer_host.as_bytes()),
-            tenant: tenant.map(|t| t.name.clone()).unwrap_or_default(),
+            tenant: self.tenant_names(state.tenants.iter()).join(", "),
         };
         self.event(event);
     }
@@ -161,6 +159,10 @@ impl Gateway {
         self.event(Event::LacDown { lac, from, reason: reason.to_string() });
     }
 
+    fn tenant_names(&self, tenants: impl Iterator<Item = usize>) -> Vec<String> {
+        tenants.filter_map(|index| self.tenant_name(index)).collect()
+    }
+
     /// Every LAC of the configuration, in order.
     pub(crate) fn lac_status(&self) -> Vec<LacStatus> {
         let status = |lac: &Lac| {
@@ -171,12 +173,7 @@ impl Gateway {
             };
             LacStatus {
                 name: lac.name.clone(),
-                tenant: self
-                    .config
-                    .tenants
-                    .get(lac.tenant)
-                    .map(|t| t.name.clone())
-                    .unwrap_or_default(),
+                tenants: self.tenant_names(lac.tenants.iter().copied()),
                 from: peers().map(|peer| peer.path.remote).collect(),
                 tunnels: peers().map(|peer| peer.l2tp.tunnel_count()).sum(),
                 sessions: peers().map(|peer| peer.sessions.len()).sum(),

@@ -62,8 +62,8 @@ pub struct TenantStatus {
 pub struct LacStatus {
     /// Name.
     pub name: String,
-    /// The tenant of its users.
-    pub tenant: String,
+    /// The tenants of its users.
+    pub tenants: Vec<String>,
     /// Where it speaks from now.
     pub from: Vec<SocketAddr>,
     /// Its tunnels, whether or not they are up.

@@ -9,7 +9,8 @@
 //! what the client brought, or, where none does, those that name nothing of the kind. Identity and address
 //! are the peer's, so they are looked at once; the realm is the user's, so each login has its own. The
 //! realm is never more than a choice among tenants that the key leads to: who has the key of one tenant
-//! does not get into another by a name.
+//! does not get into another by a name. A LAC without IPsec has neither key nor identity: the configuration names
+//! its tenants, and the realm chooses among them.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -109,8 +110,14 @@ impl Admitted {
             let wanted = &selector(index)?.addresses;
             (!wanted.is_empty()).then(|| wanted.contains(&dialled.to_canonical()))
         });
+        Self::among(tenants, left)
+    }
+
+    /// Some tenants, told apart by realm; none when there are none.
+    pub(crate) fn among(tenants: &[Tenant], left: Vec<usize>) -> Option<Self> {
         // Who names no realm is at home in the tenant without one.
-        let home = |index: &usize| selector(*index).is_some_and(|s| s.realms.is_empty());
+        let home =
+            |index: &usize| tenants.get(*index).is_some_and(|t| t.selector.realms.is_empty());
         let home = left.iter().copied().find(home).or(left.first().copied())?;
         Some(Self { home, others: left.into_iter().filter(|index| *index != home).collect() })
     }

@@ -112,8 +112,11 @@ impl GatewayDriver {
             for tenant in config.tenants.iter_mut().filter(|tenant| gone.contains(&tenant.tun)) {
                 *tenant = Tenant::vacant(tenant.tun);
             }
-            config.lacs.retain(|lac| {
-                config.tenants.get(lac.tenant).is_some_and(|tenant| !tenant.is_vacant())
+            config.lacs.retain_mut(|lac| {
+                let stays =
+                    |index: &usize| config.tenants.get(*index).is_some_and(|t| !t.is_vacant());
+                lac.tenants.retain(stays);
+                !lac.tenants.is_empty()
             });
             self.machine.reconfigure(Arc::new(config), now);
         }

@@ -24,7 +24,7 @@ fn lac(name: &str, source: &str) -> Lac {
         name: name.into(),
         sources: vec![source.parse().unwrap()],
         l2tp: Arc::new(l2tp),
-        tenant: 0,
+        tenants: vec![0],
         proxy: Proxy::Renegotiate,
     }
 }
@@ -58,7 +58,7 @@ fn a_trusted_lac_hands_a_user_over_and_takes_him_back() {
     let status = machine.status();
     assert_eq!((status.peers, status.lacs.len()), (0, 1));
     let lac = &status.lacs[0];
-    assert_eq!((lac.name.as_str(), lac.tenant.as_str()), ("metro", "acme"));
+    assert_eq!((lac.name.as_str(), &lac.tenants[..]), ("metro", &["acme".to_owned()][..]));
     assert_eq!((lac.tunnels, lac.sessions), (1, 1));
     assert_eq!(lac.from, [format!("{LAC}:1701").parse().unwrap()]);
 

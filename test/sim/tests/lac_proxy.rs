@@ -29,7 +29,7 @@ fn config(proxy: Proxy) -> Config {
         name: "metro".into(),
         sources: vec![format!("{LAC}/32").parse().unwrap()],
         l2tp: Arc::new(l2tp),
-        tenant: 0,
+        tenants: vec![0],
         proxy,
     };
     Config { lacs: vec![lac], ..settings::gateway() }
@@ -119,6 +119,41 @@ fn it_works_over_bad_networks() {
             w.gateway(gateway).machine.sessions().iter().filter(|s| s.up).count() == METHODS.len()
         };
         net.world.run_till("all up at the gateway", LIMIT, all_up);
+    }
+}
+
+#[test]
+fn the_realm_of_a_caller_chooses_among_the_tenants_of_the_lac() {
+    for proxy in [Proxy::Accept, Proxy::Renegotiate] {
+        let mut config = config(proxy);
+        config.tenants = vec![settings::tenant("red", 0), settings::tenant("blue", 1)];
+        config.tenants[1].selector.realms = vec!["blue".into()];
+        // Led to by a key, and not by the LAC.
+        config.tenants.push(settings::tenant("green", 2));
+        config.tenants[2].selector.realms = vec!["green".into()];
+        config.lacs[0].tenants = vec![0, 1];
+        let mut net = Net::new(9, config, false);
+        let users = ["user1", "user1@blue", "blue\\user2", "user1@green"];
+        for (index, user) in users.into_iter().enumerate() {
+            let password = if index == 2 { "user2" } else { "user1" };
+            net.dial(&Caller { password: password.into(), ..caller(user, AuthProtocol::ChapMd5) });
+            if index < 3 {
+                net.wait_up(index);
+                net.echoes(index);
+            }
+        }
+        net.world.run_for(Duration::from_secs(20));
+        let sessions = net.world.gateway(net.gateway).machine.sessions();
+        let mut found: Vec<_> =
+            sessions.into_iter().map(|s| (s.tenant, s.user.unwrap_or_default())).collect();
+        found.sort();
+        let own = |tenant: &str, user: &str| (tenant.to_owned(), user.to_owned());
+        let wanted = [own("blue", "user1"), own("blue", "user2"), own("red", "user1")];
+        assert_eq!(found, wanted, "{proxy:?}");
+        assert!(net.call(3).up.is_none());
+        let status = net.world.gateway(net.gateway).machine.status();
+        assert_eq!(status.failures.last().map(|f| f.cause), Some(Cause::UnknownRealm));
+        assert_eq!(status.lacs[0].tenants, ["red", "blue"]);
     }
 }
 

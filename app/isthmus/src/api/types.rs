@@ -98,7 +98,8 @@ pub struct LacStatus {
     /// Its name.
     pub name: String,
     /// Whose users it brings.
-    pub tenant: String,
+    #[serde(default)]
+    pub tenants: Vec<String>,
     /// Where it speaks from now.
     pub from: Vec<SocketAddr>,
     /// Its tunnels.

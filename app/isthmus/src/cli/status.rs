@@ -194,7 +194,7 @@ fn show_status(status: &Status, out: &mut Output) -> Result<(), CliError> {
             let from: Vec<_> = lac.from.iter().map(ToString::to_string).collect();
             let from = if from.is_empty() { String::from("-") } else { from.join(" ") };
             let (tunnels, sessions) = (lac.tunnels.to_string(), lac.sessions.to_string());
-            vec![lac.name.clone(), lac.tenant.clone(), tunnels, sessions, from]
+            vec![lac.name.clone(), lac.tenants.join(" "), tunnels, sessions, from]
         });
         out.table(&["lac", "tenant", "tunnels", "sessions", "from"], lacs.collect())?;
     }

@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 use isthmus_gateway::Proxy;
 
+use super::choice::Marks;
 use super::document::Node;
 use super::read::{distinct, require_some};
 use super::section::{At, Section};
@@ -57,7 +58,7 @@ fn lac(mut section: Section, around: Around<'_>, report: &mut Report) -> Option<
             "add `secret` or `secret_file`, the same as at the LAC",
         );
     }
-    let tenant = tenant(&mut section, around.tenants, report);
+    let tenants = tenants(&mut section, around.tenants, report);
     let listen = section.take("listen", report, value::list(value::address)).map(|list| {
         require_some(&list.value, list.span, "an address to listen on", report);
         distinct(&list, report)
@@ -73,7 +74,7 @@ fn lac(mut section: Section, around: Around<'_>, report: &mut Report) -> Option<
         name: name?.value,
         address: address?,
         secret: secret?.value,
-        tenant: tenant?,
+        tenants: tenants?,
         listen: listen.unwrap_or_else(|| around.gateway.listen.clone()),
         tunnels,
         sessions,
@@ -93,24 +94,47 @@ fn addresses(list: &At<Vec<At<IpNet>>>, report: &mut Report) -> Vec<IpNet> {
     distinct(list, report)
 }
 
-/// The tenant named, or the only one.
-fn tenant(section: &mut Section, tenants: &[Tenant], report: &mut Report) -> Option<String> {
+/// The tenants named, or the only one.
+fn tenants(section: &mut Section, tenants: &[Tenant], report: &mut Report) -> Option<Vec<String>> {
     let at = section.span();
-    let written = section.take_optional("tenant", report, value::name);
+    let written = section.take_optional("tenant", report, value::one_or_more(value::name));
     let Some(At { span, value }) = written else {
         if let [only] = tenants {
-            return Some(only.name.clone());
+            return Some(vec![only.name.clone()]);
         }
-        report.error(at, "`tenant` is missing", "name one: there are several");
+        report.error(at, "`tenant` is missing", "name one or more: there are several");
         return None;
     };
-    let name = value?;
+    let list = At { span, value: value? };
+    require_some(&list.value, span, "a tenant", report);
+    let names = distinct(&list, report);
     // Tenants that have mistakes of their own are not in the list.
-    if !report.has_errors() && tenants.iter().all(|tenant| tenant.name != name) {
-        let message = format!("there is no tenant `{name}`");
-        report.error(span, message, "write the `name` of a [[tenant]]");
+    if !report.has_errors() {
+        check_tenants(&list.value, tenants, report);
     }
-    Some(name)
+    Some(names)
+}
+
+/// Each must be there, and a realm must tell it from the others: a LAC brings nothing else.
+fn check_tenants(named: &[At<String>], tenants: &[Tenant], report: &mut Report) {
+    let mut before: Vec<(&str, Marks)> = Vec::new();
+    for At { span, value: name } in named {
+        let Some(tenant) = tenants.iter().find(|tenant| tenant.name == *name) else {
+            let message = format!("there is no tenant `{name}`");
+            report.error(*span, message, "write the `name` of a [[tenant]]");
+            continue;
+        };
+        let realm = tenant.realm.clone();
+        let marks = Marks { realm, identity: Vec::new(), listen: Vec::new() };
+        if let Some((other, _)) = before.iter().find(|(_, other)| marks.clash(other).is_some()) {
+            report.error(
+                *span,
+                format!("nothing tells users of `{name}` from those of `{other}`"),
+                "give one of the two tenants another `realm`, or name one of them only",
+            );
+        }
+        before.push((name, marks));
+    }
 }
 
 /// What the L2TP machine can hold.

@@ -162,8 +162,8 @@ pub struct Lac {
     pub address: Vec<IpNet>,
     /// The tunnel secret.
     pub secret: SecretBytes,
-    /// The name of a tenant.
-    pub tenant: String,
+    /// Names of tenants, told apart by realm; at least one.
+    pub tenants: Vec<String>,
     /// Addresses to take its tunnels on; at least one.
     pub listen: Vec<IpAddr>,
     /// Most tunnels from one address and port.

@@ -85,10 +85,11 @@ pub(crate) const LAC: SectionKeys = SectionKeys {
         },
         Key {
             name: "tenant",
-            kind: "name",
+            kind: "name or list of names",
             default: "the only tenant",
-            example: "\"acme\"",
-            about: "Whose users it brings.",
+            example: "[\"acme\", \"blue\"]",
+            about: "Whose users it brings. Where these are several, the `realm` of the user's name chooses, as for clients \
+                    with one key; a name without a realm comes to the tenant without one.",
         },
         Key {
             name: "listen",

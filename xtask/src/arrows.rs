@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Each crate that has rules, and the workspace crates it may depend on (dev-dependencies aside).
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("proto/core", &[]),
     ("proto/wire", &["core"]),
     ("proto/crypto", &["core"]),
@@ -15,6 +15,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("proto/gateway", &["core", "wire", "crypto", "ike", "esp", "l2tp", "ppp", "plane"]),
     ("proto/client", &["core", "wire", "crypto", "ike", "esp", "l2tp", "ppp", "plane"]),
     ("proto/policy", &[]),
+    ("proto/findings", &[]),
     ("shell/crypto-aws", &["core", "crypto"]),
     ("shell/crypto-mb", &["core", "crypto"]),
     ("shell/trust", &["crypto", "crypto-aws"]),

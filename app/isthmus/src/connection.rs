@@ -1,5 +1,6 @@
 //! Joins the client command to the client machine and its driver.
 
+use std::collections::BTreeSet;
 use std::iter::once;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -238,12 +239,24 @@ impl Connection {
             ];
             desired.rules.retain(|rule| rule.to.is_none_or(|to| to.addr().is_ipv4()));
         } else {
-            desired.routes = routes.iter().map(|net| route(*net, MAIN_TABLE)).collect();
+            // What is left of two networks may be the same.
+            let outside: BTreeSet<_> = routes.iter().flat_map(|net| self.outside(*net)).collect();
+            desired.routes = outside.into_iter().map(|net| route(net, MAIN_TABLE)).collect();
         }
         if let Some(ipv6) = &self.ipv6 {
             self.desire_ipv6(&mut desired, ipv6, interface);
         }
         desired
+    }
+
+    /// A network but for the server, where that is reached by the same table: the tunnel's own packets must
+    /// not go into it.
+    fn outside(&self, net: Ipv4Net) -> Vec<Ipv4Net> {
+        if self.settings.inner_netns.is_some() {
+            return vec![net];
+        }
+        let rest = isthmus_findings::without(IpNet::V4(net), IpNet::from(self.settings.server));
+        rest.into_iter().filter_map(v4).collect()
     }
 
     /// Adds what IPv6 wants, in the same way.

@@ -10,6 +10,7 @@
 //! - [`run`] and [`client`]: where the daemon and the client command meet the machines.
 //! - [`mod@bench`]: many clients at once, and what they measure.
 //! - [`trace`] and [`plan`]: what the configuration and the kernel make of a packet, and of each other.
+//! - `findings`: what cannot work, asked by `check`, `plan` and the running gateway.
 //! - [`profile`]: what each kind of client needs to connect.
 //! - [`cli`]: the commands.
 //!
@@ -33,6 +34,7 @@ pub mod config;
 mod connection;
 pub mod daemon;
 mod engine;
+mod findings;
 mod numbers;
 pub mod plan;
 pub mod profile;
@@ -42,3 +44,4 @@ pub mod trace;
 mod translate;
 pub mod users;
 mod view;
+mod watcher;

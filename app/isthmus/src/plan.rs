@@ -5,12 +5,12 @@ use isthmus_driver::{
     CONDITIONS_MAX, FIRST_PROBE_TABLE, FIRST_TABLE, NetworkError, PREFERENCE_FIRST, Planned,
     Translation,
 };
+use isthmus_findings::Finding;
 use isthmus_kernel::{Change, Firewall, MAIN_TABLE, NextHop, Route};
-use isthmus_net::Namespace;
 use serde::Serialize;
 
 use crate::config::{Config, Egress, Tenant, Way};
-use crate::run;
+use crate::{findings, run};
 
 /// All changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,19 +19,8 @@ pub struct Plan {
     pub gateway: String,
     /// The changes, namespace by namespace, in the order they would be made.
     pub steps: Vec<Step>,
-    /// What cannot work, whatever is changed.
+    /// What cannot work, whatever is changed, the worst first.
     pub findings: Vec<Finding>,
-}
-
-/// Something that cannot work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// The network namespace; none for the gateway's own.
-    pub namespace: Option<String>,
-    /// What is wrong.
-    pub what: String,
-    /// What to do about it.
-    pub remedy: &'static str,
 }
 
 /// A change.
@@ -74,7 +63,12 @@ pub async fn plan(config: &Config) -> Result<Plan, NetworkError> {
     let (name, tenants, networks) = run::kernel_wishes(config);
     let planned = isthmus_driver::plan(&name, &tenants, &networks).await?;
     let steps = planned.iter().flat_map(|planned| steps(config, planned)).collect();
-    let findings = planned.iter().flat_map(|planned| overlaps(config, planned)).collect();
+    let missing: Vec<_> = planned.iter().filter(|planned| planned.is_missing).collect();
+    let missing = missing.iter().filter_map(|planned| planned.namespace.as_ref());
+    let mut findings: Vec<_> =
+        missing.map(|namespace| findings::missing(config, namespace.name())).collect();
+    let around = planned.into_iter().map(|planned| (planned.namespace, planned.around)).collect();
+    findings.extend(findings::find(config, &around));
     Ok(Plan { gateway: name, steps, findings })
 }
 
@@ -91,45 +85,6 @@ fn steps(config: &Config, planned: &Planned) -> Vec<Step> {
         why: String::from("`netns` names it, and there is none"),
     });
     made.into_iter().chain(planned.changes.iter().map(step)).collect()
-}
-
-/// Pools that meet a network which the machine is part of: one of the two hides the other.
-fn overlaps(config: &Config, planned: &Planned) -> Vec<Finding> {
-    let namespace = planned.namespace.as_ref().map(Namespace::name);
-    let here = config.tenants.iter().filter(|tenant| tenant.netns.as_deref() == namespace);
-    let pools = here.flat_map(|tenant| {
-        let v4 = tenant.all_pools().into_iter().map(IpNet::V4);
-        let all = v4.chain(tenant.all_pools6().into_iter().map(IpNet::V6));
-        all.map(move |net| (tenant, net))
-    });
-    let mut found = Vec::new();
-    if planned.is_missing {
-        found.push(Finding {
-            namespace: namespace.map(str::to_owned),
-            what: format!(
-                "there is no network namespace {}: ways out into it are down",
-                namespace.unwrap_or_default()
-            ),
-            remedy: "make it, for instance with `ip netns add`",
-        });
-    }
-    for (tenant, pool) in pools {
-        for other in planned.others.iter().filter(|other| other.link != tenant.interface) {
-            let net = other.address.trunc();
-            if net.contains(&pool) || pool.contains(&net) {
-                found.push(Finding {
-                    namespace: namespace.map(str::to_owned),
-                    what: format!(
-                        "the pool {pool} of tenant {} overlaps {net} of {}: clients and the hosts there \
-                         hide each other",
-                        tenant.name, other.link
-                    ),
-                    remedy: "take a pool that no network of this machine has",
-                });
-            }
-        }
-    }
-    found
 }
 
 fn action(change: &Change) -> (Action, String) {

@@ -29,6 +29,7 @@ use crate::numbers::{Key, Numbers};
 use crate::translate;
 use crate::users::{User, UserSecret};
 use crate::view;
+use crate::watcher::Watcher;
 
 /// Runs the gateway that `config` describes until `side.stop` ends.
 ///
@@ -46,7 +47,9 @@ pub async fn gateway(config: Arc<Config>, side: EngineSide) -> Result<(), Engine
         GatewayDriver::start(settings, provider, served, on_event).await.map_err(refused)?;
     // Whoever waited for it may have gone; the gateway goes on.
     let _nobody_waits = side.ready.send(());
-    let serving = tokio::spawn(serve((config, numbers), side.requests, requests, side.stop));
+    let watcher = Watcher::new(driver.surroundings());
+    let serving =
+        tokio::spawn(serve((config, numbers, watcher), side.requests, requests, side.stop));
     let outcome = driver.run().await.map_err(refused);
     serving.abort();
     outcome
@@ -54,7 +57,7 @@ pub async fn gateway(config: Arc<Config>, side: EngineSide) -> Result<(), Engine
 
 /// Turns requests of the API into requests of the driver, until it is time to stop.
 async fn serve(
-    (mut config, mut numbers): (Arc<Config>, Numbers),
+    (mut config, mut numbers, mut watcher): (Arc<Config>, Numbers, Watcher),
     mut asked: mpsc::Receiver<ControlRequest>,
     driver: mpsc::Sender<Request>,
     mut stop: oneshot::Receiver<()>,
@@ -63,10 +66,19 @@ async fn serve(
         let request = tokio::select! {
             _ = &mut stop => break,
             request = asked.recv() => request,
+            () = watcher.changed() => {
+                watcher.tell(&config);
+                continue;
+            }
         };
         let Some(request) = request else { break };
-        if let Some(applied) = answer(&config, &mut numbers, request, &driver).await {
+        if let ControlRequest::Status(reply) = request {
+            if let Some(snapshot) = snapshot(&driver, Detail::Sums).await {
+                let _gone = reply.send(view::status(&config, &snapshot, watcher.found(&config)));
+            }
+        } else if let Some(applied) = answer(&mut numbers, request, &driver).await {
             config = applied;
+            watcher.tell(&config);
         }
     }
     // A driver that has ended needs no word.
@@ -75,7 +87,6 @@ async fn serve(
 
 /// Answers a request; the configuration that is in force from now on, when it brought one.
 async fn answer(
-    config: &Config,
     numbers: &mut Numbers,
     request: ControlRequest,
     driver: &mpsc::Sender<Request>,
@@ -104,11 +115,8 @@ async fn answer(
                 let _gone = reply.send(view::sessions(&snapshot));
             }
         }
-        ControlRequest::Status(reply) => {
-            if let Some(snapshot) = snapshot(driver, Detail::Sums).await {
-                let _gone = reply.send(view::status(config, &snapshot));
-            }
-        }
+        // Whoever knows the configuration answers that.
+        ControlRequest::Status(_) => {}
     }
     None
 }

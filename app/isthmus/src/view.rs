@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use isthmus_core::Encap;
 use isthmus_driver::{Snapshot, TunReport};
+use isthmus_findings::Finding;
 use isthmus_gateway::{Failure as MachineFailure, SessionInfo};
 use isthmus_plane::{Rate, SessionCounters, TunId};
 
@@ -15,7 +16,7 @@ use crate::api::{
 use crate::config::{Config, Egress, Tenant};
 
 /// Everything at a glance.
-pub(crate) fn status(config: &Config, snapshot: &Snapshot) -> Status {
+pub(crate) fn status(config: &Config, snapshot: &Snapshot, findings: Vec<Finding>) -> Status {
     let machine = &snapshot.status;
     let up = machine.sessions_up;
     let gateway = &config.gateway;
@@ -33,6 +34,7 @@ pub(crate) fn status(config: &Config, snapshot: &Snapshot) -> Status {
         tenants: tenants(config, snapshot),
         lacs: machine.lacs.iter().map(lac).collect(),
         data_path: data_path(config, snapshot),
+        findings,
         drops: drops(snapshot),
         failures_total: machine.failures_total,
         failures: failures(snapshot).into_iter().take(STATUS_FAILURES_MAX).collect(),

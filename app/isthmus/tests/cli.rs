@@ -211,6 +211,33 @@ fn quickstart_replaces_nothing_unless_forced() {
 }
 
 #[test]
+fn check_finds_what_cannot_work_and_writes_the_cure() {
+    let fresh = Fresh::new();
+    let egress = |to: &str| {
+        format!(
+            "\n[[tenant.egress]]\nname = \"dc\"\nmatch = {{ to = [\"{to}\"] }}\nvia = {{ interface = \"eth1\" }}\n"
+        )
+    };
+    let least = fresh.read("isthmus.toml");
+    std::fs::write(fresh.config(), least.clone() + &egress("10.64.0.128/25")).unwrap();
+    let checked = isthmus(&["check", "--config", &fresh.config()], "");
+    assert_eq!(checked.code, 1, "{}", checked.err);
+    let expected = "error pool-overlaps-egress: the pool of tenant";
+    assert!(checked.err.contains(expected), "{}", checked.err);
+    assert!(checked.err.contains("      pool = [\"10.64.1.0/24\"]\n"), "{}", checked.err);
+    assert!(checked.err.contains("1 error, "), "{}", checked.err);
+    let checked = isthmus(&["check", "--config", &fresh.config(), "--json"], "");
+    let verdict: Value = serde_json::from_str(&checked.out).unwrap();
+    assert_eq!((checked.code, &verdict["valid"]), (1, &Value::from(true)));
+    assert_eq!(verdict["findings"][0]["code"], "pool-overlaps-egress", "{verdict}");
+
+    std::fs::write(fresh.config(), least + &egress("10.0.0.0/8")).unwrap();
+    let checked = isthmus(&["check", "--config", &fresh.config()], "");
+    assert!(checked.err.contains("note pool-overlaps-egress: "), "{}", checked.err);
+    assert!(checked.code == 0 && checked.out.contains(", 1 finding\n"), "{}", checked.out);
+}
+
+#[test]
 fn check_points_at_mistakes_for_people_and_for_programs() {
     let fresh = Fresh::new();
     let text = fresh.read("isthmus.toml").replace("pool =", "pol =");

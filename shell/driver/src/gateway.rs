@@ -10,9 +10,10 @@ use isthmus_crypto::Provider;
 use isthmus_dataplane::{Clock, Crew, CrewConfig, IoReport};
 use isthmus_gateway::{Action, Config, Event, Gateway, SessionInfo, Status};
 use isthmus_plane::{Command, Counters, Report, TunId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
+use crate::around::Surroundings;
 use crate::change::Coming;
 use crate::entropy::seed;
 use crate::health::WayState;
@@ -170,6 +171,12 @@ impl GatewayDriver {
             fired: clock.now(),
             pace: Pace::new(),
         })
+    }
+
+    /// What the tenants' namespaces have that is not ours. It is read from the first turn on, whenever
+    /// something of ours may have changed, and once a minute.
+    pub fn surroundings(&self) -> watch::Receiver<Surroundings> {
+        self.network.around()
     }
 
     /// Runs until told to shut down, then tells every peer and cleans up.

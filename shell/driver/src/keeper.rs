@@ -19,6 +19,7 @@ use isthmus_tun::TunDevice;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::around::{Surroundings, interest};
 use crate::guard::{Guard, Look};
 use crate::health::News;
 use crate::inside::{Inside, Placed};
@@ -82,6 +83,8 @@ pub(crate) struct Keeper {
     ways: Ways,
     /// Whether the devices are about to go, so that nothing is put back.
     rests: bool,
+    /// Where it shows what is not ours.
+    around: watch::Sender<Surroundings>,
 }
 
 /// A keeper, the devices it made, and where it shows the ways out.
@@ -117,6 +120,7 @@ impl Keeper {
             entered: Instant::now(),
             ways,
             rests: false,
+            around: watch::channel(Surroundings::new()).0,
         };
         match keeper.begin(tenants).await {
             Ok(devices) => Ok((keeper, devices, show)),
@@ -151,6 +155,7 @@ impl Keeper {
 
     /// Fulfils wishes and puts back what others undo, until the end is wished or nobody can wish.
     pub(crate) async fn run(mut self, mut wishes: mpsc::UnboundedReceiver<Wish>) {
+        self.look_around(self.places.namespaces()).await;
         let mut visits = interval(VISIT_EVERY);
         visits.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -314,6 +319,7 @@ impl Keeper {
             tracing::warn!(%error, "changes of kernel state stay unknown");
         }
         let _asker_gone = done.send(InForce { devices, outcome });
+        self.look_around(self.places.namespaces()).await;
     }
 
     /// Takes the tenants over. Those whose device stays keep what is routed for their sessions; those without
@@ -420,13 +426,37 @@ impl Keeper {
         while let Some(more) = self.guard.try_disturbed() {
             looks.push(more);
         }
-        let namespaces = looks.iter().map(|look| look.namespace.clone()).collect();
-        let outcomes = self.reconcile(namespaces).await;
+        let namespaces: BTreeSet<_> = looks.iter().map(|look| look.namespace.clone()).collect();
+        let outcomes = self.reconcile(namespaces.clone()).await;
         let found = outcomes.into_iter().filter(tell_what_was_undone);
         let found: BTreeSet<_> = found.map(|outcome| outcome.namespace).collect();
         for Look { namespace, found: answer } in looks {
             let _gone = answer.send(found.contains(&namespace));
         }
+        self.look_around(namespaces).await;
+    }
+
+    /// Looks at what namespaces have that is not ours, and shows it when it is new.
+    async fn look_around(&mut self, namespaces: BTreeSet<Option<Namespace>>) {
+        let interests = namespaces.into_iter().map(|place| {
+            let here = |placed: &&Placed| placed.tenant.device.namespace == place;
+            let interest = interest(self.tenants.iter().filter(here));
+            (place, interest)
+        });
+        let interests = interests.collect();
+        let found = self.places.around(interests).await;
+        let all = self.places.namespaces();
+        self.around.send_if_modified(|known| {
+            let before = known.clone();
+            known.extend(found);
+            known.retain(|place, _| all.contains(place));
+            *known != before
+        });
+    }
+
+    /// What namespaces have that is not ours, as it is read.
+    pub(crate) fn around(&self) -> watch::Receiver<Surroundings> {
+        self.around.subscribe()
     }
 
     /// Routes packets by the ways out that are up, also those of connections that are there already.

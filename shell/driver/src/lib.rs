@@ -5,6 +5,7 @@
 //! the workers and arms the timer anew. The machine is a [`Gateway`](isthmus_gateway::Gateway) or a
 //! [`Client`](isthmus_client::Client); the loop is the same.
 
+mod around;
 mod change;
 mod client;
 mod entropy;
@@ -27,6 +28,7 @@ mod stock;
 mod wanted;
 mod ways;
 
+pub use around::Surroundings;
 pub use client::{ClientDriver, ClientRequest, ClientSettings};
 pub use entropy::seed;
 pub use isthmus_dataplane::{IoReport, TunReport};
@@ -34,7 +36,7 @@ pub use isthmus_dataplane::{IoReport, TunReport};
 pub use gateway::{Detail, GatewayDriver, GatewaySettings, Request, Snapshot, Wanted};
 pub use guards::Access;
 pub use health::{Health, Target, Thresholds, WayState};
-pub use isthmus_kernel::{Translation, Transport};
+pub use isthmus_kernel::{Around, Translation, Transport};
 pub use network::{NetworkError, TenantNetwork};
 pub use plan::{Planned, plan};
 pub use wanted::{

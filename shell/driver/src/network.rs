@@ -14,6 +14,7 @@ use isthmus_tun::{TunConfig, TunError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::around::Surroundings;
 use crate::guards::Access;
 use crate::inside::Inside;
 use crate::keeper::{Commit, Devices, InForce, Keeper, Wish};
@@ -89,6 +90,7 @@ pub(crate) struct Network {
     wishes: mpsc::UnboundedSender<Wish>,
     keeper: JoinHandle<()>,
     ways: watch::Receiver<KnownWays>,
+    around: watch::Receiver<Surroundings>,
 }
 
 impl Network {
@@ -103,8 +105,9 @@ impl Network {
         let tenants = tenants.iter().cloned().zip(networks).collect();
         let (keeper, devices, ways) = Keeper::up(name, tenants, queues).await?;
         let (wishes, told) = mpsc::unbounded_channel();
+        let around = keeper.around();
         let keeper = tokio::spawn(keeper.run(told));
-        Ok((Self { wishes, keeper, ways }, devices))
+        Ok((Self { wishes, keeper, ways, around }, devices))
     }
 
     /// Routes what is inside now to the tenants' devices; the answer comes when it is in force.
@@ -125,6 +128,11 @@ impl Network {
     /// The ways out that are looked after.
     pub(crate) fn ways(&self) -> KnownWays {
         self.ways.borrow().clone()
+    }
+
+    /// What namespaces have that is not ours, as it is read.
+    pub(crate) fn around(&self) -> watch::Receiver<Surroundings> {
+        self.around.clone()
     }
 
     /// Makes the devices of other tenants, as far as they can be made now; an error changes nothing.

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use isthmus_kernel::{Changes, Desired, Flows, KernelError, Options, Reconciler, Watch};
+use isthmus_kernel::{Changes, Desired, Flows, Interest, KernelError, Options, Reconciler, Watch};
 use isthmus_net::Namespace;
 use tokio::task::JoinSet;
 
+use crate::around::Surroundings;
 use crate::members::Exchange;
 use crate::network::NetworkError;
 use crate::ours::OurNamespaces;
@@ -147,6 +148,33 @@ impl Places {
             outcomes.push(outcome);
         }
         outcomes
+    }
+
+    /// Reads what namespaces have that is not ours, in all of them at once. One that cannot be read is left
+    /// out.
+    pub(crate) async fn around(
+        &mut self,
+        interests: BTreeMap<Option<Namespace>, Interest>,
+    ) -> Surroundings {
+        let mut at_work = JoinSet::new();
+        for (namespace, interest) in interests {
+            let Some(mut reconciler) = self.reconcilers.remove(&namespace) else { continue };
+            at_work.spawn(async move {
+                let around = reconciler.around(interest).await;
+                (namespace, reconciler, around)
+            });
+        }
+        let mut found = Surroundings::new();
+        while let Some(done) = at_work.join_next().await {
+            // As in `apply`.
+            let Ok((namespace, reconciler, around)) = done else { continue };
+            self.reconcilers.insert(namespace.clone(), reconciler);
+            match around {
+                Ok(around) => drop(found.insert(namespace, around)),
+                Err(error) => tracing::warn!(%error, "what the machine has stays unknown"),
+            }
+        }
+        found
     }
 
     /// Exchanges members of classes in a namespace.

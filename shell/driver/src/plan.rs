@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
-use isthmus_kernel::{Address, Change, Changes, Desired, Link, Options, Reconciler};
+use isthmus_kernel::{Around, Change, Changes, Desired, Link, Options, Reconciler};
 use isthmus_net::Namespace;
 
+use crate::around::interest;
 use crate::inside::Placed;
 use crate::keeper::LOOPBACK;
 use crate::members::Members;
@@ -25,8 +26,8 @@ pub struct Planned {
     pub changes: Changes,
     /// Whether a way out leads into it and it is not there, so that nothing can be changed.
     pub is_missing: bool,
-    /// Addresses there that are not ours.
-    pub others: Vec<Address>,
+    /// What is there and not ours.
+    pub around: Around,
 }
 
 /// Compares what the gateway of that name wants with what is there. `networks` has for each tenant those
@@ -59,6 +60,8 @@ pub async fn plan(
     let usual = Options::named(name);
     let ours = OurNamespaces::new(&usual.state_folder, &usual.owner.name);
     for (namespace, mut desired) in wanted {
+        let here = |placed: &&Placed| placed.tenant.device.namespace == namespace;
+        let interest = interest(all_placed.iter().filter(here));
         let missing = namespace.as_ref().filter(|one| one.can_be_made() && !one.exists());
         if missing.is_some() || namespace.as_ref().is_some_and(|one| ours.contains(one)) {
             desired.links.push(Link { name: LOOPBACK.to_owned(), up: true, mtu: None });
@@ -71,8 +74,8 @@ pub async fn plan(
         let mut changes = reconciler.plan(&desired).await?;
         // They are the sessions' of a gateway that runs, and no configuration knows them.
         changes.0.retain(|change| !matches!(change, Change::SetMembers { .. }));
-        let others = reconciler.addresses_of_others().await?;
-        all.push(Planned { namespace, makes_namespace, is_missing: false, changes, others });
+        let around = reconciler.around(interest).await?;
+        all.push(Planned { namespace, makes_namespace, is_missing: false, changes, around });
     }
     Ok(all)
 }
@@ -80,8 +83,8 @@ pub async fn plan(
 impl Planned {
     fn missing(namespace: Namespace) -> Self {
         let (namespace, makes_namespace) = (Some(namespace), false);
-        let (changes, others) = (Changes::default(), Vec::new());
-        Self { namespace, makes_namespace, is_missing: true, changes, others }
+        let (changes, around) = (Changes::default(), Around::default());
+        Self { namespace, makes_namespace, is_missing: true, changes, around }
     }
 }
 

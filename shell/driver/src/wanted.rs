@@ -56,7 +56,7 @@ pub(crate) fn want(state: &mut Desired, placed: &Placed) {
 
 /// The networks behind the tenant's device. Those of users stay routed while the users are away: their
 /// packets are no business of others.
-fn inside(placed: &Placed) -> Vec<IpNet> {
+pub(crate) fn inside(placed: &Placed) -> Vec<IpNet> {
     let Placed { tenant, networks, .. } = placed;
     let pool = &tenant.pool;
     let v4 = pool.iter().chain(networks.iter().filter(|net| !pool.contains(net)));

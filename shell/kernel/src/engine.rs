@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
+use crate::around::{Around, Interest, OtherRoute, ROUTES_MAX};
 use crate::desired::label_of;
 use crate::diff::{Actual, Veths, diff};
 use crate::netlink::{ActualLink, Connections, Listener, Netlink};
@@ -13,8 +14,8 @@ use crate::nft::{Listing, Nft};
 use crate::state::{SavedFirewall, SavedLink, SavedSysctl, State, StateFile};
 use crate::watch::Watch;
 use crate::{
-    Address, Change, Changes, Desired, Flows, KernelError, Link, Lookup, Member, Owner, Road,
-    Route, Rule, sysctl,
+    Address, Change, Changes, Desired, Flows, IpVersion, KernelError, Link, Lookup, MAIN_TABLE,
+    Member, Owner, Road, Route, Rule, RuleAction, sysctl,
 };
 
 /// Reads, compares and changes the kernel state of the namespace its thread is in.
@@ -54,15 +55,62 @@ impl Engine {
         Ok(Watch { routes, nftables })
     }
 
-    /// Addresses on links that are not ours.
-    pub(crate) fn addresses_of_others(&mut self) -> Result<Vec<Address>, KernelError> {
-        let failed = |error| refused("read addresses", error);
-        let links = self.netlink.links().map_err(failed)?;
-        let all = self.netlink.addresses(&links, self.owner.protocol).map_err(failed)?;
-        let others = all
-            .into_iter()
-            .filter(|(address, tagged)| !tagged && !self.state.addresses.contains(address));
-        Ok(others.map(|(address, _)| address).collect())
+    /// What is there and not ours.
+    pub(crate) fn around(&mut self, interest: &Interest) -> Result<Around, KernelError> {
+        let tag = self.owner.protocol;
+        let failed = |doing| move |error| refused(doing, error);
+        let links = self.netlink.links().map_err(failed("read links"))?;
+        let all = self.netlink.addresses(&links, tag).map_err(failed("read addresses"))?;
+        let theirs = |(address, tagged): &(Address, bool)| {
+            !tagged && !self.state.addresses.contains(address)
+        };
+        let addresses: Vec<_> =
+            all.into_iter().filter(theirs).map(|(address, _)| address).collect();
+        let mut filters = BTreeMap::new();
+        for link in addresses.iter().map(|address| &address.link) {
+            let filter = sysctl::reverse_path_filter(link);
+            let filter = filter.map_err(|error| refused("read rp_filter", error))?;
+            filters.insert(link.clone(), filter);
+        }
+        let routes = self.routes_of_others(&links, MAIN_TABLE, interest)?;
+        let mut rules = Vec::new();
+        for rule in self.netlink.rules_of_others(tag).map_err(failed("read rules"))? {
+            let before = (1..MAIN_RULE).contains(&rule.priority) && rule.mark.is_none();
+            let (RuleAction::Lookup(table) | RuleAction::LookupSpecific(table)) = rule.action
+            else {
+                continue;
+            };
+            if !before {
+                continue;
+            }
+            let mut routes = match table {
+                MAIN_TABLE => Vec::new(),
+                _ => self.routes_of_others(&links, table, interest)?,
+            };
+            let specific = matches!(rule.action, RuleAction::LookupSpecific(_));
+            let is_ipv4 = rule.version == IpVersion::V4;
+            routes.retain(|route| {
+                let of_version = route.destination.addr().is_ipv4() == is_ipv4;
+                of_version && !(specific && route.destination.prefix_len() == 0)
+            });
+            rules.push((rule, routes));
+        }
+        Ok(Around { addresses, routes, rules, filters })
+    }
+
+    fn routes_of_others(
+        &mut self,
+        links: &[ActualLink],
+        table: u32,
+        interest: &Interest,
+    ) -> Result<Vec<OtherRoute>, KernelError> {
+        let tag = self.owner.protocol;
+        let mut routes = self
+            .netlink
+            .routes_of_others(links, (table, tag), interest)
+            .map_err(|error| refused(&format!("read table {table}"), error))?;
+        routes.truncate(ROUTES_MAX);
+        Ok(routes)
     }
 
     /// Forgets connections of this thread's namespace; answers how many.
@@ -385,6 +433,8 @@ impl Engine {
     }
 }
 
+/// The priority of the rule for the main table.
+const MAIN_RULE: u32 = 32_766;
 /// How long the kernel may take to use a device whose ends are both up.
 const RUNNING_MAX: Duration = Duration::from_millis(300);
 /// How often that is looked at.

@@ -24,6 +24,7 @@
 //! There is no rule that accepts forwarded packets: nftables drops a packet when any table does, so an
 //! accept of ours could not overrule the firewall of the machine.
 
+mod around;
 mod change;
 mod desired;
 mod diff;
@@ -39,6 +40,7 @@ mod state;
 mod sysctl;
 mod watch;
 
+pub use around::{Around, Interest, OtherHop, OtherRoute};
 pub use change::{Change, Changes};
 pub use desired::{
     Address, CLASS_MASK, Desired, Entries, Filter, Firewall, Guard, IpVersion, Link, List,

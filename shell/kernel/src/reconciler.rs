@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::engine::Engine;
 use crate::watch::Watch;
-use crate::{Address, Changes, Desired, Flows, KernelError, Lookup, Member, Owner, Road};
+use crate::{Around, Changes, Desired, Flows, Interest, KernelError, Lookup, Member, Owner, Road};
 
 /// How a reconciler is set up.
 #[derive(Clone, Debug)]
@@ -161,13 +161,13 @@ impl Reconciler {
         self.ask(move |engine| engine.look_up(&lookup)).await
     }
 
-    /// The addresses on all links that are not ours.
+    /// What the namespace has that is not ours, as far as it is of interest.
     ///
     /// # Errors
     ///
     /// When the kernel cannot be read.
-    pub async fn addresses_of_others(&mut self) -> Result<Vec<Address>, KernelError> {
-        self.ask(Engine::addresses_of_others).await
+    pub async fn around(&mut self, interest: Interest) -> Result<Around, KernelError> {
+        self.ask(move |engine| engine.around(&interest)).await
     }
 
     /// Tells from now on when somebody else changes what is ours.

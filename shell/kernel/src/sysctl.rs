@@ -29,12 +29,17 @@ pub(crate) fn read(key: &str) -> io::Result<Option<String>> {
 /// Whether packets are dropped that come in by this link from where the machine would not send answers by it
 /// (RFC 3704 §2.2). The greater of the link's own setting and that of all links counts.
 pub(crate) fn is_strict(link: &str) -> io::Result<bool> {
-    let Some(own) = read(&format!("net/ipv4/conf/{link}/rp_filter"))? else { return Ok(false) };
-    let all = read("net/ipv4/conf/all/rp_filter")?.unwrap_or_default();
-    Ok(own.max(all) == STRICT)
+    Ok(reverse_path_filter(link)? == STRICT)
 }
 
-const STRICT: &str = "1";
+/// The reverse path filter of a link as it works: 0 none, 1 strict, 2 loose.
+pub(crate) fn reverse_path_filter(link: &str) -> io::Result<u8> {
+    let Some(own) = read(&format!("net/ipv4/conf/{link}/rp_filter"))? else { return Ok(0) };
+    let all = read("net/ipv4/conf/all/rp_filter")?.unwrap_or_default();
+    Ok(own.max(all).parse().unwrap_or_default())
+}
+
+const STRICT: u8 = 1;
 /// The setting under which it is enough that the machine knows a way to the sender by any link.
 pub(crate) const LOOSE: &str = "2";
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
+use isthmus_findings::Finding;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Changes;
@@ -50,6 +51,9 @@ pub struct Status {
     /// How packets cross into the kernel and out of it.
     #[serde(default)]
     pub data_path: DataPath,
+    /// What cannot work on this machine, the worst first.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// What was thrown away since the start; zeros are left out.
     pub drops: Vec<DropCount>,
     /// Failed attempts to connect since the start.

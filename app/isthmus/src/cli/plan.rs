@@ -43,7 +43,9 @@ pub(crate) fn show_plan(args: &PlanArgs, out: &mut Output) -> Result<(), CliErro
         }
     }
     for finding in &plan.findings {
-        out.line(&format!("  ! {}\n    {}", finding.what, finding.remedy))?;
+        let place = finding.namespace.as_ref();
+        let place = place.map_or(String::new(), |name| format!(" (namespace {name})"));
+        out.line(&format!("  ! {finding}{place}").replace('\n', "\n    "))?;
     }
     if plan.steps.is_empty() {
         return out.line(&format!("gateway {}: the kernel is as it is to be", plan.gateway));

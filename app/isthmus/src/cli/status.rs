@@ -198,6 +198,12 @@ fn show_status(status: &Status, out: &mut Output) -> Result<(), CliError> {
         });
         out.table(&["lac", "tenant", "tunnels", "sessions", "from"], lacs.collect())?;
     }
+    if !status.findings.is_empty() {
+        out.line("")?;
+        for finding in &status.findings {
+            out.line(&printable(&finding.to_string()))?;
+        }
+    }
     let drops = status
         .drops
         .iter()

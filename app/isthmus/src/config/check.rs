@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use isthmus_core::SecretBytes;
 
 use super::choice;
@@ -425,6 +425,7 @@ fn distinct_names(drafts: &[TenantDraft], report: &mut Report) {
 }
 
 fn distinct_pools(drafts: &[TenantDraft], report: &mut Report) {
+    let mut free = reserved::free(drafts);
     let all: Vec<_> =
         drafts.iter().flat_map(|draft| draft.pool.iter().map(move |net| (draft, *net))).collect();
     for (index, (draft, net)) in all.iter().enumerate() {
@@ -439,8 +440,10 @@ fn distinct_pools(drafts: &[TenantDraft], report: &mut Report) {
             let remedy = if same_tenant {
                 format!("remove one; the other is at {place}")
             } else {
+                let free = free.instead_of(&draft.name.value, IpNet::V4(net.value));
+                let such = free.map_or(String::new(), |free| format!(" (to {free}, for example)"));
                 format!(
-                    "change one, or put the tenants into different `netns`; the other is at {place}"
+                    "change one{such}, or put the tenants into different `netns`; the other is at {place}"
                 )
             };
             let message = format!("{} overlaps {}{whose}", net.value, earlier.value);

@@ -1,25 +1,14 @@
-//! Networks that somebody else has: pools in them work here and fail at the client's home or in a cloud.
-//!
-//! Sources: RFC 6890, and what the documents of the clouds say that they keep for themselves (AWS and all
-//! others: 169.254.169.254; Azure: 168.63.129.16; Google: health checks, IAP and private access; Alibaba:
-//! 100.64.0.0/10).
+//! Pools in networks that somebody else has: they work here and fail at the client's home or in a cloud.
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
+use isthmus_findings::{Free, RESERVED, Reserved};
 
 use super::tenant::TenantDraft;
 use crate::report::Report;
 
-/// A network of somebody else's.
-struct Reserved {
-    net: (u8, u8, u8, u8, u8),
-    /// Whose it is.
-    whose: &'static str,
-    /// What happens to clients with such addresses; nothing when no client can have them at all.
-    happens: Option<&'static str>,
-}
-
 /// Says which pools meet a network of somebody else's.
 pub(super) fn check(tenants: &[TenantDraft], report: &mut Report) {
+    let mut free = free(tenants);
     for pool in tenants.iter().flat_map(|tenant| &tenant.pool) {
         let meets = |reserved: &&Reserved| {
             let net = reserved.net();
@@ -27,59 +16,27 @@ pub(super) fn check(tenants: &[TenantDraft], report: &mut Report) {
         };
         let Some(reserved) = RESERVED.iter().find(meets) else { continue };
         let message = format!("{} meets {}: {}", pool.value, reserved.net(), reserved.whose);
+        let elsewhere = match free.instead_of("", IpNet::V4(pool.value)) {
+            Some(free) => {
+                format!("take a part of 10.0.0.0/8 that no network of yours has, such as {free}")
+            }
+            None => String::from("take a part of 10.0.0.0/8 that no network of yours has"),
+        };
         match reserved.happens {
-            None => report.error(pool.span, message, ELSEWHERE),
-            Some(happens) => report.warning(pool.span, message, format!("{happens}; {ELSEWHERE}")),
+            None => report.error(pool.span, message, elsewhere),
+            Some(happens) => report.warning(pool.span, message, format!("{happens}; {elsewhere}")),
         }
     }
 }
 
-impl Reserved {
-    fn net(&self) -> Ipv4Net {
-        let (a, b, c, d, len) = self.net;
-        Ipv4Net::new_assert([a, b, c, d].into(), len)
-    }
+/// Networks that nobody in the configuration has.
+pub(super) fn free(tenants: &[TenantDraft]) -> Free {
+    let taken = tenants.iter().flat_map(|tenant| {
+        let pools = tenant.pool.iter().map(|at| IpNet::V4(at.value));
+        let groups = tenant.groups.iter().flat_map(|group| &group.group.pool).copied();
+        let routes = tenant.advice.routes.iter().copied();
+        let egress = tenant.egress.iter().flat_map(|egress| &egress.to).copied();
+        pools.chain(groups.map(IpNet::V4)).chain(routes.map(IpNet::V4)).chain(egress)
+    });
+    Free::beside_these(taken.filter(|net| net.prefix_len() > 0).collect())
 }
-
-const fn never(net: (u8, u8, u8, u8, u8), whose: &'static str) -> Reserved {
-    Reserved { net, whose, happens: None }
-}
-
-const fn rather_not(
-    net: (u8, u8, u8, u8, u8),
-    whose: &'static str,
-    happens: &'static str,
-) -> Reserved {
-    Reserved { net, whose, happens: Some(happens) }
-}
-
-const ELSEWHERE: &str =
-    "take a part of 10.0.0.0/8 that no network of yours has, such as 10.64.0.0/20";
-const AT_HOME: &str = "who has the same network at home reaches one of the two only";
-const IN_GOOGLE: &str = "in Google Cloud what is sent to such addresses never comes back";
-
-/// In the order they are looked at: who meets several is told of the first.
-const RESERVED: [Reserved; 14] = [
-    never((0, 0, 0, 0, 8), "addresses of \"this network\" (RFC 6890)"),
-    never((127, 0, 0, 0, 8), "loopback addresses (RFC 6890)"),
-    never((169, 254, 0, 0, 16), "link-local addresses and every cloud's metadata (RFC 3927)"),
-    never((224, 0, 0, 0, 3), "multicast and reserved addresses (RFC 6890)"),
-    never((168, 63, 129, 16, 32), "Azure's DHCP, DNS and health probes"),
-    rather_not((192, 168, 0, 0, 24), "what many routers give out at home", AT_HOME),
-    rather_not((192, 168, 1, 0, 24), "what many routers give out at home", AT_HOME),
-    rather_not((10, 0, 0, 0, 24), "what many routers give out at home", AT_HOME),
-    rather_not(
-        (172, 17, 0, 0, 16),
-        "Docker's own network",
-        "machines with Docker keep such packets",
-    ),
-    rather_not(
-        (100, 64, 0, 0, 10),
-        "providers' addresses behind their NAT (RFC 6598), and services of Alibaba Cloud",
-        "clients at such providers, and machines in Alibaba Cloud, reach one of the two only",
-    ),
-    rather_not((35, 191, 0, 0, 16), "Google's health checks", IN_GOOGLE),
-    rather_not((130, 211, 0, 0, 22), "Google's health checks", IN_GOOGLE),
-    rather_not((35, 235, 240, 0, 20), "Google's IAP", IN_GOOGLE),
-    rather_not((199, 36, 153, 4, 30), "Google's private access", IN_GOOGLE),
-];

@@ -5,6 +5,7 @@
 //! failed.
 
 mod addresses;
+mod around;
 mod connections;
 mod links;
 mod listener;

@@ -20,7 +20,25 @@ impl Netlink {
             let mut request = RuleMessage::default();
             request.header.family = family(version == IpVersion::V4);
             let answers = self.dump(&RouteNetlinkMessage::GetRule(request))?;
-            rules.extend(answers.into_iter().filter_map(|answer| read(answer, version, tag)));
+            let read = answers.into_iter().filter_map(|answer| read(answer, version));
+            rules.extend(read.filter(|(_, protocol)| *protocol == Some(tag)).map(|(rule, _)| rule));
+        }
+        Ok(rules)
+    }
+
+    /// Rules of others that ask no more than where packets come from, where they go and by which link they
+    /// came in.
+    pub(crate) fn rules_of_others(&mut self, tag: u8) -> io::Result<Vec<Rule>> {
+        let mut rules = Vec::new();
+        for version in [IpVersion::V4, IpVersion::V6] {
+            let mut request = RuleMessage::default();
+            request.header.family = family(version == IpVersion::V4);
+            let mut answers = self.dump(&RouteNetlinkMessage::GetRule(request))?;
+            answers.retain(
+                |answer| matches!(answer, RouteNetlinkMessage::NewRule(rule) if is_plain(rule)),
+            );
+            let read = answers.into_iter().filter_map(|answer| read(answer, version));
+            rules.extend(read.filter(|(_, protocol)| *protocol != Some(tag)).map(|(rule, _)| rule));
         }
         Ok(rules)
     }
@@ -80,7 +98,24 @@ fn write(rule: &Rule, tag: u8) -> RuleMessage {
     message
 }
 
-fn read(message: RouteNetlinkMessage, version: IpVersion, tag: u8) -> Option<Rule> {
+/// Whether it asks for nothing that a [`Rule`] does not know.
+fn is_plain(message: &RuleMessage) -> bool {
+    let more = |attribute: &RuleAttribute| {
+        matches!(
+            attribute,
+            RuleAttribute::IpProtocol(_)
+                | RuleAttribute::SourcePortRange(_)
+                | RuleAttribute::DestinationPortRange(_)
+                | RuleAttribute::UidRange(_)
+                | RuleAttribute::L3MDev(true)
+                | RuleAttribute::TunId(_)
+        )
+    };
+    message.header.tos == 0 && !message.attributes.iter().any(more)
+}
+
+/// A rule and whose it is.
+fn read(message: RouteNetlinkMessage, version: IpVersion) -> Option<(Rule, Option<u8>)> {
     let RouteNetlinkMessage::NewRule(message) = message else { return None };
     let header = message.header;
     let (mut protocol, mut source, mut destination) = (None, None::<IpAddr>, None::<IpAddr>);
@@ -110,9 +145,6 @@ fn read(message: RouteNetlinkMessage, version: IpVersion, tag: u8) -> Option<Rul
             suppressed = Some(length);
         }
     }
-    if protocol != Some(tag) {
-        return None;
-    }
     let action = if header.action == rule::RuleAction::ToTable {
         match suppressed {
             // The kernel always answers with a length; this one stands for none.
@@ -132,7 +164,7 @@ fn read(message: RouteNetlinkMessage, version: IpVersion, tag: u8) -> Option<Rul
     let (from, to) =
         (net(source, header.src_len, version), net(destination, header.dst_len, version));
     let mark = mark.map(|mark| (mark, under));
-    Some(Rule { priority, version, from, to, input, output, mark, action })
+    Some((Rule { priority, version, from, to, input, output, mark, action }, protocol))
 }
 
 /// The condition on an address; none when any address meets it.

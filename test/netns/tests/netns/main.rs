@@ -11,6 +11,7 @@ mod egress;
 mod estate;
 mod explain;
 mod failover;
+mod findings;
 mod flood;
 mod grants;
 mod ipv6;

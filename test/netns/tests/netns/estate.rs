@@ -246,7 +246,7 @@ fn people(tenant: &str, show: impl Fn(&Person) -> String) -> String {
 fn tenants(blue: &Namespace) -> String {
     let people = people("blue", Person::in_the_tenant);
     format!(
-        "{ACME}\n[[tenant]]\nname = \"blue\"\nnetns = \"{}\"\npsk = \"{BLUE_PSK}\"\n{BLUE}{people}",
+        "{ACME}{POLICY}{TESTS}\n[[tenant]]\nname = \"blue\"\nnetns = \"{}\"\npsk = \"{BLUE_PSK}\"\n{BLUE}{POLICY}{people}",
         blue.name()
     )
 }
@@ -282,28 +282,6 @@ nat = "198.51.100.1"
 [[tenant.nat]]
 egress = "three"
 netmap = { inside = "10.201.0.0/24", outside = "10.1.0.0/24" }
-[tenant.policy]
-default = "deny"
-[[tenant.policy.rule]]
-name = "staff"
-action = "allow"
-group = "staff"
-to = ["10.1.0.0/24", "10.2.0.0/24", "172.20.0.0/16"]
-[[tenant.policy.rule]]
-name = "interns"
-action = "allow"
-group = "interns"
-to = ["10.2.0.0/24", "172.20.0.0/16"]
-[[test]]
-tenant = "acme"
-user = "acme-staff-1"
-to = "10.201.0.2"
-expect = "allow via three"
-[[test]]
-tenant = "acme"
-user = "acme-interns-1"
-to = "172.20.0.1"
-expect = "allow via interns"
 "#;
 const BLUE: &str = r#"
 pool = ["10.64.0.0/24"]
@@ -321,6 +299,9 @@ nat = "masquerade"
 name = "three"
 match = { group = "staff" }
 via = { interface = "cloud3", gateway = "198.18.3.2" }
+"#;
+/// The policy of both tenants.
+const POLICY: &str = r#"
 [tenant.policy]
 default = "deny"
 [[tenant.policy.rule]]
@@ -333,6 +314,18 @@ name = "interns"
 action = "allow"
 group = "interns"
 to = ["10.2.0.0/24", "172.20.0.0/16"]
+"#;
+const TESTS: &str = r#"
+[[test]]
+tenant = "acme"
+user = "acme-staff-1"
+to = "10.201.0.2"
+expect = "allow via three"
+[[test]]
+tenant = "acme"
+user = "acme-interns-1"
+to = "172.20.0.1"
+expect = "allow via interns"
 "#;
 const POOL: &str = "10.64.0.0/24";
 const BLUE_PSK: &str = "incorrect zebra battery staple";

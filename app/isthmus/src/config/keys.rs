@@ -8,6 +8,7 @@ mod egress;
 mod gateway;
 mod group;
 mod ipsec;
+mod limits;
 mod links;
 mod nat;
 mod policy;

@@ -1,6 +1,9 @@
 //! The keys of `[[tenant.group]]`.
 
-use super::tenant::{BURST, IDLE_TIMEOUT, ON_LIMIT, QUOTA, RATE_DOWN, RATE_UP, SESSION_TIMEOUT};
+use super::limits::{
+    BURST_ROW, IDLE_TIMEOUT_ROW, ON_LIMIT_ROW, QUOTA_ROW, RATE_DOWN_ROW, RATE_UP_ROW,
+    SESSION_TIMEOUT_ROW,
+};
 use super::{Key, SectionKeys};
 
 /// `[[tenant.group]]`.
@@ -98,55 +101,13 @@ pub(crate) const GROUP: SectionKeys = SectionKeys {
             example: "2",
             about: "Most sessions of each user of the group at once.",
         },
-        Key {
-            name: "on_limit",
-            kind: "`\"refuse\"` or `\"replace\"`",
-            default: "that of the tenant",
-            example: "\"replace\"",
-            about: ON_LIMIT,
-        },
-        Key {
-            name: "session_timeout",
-            kind: "duration",
-            default: "that of the tenant",
-            example: "\"12h\"",
-            about: SESSION_TIMEOUT,
-        },
-        Key {
-            name: "idle_timeout",
-            kind: "duration",
-            default: "that of the tenant",
-            example: "\"30m\"",
-            about: IDLE_TIMEOUT,
-        },
-        Key {
-            name: "quota",
-            kind: "bytes",
-            default: "that of the tenant",
-            example: "\"10GB\"",
-            about: QUOTA,
-        },
-        Key {
-            name: "rate_up",
-            kind: "bits per second",
-            default: "that of the tenant",
-            example: "\"20Mbit/s\"",
-            about: RATE_UP,
-        },
-        Key {
-            name: "rate_down",
-            kind: "bits per second",
-            default: "that of the tenant",
-            example: "\"100Mbit/s\"",
-            about: RATE_DOWN,
-        },
-        Key {
-            name: "burst",
-            kind: "bytes",
-            default: "that of the tenant",
-            example: "\"1MB\"",
-            about: BURST,
-        },
+        ON_LIMIT_ROW,
+        SESSION_TIMEOUT_ROW,
+        IDLE_TIMEOUT_ROW,
+        QUOTA_ROW,
+        RATE_UP_ROW,
+        RATE_DOWN_ROW,
+        BURST_ROW,
     ],
     reserved: &[],
 };

@@ -1,5 +1,9 @@
 //! `[[tenant]]` and its users.
 
+use super::limits::{
+    BURST, BURST_ROW, IDLE_TIMEOUT, IDLE_TIMEOUT_ROW, ON_LIMIT, ON_LIMIT_ROW, QUOTA, QUOTA_ROW,
+    RATE_DOWN, RATE_DOWN_ROW, RATE_UP, RATE_UP_ROW, SESSION_TIMEOUT, SESSION_TIMEOUT_ROW,
+};
 use super::{BGP_LATER, Key, RADIUS_LATER, SectionKeys};
 
 /// `[[tenant]]`.
@@ -364,55 +368,13 @@ pub(crate) const USER: SectionKeys = SectionKeys {
             example: "2",
             about: "Most sessions of this user at once.",
         },
-        Key {
-            name: "on_limit",
-            kind: "`\"refuse\"` or `\"replace\"`",
-            default: "that of the tenant",
-            example: "\"replace\"",
-            about: ON_LIMIT,
-        },
-        Key {
-            name: "session_timeout",
-            kind: "duration",
-            default: "that of the tenant",
-            example: "\"12h\"",
-            about: SESSION_TIMEOUT,
-        },
-        Key {
-            name: "idle_timeout",
-            kind: "duration",
-            default: "that of the tenant",
-            example: "\"30m\"",
-            about: IDLE_TIMEOUT,
-        },
-        Key {
-            name: "quota",
-            kind: "bytes",
-            default: "that of the tenant",
-            example: "\"10GB\"",
-            about: QUOTA,
-        },
-        Key {
-            name: "rate_up",
-            kind: "bits per second",
-            default: "that of the tenant",
-            example: "\"20Mbit/s\"",
-            about: RATE_UP,
-        },
-        Key {
-            name: "rate_down",
-            kind: "bits per second",
-            default: "that of the tenant",
-            example: "\"100Mbit/s\"",
-            about: RATE_DOWN,
-        },
-        Key {
-            name: "burst",
-            kind: "bytes",
-            default: "that of the tenant",
-            example: "\"1MB\"",
-            about: BURST,
-        },
+        ON_LIMIT_ROW,
+        SESSION_TIMEOUT_ROW,
+        IDLE_TIMEOUT_ROW,
+        QUOTA_ROW,
+        RATE_UP_ROW,
+        RATE_DOWN_ROW,
+        BURST_ROW,
         Key {
             name: "disabled",
             kind: "boolean",
@@ -423,19 +385,3 @@ pub(crate) const USER: SectionKeys = SectionKeys {
     ],
     reserved: &[],
 };
-
-// Said of a tenant, a group and a user alike.
-pub(super) const ON_LIMIT: &str = "What becomes of a login when the user has as many sessions as he may have: it is \
-     refused as `too_many_sessions`, or the oldest session of the user ends in its favour.";
-pub(super) const SESSION_TIMEOUT: &str = "How long a session lasts at most, 1m to 365d; then it is ended, and the user \
-     may log in again.";
-pub(super) const IDLE_TIMEOUT: &str = "How long a session lasts at most in which the user sends nothing, 1m to \
-     365d; probes of the link, DHCP and what others send to the user do not count. It ends up to a quarter of \
-     that later, but no more than two minutes.";
-pub(super) const QUOTA: &str = "How much one session carries, both ways together, in MB, GB, TB, MiB, GiB or \
-     TiB; then it is ended, and the user may log in again. Looked at each 10 s.";
-pub(super) const RATE_UP: &str = "How fast each session of the user carries what he sends, 8kbit/s to 1000Gbit/s, in kbit/s, \
-     Mbit/s or Gbit/s; inner IP packets count, with their headers. What comes faster is dropped and counted as `rate_up`.";
-pub(super) const RATE_DOWN: &str = "The same for what is sent to the user, counted as `rate_down`.";
-pub(super) const BURST: &str =
-    "How many bytes may pass at once beyond a rate, each way, 64KiB to 1GiB.";

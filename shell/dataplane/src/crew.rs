@@ -14,10 +14,11 @@ use isthmus_tun::TunDevice;
 
 use crate::buffers::Buffers;
 use crate::clock::Clock;
+use crate::closer::Closer;
 use crate::inbox::Inbox;
 use crate::io::IoReport;
 use crate::ports::{Ports, PortsConfig};
-use crate::worker::{Message, Place, Worker, WorkerHandle};
+use crate::worker::{Closing, Message, Place, Worker, WorkerHandle};
 
 /// How many workers there are and how they run.
 #[derive(Clone, Debug)]
@@ -49,6 +50,7 @@ impl CrewConfig {
 pub struct Crew {
     workers: Vec<WorkerHandle>,
     locals: Vec<(Port, SocketAddr)>,
+    closer: Closer<Closing>,
 }
 
 /// Why workers cannot run.
@@ -82,6 +84,7 @@ impl Crew {
         let inboxes = (0..of).map(|_| Inbox::new().map(Arc::new));
         let inboxes: Arc<[Arc<Inbox>]> = inboxes.collect::<io::Result<_>>()?;
         let (mut workers, mut locals) = (Vec::new(), Vec::new());
+        let closer = Closer::new();
         for ((index, inbox), buffers) in inboxes.iter().enumerate().zip(Buffers::of(of)) {
             let share = Share::new(index, of).unwrap_or(Share::SOLE);
             let ports = Ports::open(&config.ports, share)?;
@@ -92,6 +95,7 @@ impl Crew {
                 inbox: Arc::clone(inbox),
                 inboxes: Arc::clone(&inboxes),
                 buffers,
+                closer: closer.clone(),
                 seed: seed()?,
                 processor: config.pin.then_some(index),
                 busy_poll: config.busy_poll,
@@ -99,7 +103,7 @@ impl Crew {
             let report = Box::new(report.clone());
             workers.push(Worker::spawn(place, Arc::clone(provider), clock, report)?);
         }
-        Ok(Self { workers, locals })
+        Ok(Self { workers, locals, closer })
     }
 
     /// The local address of the first socket of a port; tells what the system chose for port 0.
@@ -169,6 +173,14 @@ impl Crew {
             sum.merge(report);
         }
         sum
+    }
+}
+
+impl Drop for Crew {
+    /// The workers have let go of their devices when they end, and the devices are gone when this returns.
+    fn drop(&mut self) {
+        self.workers.clear();
+        self.closer.finish();
     }
 }
 

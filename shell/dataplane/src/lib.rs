@@ -13,6 +13,7 @@
 
 mod buffers;
 mod clock;
+mod closer;
 mod crew;
 mod doorbell;
 mod inbox;

@@ -20,7 +20,7 @@ pub(crate) enum Source {
     Tun(TunId),
 }
 
-/// An epoll instance, level-triggered. Closing a descriptor takes it out.
+/// An epoll instance, level-triggered.
 pub(crate) struct Poller {
     epoll: OwnedFd,
 }
@@ -51,6 +51,12 @@ impl Poller {
     pub(crate) fn watch(&self, descriptor: &impl AsFd, source: Source) -> io::Result<()> {
         let data = EventData::new_u64(source.to_number());
         Ok(epoll::add(&self.epoll, descriptor, data, EventFlags::IN)?)
+    }
+
+    /// Watches it no longer. Closing it does the same, when it is closed.
+    pub(crate) fn forget(&self, descriptor: &impl AsFd) {
+        // It is not there only when it could not be watched, and then there is nothing to forget.
+        let _not_watched = epoll::delete(&self.epoll, descriptor);
     }
 
     /// Sleeps until something is ready or the time is over.
@@ -115,6 +121,9 @@ mod tests {
         poller.wait(None, &mut ready).unwrap();
         let expected = [Source::Wake, Source::Socket(1), Source::Socket(3), Source::Tun(TunId(7))];
         assert_eq!(ready.sources(), expected);
+        poller.forget(&descriptors[0].0);
+        poller.wait(None, &mut ready).unwrap();
+        assert_eq!(ready.sources(), &expected[..3]);
         drop(descriptors);
         poller.wait(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }), &mut ready).unwrap();
         assert_eq!(ready.sources(), []);

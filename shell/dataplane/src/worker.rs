@@ -16,6 +16,7 @@ use rustix::event::Timespec;
 
 use crate::buffers::Buffers;
 use crate::clock::Clock;
+use crate::closer::Closer;
 use crate::inbox::Inbox;
 use crate::io::{IoReport, IoStats, TunReport};
 use crate::poller::{Poller, Ready, Source};
@@ -27,13 +28,16 @@ pub(crate) enum Message {
     Command(Command),
     /// A device to read from and write to.
     AddTun(TunId, TunDevice),
-    /// A device to let go of; the sender goes with it.
+    /// A device to let go of; the sender goes when it is closed.
     RemoveTun(TunId, Sender<()>),
     /// Answers how the worker's sockets and devices do.
     ReadIo(Sender<IoReport>),
     /// The end.
     Stop,
 }
+
+/// A queue of a device that nobody needs any more, and who waits for its end, which comes after it.
+pub(crate) type Closing = (TunDevice, Option<Sender<()>>);
 
 /// What makes a worker, beside what all have in common.
 pub(crate) struct Place {
@@ -47,6 +51,8 @@ pub(crate) struct Place {
     pub(crate) inboxes: Arc<[Arc<Inbox>]>,
     /// Buffers.
     pub(crate) buffers: Buffers,
+    /// What closes devices.
+    pub(crate) closer: Closer<Closing>,
     /// Randomness.
     pub(crate) seed: Seed,
     /// The processor to stay on.
@@ -69,6 +75,7 @@ pub(crate) struct Worker {
     report: Box<dyn FnMut(Report) -> bool + Send>,
     out: Outputs,
     buffers: Buffers,
+    closer: Closer<Closing>,
     received: Vec<(Path, Buf)>,
     rx: Vec<Rx>,
     inner: Vec<Buf>,
@@ -97,7 +104,8 @@ impl Worker {
         clock: Clock,
         report: Box<dyn FnMut(Report) -> bool + Send>,
     ) -> io::Result<WorkerHandle> {
-        let Place { share, ports, inbox, inboxes, buffers, seed, processor, busy_poll } = place;
+        let Place { share, ports, inbox, inboxes, buffers, closer, seed, processor, busy_poll } =
+            place;
         let (sender, messages) = channel();
         let worker = Self {
             tuns: BTreeMap::new(),
@@ -110,6 +118,7 @@ impl Worker {
             report,
             out: Outputs::new(),
             buffers,
+            closer,
             received: Vec::new(),
             rx: Vec::new(),
             inner: Vec::new(),
@@ -143,7 +152,8 @@ impl Worker {
         // Only EFAULT, EINVAL and ENOMEM end the waiting, and none of them passes by itself.
         while self.wait(&mut ready).is_ok() {
             if !self.take_messages() {
-                return self.flush();
+                self.flush();
+                break;
             }
             for source in ready.sources() {
                 match *source {
@@ -155,6 +165,9 @@ impl Worker {
             self.take_astray();
             self.plane.handle_timeout(&mut self.out, self.clock.now());
             self.flush();
+        }
+        for device in std::mem::take(&mut self.tuns).into_values() {
+            self.closer.close((device, None));
         }
     }
 
@@ -194,7 +207,7 @@ impl Worker {
                     self.plane.apply(command, &mut self.out, self.clock.now());
                 }
                 Message::AddTun(id, device) => self.add_tun(id, device),
-                Message::RemoveTun(id, _told_when_dropped) => drop(self.tuns.remove(&id)),
+                Message::RemoveTun(id, told) => self.remove_tun(id, Some(told)),
                 Message::ReadIo(answer) => drop(answer.send(self.io_report())),
                 Message::Stop => return false,
             }
@@ -207,6 +220,14 @@ impl Worker {
             self.stats.recv_errors += 1;
         }
         self.tuns.insert(id, device);
+    }
+
+    /// Lets go of a device; the sender goes with it.
+    fn remove_tun(&mut self, id: TunId, told: Option<Sender<()>>) {
+        if let Some(device) = self.tuns.remove(&id) {
+            self.poller.forget(&device);
+            self.closer.close((device, told));
+        }
     }
 
     fn io_report(&self) -> IoReport {
@@ -240,7 +261,7 @@ impl Worker {
         let mut alloc = || self.buffers.take();
         if device.recv_batch(&mut alloc, &mut self.inner).is_err() {
             // Somebody deleted the interface; polling it on would spin.
-            self.tuns.remove(&id);
+            self.remove_tun(id, None);
         }
         let now = self.clock.now();
         self.plane.handle_tun(id, &mut self.inner, &mut self.out, now);

@@ -71,7 +71,7 @@ impl End {
     /// What it gave to the TUN device since the last time.
     pub fn delivered(&mut self) -> Vec<Vec<u8>> {
         let tun = std::mem::take(&mut self.out.tun);
-        assert!(tun.iter().all(|(tun, _)| *tun == TUN));
+        assert!(tun.iter().all(|(device, _)| *device == TUN.into()));
         tun.iter().map(|(_, buf)| buf.to_vec()).collect()
     }
 }

@@ -88,6 +88,13 @@ pub enum Command {
         /// The session.
         session: Key,
     },
+    /// Leads a session's packets to a device of its own from now on, or to its tenant's again.
+    SetDevice {
+        /// The session.
+        session: Key,
+        /// Whether it has one.
+        own: bool,
+    },
     /// Sends a complete L2TP packet: a control message, or a PPP frame behind a data header. Messages
     /// of one peer leave in order; without an outbound SA they wait for one.
     SendL2tp {
@@ -157,7 +164,9 @@ impl Command {
             | Self::Reserve { peer, .. }
             | Self::SendL2tp { peer, .. }
             | Self::SendIke { peer: Some(peer), .. } => Audience::Owner(*peer),
-            Self::ReadSession { session } => Audience::Owner(*session),
+            Self::ReadSession { session } | Self::SetDevice { session, .. } => {
+                Audience::Owner(*session)
+            }
             Self::RemoveInbound { spi } => Audience::Owner(Key::from_raw(*spi)),
             Self::OpenLac { lac, .. } | Self::CloseLac { lac } | Self::SendPlain { lac, .. } => {
                 Audience::Owner(lac.0)

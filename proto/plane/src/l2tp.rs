@@ -137,7 +137,7 @@ impl Plane {
                 }
                 session.counters.received.count(buf.len());
                 self.stats.tun_sent.count(buf.len());
-                out.tun.push((session.params.tun, packet.buf));
+                out.tun.push((session.device(), packet.buf));
             }
             Err(reason) => self.drop_in_session(key, reason, packet.buf, out),
         }

@@ -70,7 +70,7 @@ pub use lac::{LacKey, PeerRef};
 pub use limit::TOO_BIG_PER_SECOND_MAX;
 pub use on_link::Ipv6Link;
 pub use order::{REORDER_MAX, REORDER_WAIT_MAX};
-pub use packet::{Outputs, Port, Rx, TunId, Tx};
+pub use packet::{Device, Outputs, Port, Rx, TunId, Tx};
 pub use peer::{SAS_MAX, WAITING_MAX};
 pub use plane::Plane;
 pub use rate::{BURST_MAX, BURST_MIN, BURST_TIME_MS, RATE_MAX, RATE_MIN, Rate, Rates};

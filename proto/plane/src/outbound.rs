@@ -10,7 +10,7 @@ use isthmus_wire::mss::{self, Clamped};
 use isthmus_wire::{fragment, icmp};
 
 use crate::lac::{LacKey, PeerRef};
-use crate::packet::{Outputs, TunId, Tx};
+use crate::packet::{Device, Outputs, Tx};
 use crate::report::Report;
 use crate::share::Astray;
 use crate::{Direction, DropReason, Plane};
@@ -41,20 +41,22 @@ enum Way {
 
 impl Plane {
     /// Takes a batch of inner packets from a TUN device and leaves it empty. TCP and UDP checksums
-    /// must be complete, and segments no longer than one packet.
+    /// must be complete, and segments no longer than one packet. What a session's own device gives is for
+    /// that session and no other.
     pub fn handle_tun(
         &mut self,
-        tun: TunId,
+        device: impl Into<Device>,
         batch: &mut Vec<Buf>,
         out: &mut Outputs,
         now: Instant,
     ) {
         debug_assert!(self.scratch.is_empty(), "a batch was left half done");
+        let device = device.into();
         for mut buf in batch.drain(..) {
             self.stats.tun_received.count(buf.len());
-            match self.route(tun, &mut buf) {
-                Ok(Found::Route(route)) => self.send(tun, route, buf, out, now),
-                Ok(Found::Elsewhere(session)) => self.lead(session, Astray::Tun(tun, buf), out),
+            match self.route(device, &mut buf) {
+                Ok(Found::Route(route)) => self.send(device, route, buf, out, now),
+                Ok(Found::Elsewhere(session)) => self.lead(session, Astray::Tun(device, buf), out),
                 Err(reason) => self.drop(reason, buf, out),
             }
         }
@@ -62,7 +64,7 @@ impl Plane {
     }
 
     /// Finds where a packet goes.
-    fn route(&mut self, tun: TunId, buf: &mut Buf) -> Result<Found, DropReason> {
+    fn route(&mut self, device: Device, buf: &mut Buf) -> Result<Found, DropReason> {
         let ip = Ip::new(buf).map_err(|_| DropReason::NotIp)?;
         let version = match ip {
             Ip::V4(_) => IpVersion::V4,
@@ -70,7 +72,9 @@ impl Plane {
         };
         let (destination, behind) = (ip.destination(), buf.len() - ip.total_len());
         buf.trim_back(behind);
-        let session = self.tables.route(tun, destination).ok_or(DropReason::NoRoute)?;
+        let found = self.tables.route(device.tun, destination);
+        let found = found.filter(|found| device.session.is_none_or(|own| own == *found));
+        let session = found.ok_or(DropReason::NoRoute)?;
         if !self.share.owns(session) {
             return Ok(Found::Elsewhere(session));
         }
@@ -93,14 +97,21 @@ impl Plane {
     }
 
     /// Sends a packet, in fragments where it must be and may be.
-    fn send(&mut self, tun: TunId, route: Route, mut buf: Buf, out: &mut Outputs, now: Instant) {
+    fn send(
+        &mut self,
+        device: Device,
+        route: Route,
+        mut buf: Buf,
+        out: &mut Outputs,
+        now: Instant,
+    ) {
         let Some(session) = self.tables.sessions.get_mut(route.session) else { return };
         if let Err(reason) = session.pass(Direction::Outbound, buf.len(), now) {
             return self.drop_in_session(route.session, reason, buf, out);
         }
         let mtu = usize::from(session.mtu(route.version));
         if buf.len() > mtu {
-            return self.too_big(tun, route, buf, mtu, out, now);
+            return self.too_big(device, route, buf, mtu, out, now);
         }
         if mss::clamp(&mut buf, session.mss(route.version)) != Clamped::Unchanged {
             self.stats.mss_clamped = self.stats.mss_clamped.saturating_add(1);
@@ -111,7 +122,7 @@ impl Plane {
     /// Cuts a packet into fragments, or tells its sender that it is too big.
     fn too_big(
         &mut self,
-        tun: TunId,
+        device: Device,
         route: Route,
         buf: Buf,
         mtu: usize,
@@ -137,7 +148,7 @@ impl Plane {
         if let Some(answer) = self.answer(&buf, mtu, now) {
             self.stats.too_big_answered = self.stats.too_big_answered.saturating_add(1);
             let answer = out.copy(&answer);
-            out.tun.push((tun, answer));
+            out.tun.push((device, answer));
         }
         self.drop_in_session(route.session, DropReason::TooBig, buf, out);
     }

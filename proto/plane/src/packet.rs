@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use isthmus_core::{Buf, Path};
+use isthmus_core::{Buf, Key, Path};
 use serde::{Deserialize, Serialize};
 
 use crate::Report;
@@ -24,6 +24,28 @@ pub enum Port {
 /// The TUN device of one tenant; the shell knows which it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TunId(pub u16);
+
+/// A TUN device: a tenant's, or one that a session of the tenant has to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Device {
+    /// The tenant's.
+    pub tun: TunId,
+    /// The session's, where it is not the tenant's.
+    pub session: Option<Key>,
+}
+
+impl Device {
+    /// The one of a session alone.
+    pub const fn of_session(tun: TunId, session: Key) -> Self {
+        Self { tun, session: Some(session) }
+    }
+}
+
+impl From<TunId> for Device {
+    fn from(tun: TunId) -> Self {
+        Self { tun, session: None }
+    }
+}
 
 /// A datagram from the network: for UDP its payload, for raw ESP the packet without its IP header.
 #[derive(Debug)]
@@ -55,7 +77,7 @@ pub struct Outputs {
     /// Datagrams to the network, in order.
     pub net: Vec<Tx>,
     /// Inner packets to TUN devices, in order.
-    pub tun: Vec<(TunId, Buf)>,
+    pub tun: Vec<(Device, Buf)>,
     /// What control must know, in order.
     pub reports: Vec<Report>,
     /// Packets for another pipeline, and which; only where there are several.

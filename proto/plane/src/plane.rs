@@ -122,6 +122,11 @@ impl Plane {
                 self.tables.close_session(session);
             }
             Command::CloseSession { session } => self.tables.close_elsewhere(session),
+            Command::SetDevice { session, own } => {
+                if let Some(session) = self.tables.sessions.get_mut(session) {
+                    session.has_device = own;
+                }
+            }
             Command::SendL2tp { peer, local_port, remote_port, bytes } => {
                 self.send_l2tp(peer, Message { local_port, remote_port, bytes }, out);
             }

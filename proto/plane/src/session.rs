@@ -16,7 +16,7 @@ use crate::order::Order;
 use crate::pulse::Pulse;
 use crate::rate::Police;
 use crate::stats::SessionCounters;
-use crate::{Direction, DropReason, SessionParams};
+use crate::{Device, Direction, DropReason, SessionParams};
 
 /// What a data message holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub(crate) enum Data {
 pub(crate) struct Session {
     pub(crate) params: SessionParams,
     pub(crate) counters: SessionCounters,
+    /// Whether it has a device to itself.
+    pub(crate) has_device: bool,
     police: Option<Box<Police>>,
     ppp_v4: DataHeader,
     ppp_v6: DataHeader,
@@ -50,6 +52,7 @@ impl Session {
     pub(crate) fn new(params: SessionParams) -> Self {
         Self {
             counters: SessionCounters::default(),
+            has_device: false,
             ppp_v4: DataHeader::new(IpVersion::V4, params.acfc, params.pfc),
             ppp_v6: DataHeader::new(IpVersion::V6, params.acfc, params.pfc),
             next_ns: params.sequence,
@@ -60,18 +63,25 @@ impl Session {
         }
     }
 
-    /// The same session opened with other parameters: counters, sequence numbers and rates go on, and so
+    /// The same session opened with other parameters: its device, counters, sequence numbers and rates go on, and so
     /// does what waits for its turn.
     pub(crate) fn reopened(&mut self, params: SessionParams) -> Self {
         let next_ns = params.sequence.map(|first| self.next_ns.unwrap_or(first));
         let mut session = Self::new(params);
         session.counters = self.counters;
+        session.has_device = self.has_device;
         session.next_ns = next_ns;
         if let (Some(police), Some(before)) = (&mut session.police, &self.police) {
             police.go_on(before);
         }
         session.order = core::mem::take(&mut self.order);
         session
+    }
+
+    /// Where its packets enter the kernel.
+    pub(crate) fn device(&self) -> Device {
+        let session = self.has_device.then_some(self.params.session);
+        Device { tun: self.params.tun, session }
     }
 
     /// Whether messages that come early wait for those before them.

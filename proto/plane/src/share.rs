@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use ipnet::IpNet;
 use isthmus_core::{Buf, Instant, Key, LANES};
 
-use crate::packet::{Outputs, Rx, TunId};
+use crate::packet::{Device, Outputs, Rx, TunId};
 use crate::tables::Tables;
 use crate::{DropReason, Plane, SessionParams};
 
@@ -60,7 +60,7 @@ pub enum Astray {
     /// From the network.
     Net(Rx),
     /// From a TUN device.
-    Tun(TunId, Buf),
+    Tun(Device, Buf),
 }
 
 /// Where another pipeline's session is to be found.
@@ -81,16 +81,16 @@ impl Plane {
         for packet in batch.drain(..) {
             match packet {
                 Astray::Net(packet) => rx.push(packet),
-                Astray::Tun(tun, buf) => {
-                    if let Some(before) = device.replace(tun).filter(|before| *before != tun) {
+                Astray::Tun(from, buf) => {
+                    if let Some(before) = device.replace(from).filter(|before| *before != from) {
                         self.handle_tun(before, &mut inner, out, now);
                     }
                     inner.push(buf);
                 }
             }
         }
-        if let Some(tun) = device {
-            self.handle_tun(tun, &mut inner, out, now);
+        if let Some(device) = device {
+            self.handle_tun(device, &mut inner, out, now);
         }
         self.handle_net(&mut rx, out, now);
         self.scratch.astray_net = rx;

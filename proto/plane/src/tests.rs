@@ -2,6 +2,7 @@
 
 mod bounds;
 mod commands;
+mod devices;
 pub(crate) mod fixture;
 mod hostile;
 mod l2tp;

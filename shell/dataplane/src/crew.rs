@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use isthmus_core::{LANES, Seed};
+use isthmus_core::{Key, LANES, Seed};
 use isthmus_crypto::Provider;
 use isthmus_net::SocketError;
-use isthmus_plane::{Audience, Command, Port, Report, Share, TunId};
+use isthmus_plane::{Audience, Command, Device, Port, Report, Share, TunId};
 use isthmus_tun::TunDevice;
 
 use crate::buffers::Buffers;
@@ -126,12 +126,16 @@ impl Crew {
                 }
                 return;
             }
-            Audience::Owner(key) => key.lane() % self.workers.len().max(1),
-            Audience::First => 0,
+            Audience::Owner(key) => self.owner(key),
+            Audience::First => self.workers.first(),
         };
-        if let Some(worker) = self.workers.get(owner) {
+        if let Some(worker) = owner {
             worker.post(Message::Command(command));
         }
+    }
+
+    fn owner(&self, key: Key) -> Option<&WorkerHandle> {
+        self.workers.get(key.lane() % self.workers.len().max(1))
     }
 
     /// Wakes whoever has something to do and sleeps; to be called after the last of a burst of commands.
@@ -142,9 +146,31 @@ impl Crew {
     /// Gives each worker a queue of a device.
     pub fn add_tun(&self, id: TunId, queues: Vec<TunDevice>) {
         for (worker, queue) in self.workers.iter().zip(queues) {
-            worker.post(Message::AddTun(id, queue));
+            worker.post(Message::AddTun(id.into(), queue));
             worker.ring();
         }
+    }
+
+    /// Gives a session a device of its own.
+    pub fn add_session_tun(&self, session: Key, id: TunId, device: TunDevice) {
+        if let Some(owner) = self.owner(session) {
+            owner.post(Message::AddTun(Device::of_session(id, session), device));
+        }
+        self.command(Command::SetDevice { session, own: true });
+    }
+
+    /// Takes the devices of sessions away: their packets use the tenant's again. Answers as
+    /// [`Crew::remove_tuns`].
+    pub fn remove_session_tuns(&self, sessions: &[(Key, TunId)]) -> Receiver<()> {
+        let (held, released) = channel();
+        for (session, id) in sessions {
+            self.command(Command::SetDevice { session: *session, own: false });
+            if let Some(owner) = self.owner(*session) {
+                let device = Device::of_session(*id, *session);
+                owner.post(Message::RemoveTun(device, held.clone()));
+            }
+        }
+        released
     }
 
     /// Has the workers let go of devices, once they have done what they were told before. The answer's other
@@ -153,7 +179,7 @@ impl Crew {
         let (held, released) = channel();
         for worker in &self.workers {
             for id in ids {
-                worker.post(Message::RemoveTun(*id, held.clone()));
+                worker.post(Message::RemoveTun((*id).into(), held.clone()));
             }
         }
         self.ring();

@@ -54,7 +54,7 @@ mod tests {
     use isthmus_plane::TunId;
 
     fn packet() -> Astray {
-        Astray::Tun(TunId(1), Buf::copy_of(b"packet"))
+        Astray::Tun(TunId(1).into(), Buf::copy_of(b"packet"))
     }
 
     #[test]

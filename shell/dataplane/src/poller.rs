@@ -3,7 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use isthmus_plane::TunId;
+use isthmus_core::Key;
+use isthmus_plane::{Device, TunId};
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -17,7 +18,7 @@ pub(crate) enum Source {
     /// The socket of this index.
     Socket(u32),
     /// The TUN device.
-    Tun(TunId),
+    Tun(Device),
 }
 
 /// An epoll instance, level-triggered.
@@ -85,17 +86,22 @@ impl Source {
     fn to_number(self) -> u64 {
         match self {
             Self::Wake => 0,
-            Self::Socket(index) => 1 << 32 | u64::from(index),
-            Self::Tun(TunId(id)) => 2 << 32 | u64::from(id),
+            Self::Socket(index) => 1 << 48 | u64::from(index),
+            Self::Tun(Device { tun: TunId(id), session: None }) => 2 << 48 | u64::from(id) << 32,
+            Self::Tun(Device { tun: TunId(id), session: Some(session) }) => {
+                3 << 48 | u64::from(id) << 32 | u64::from(session.raw())
+            }
         }
     }
 
     fn of_number(number: u64) -> Self {
-        let low = u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default();
-        match number >> 32 {
+        let [_, kind, middle @ .., a, b, c, d] = number.to_be_bytes();
+        let (tun, low) = (TunId(u16::from_be_bytes(middle)), u32::from_be_bytes([a, b, c, d]));
+        match kind {
             0 => Self::Wake,
             1 => Self::Socket(low),
-            _ => Self::Tun(TunId(u16::try_from(low).unwrap_or(u16::MAX))),
+            2 => Self::Tun(tun.into()),
+            _ => Self::Tun(Device::of_session(tun, Key::from_raw(low))),
         }
     }
 }
@@ -111,7 +117,9 @@ mod tests {
     #[test]
     fn sources_come_back_as_they_went_in_and_in_order() {
         let poller = Poller::new().unwrap();
-        let sources = [Source::Tun(TunId(7)), Source::Socket(3), Source::Wake, Source::Socket(1)];
+        let alone = Source::Tun(Device::of_session(TunId(7), Key::from_raw(u32::MAX)));
+        let tun = Source::Tun(TunId(7).into());
+        let sources = [alone, tun, Source::Socket(3), Source::Wake, Source::Socket(1)];
         let open = || eventfd(1, EventfdFlags::NONBLOCK).unwrap();
         let descriptors: Vec<_> = sources.iter().map(|source| (open(), *source)).collect();
         for (descriptor, source) in &descriptors {
@@ -119,11 +127,11 @@ mod tests {
         }
         let mut ready = Ready::new();
         poller.wait(None, &mut ready).unwrap();
-        let expected = [Source::Wake, Source::Socket(1), Source::Socket(3), Source::Tun(TunId(7))];
+        let expected = [Source::Wake, Source::Socket(1), Source::Socket(3), tun, alone];
         assert_eq!(ready.sources(), expected);
         poller.forget(&descriptors[0].0);
         poller.wait(None, &mut ready).unwrap();
-        assert_eq!(ready.sources(), &expected[..3]);
+        assert_eq!(ready.sources(), &expected[..4]);
         drop(descriptors);
         poller.wait(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }), &mut ready).unwrap();
         assert_eq!(ready.sources(), []);
@@ -136,7 +144,7 @@ mod tests {
         let open = |id| (eventfd(1, EventfdFlags::NONBLOCK).unwrap(), TunId(id));
         let descriptors: Vec<_> = (0..count).map(open).collect();
         for (descriptor, id) in &descriptors {
-            poller.watch(descriptor, Source::Tun(*id)).unwrap();
+            poller.watch(descriptor, Source::Tun((*id).into())).unwrap();
         }
         let (mut ready, mut seen) = (Ready::new(), std::collections::BTreeSet::new());
         for _ in 0..4 {

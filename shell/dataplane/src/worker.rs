@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use isthmus_core::{Buf, Instant, Path, Seed};
 use isthmus_crypto::Provider;
-use isthmus_plane::{Astray, Command, Outputs, Plane, Port, Report, Rx, Share, TunId, Tx};
+use isthmus_plane::{Astray, Command, Device, Outputs, Plane, Port, Report, Rx, Share, Tx};
 use isthmus_tun::TunDevice;
 use rustix::event::Timespec;
 
@@ -27,9 +27,9 @@ pub(crate) enum Message {
     /// For the pipeline.
     Command(Command),
     /// A device to read from and write to.
-    AddTun(TunId, TunDevice),
+    AddTun(Device, TunDevice),
     /// A device to let go of; the sender goes when it is closed.
-    RemoveTun(TunId, Sender<()>),
+    RemoveTun(Device, Sender<()>),
     /// Answers how the worker's sockets and devices do.
     ReadIo(Sender<IoReport>),
     /// The end.
@@ -64,7 +64,7 @@ pub(crate) struct Place {
 /// One thread's sockets, devices and pipeline.
 pub(crate) struct Worker {
     ports: Ports,
-    tuns: BTreeMap<TunId, TunDevice>,
+    tuns: BTreeMap<Device, TunDevice>,
     plane: Plane,
     clock: Clock,
     poller: Poller,
@@ -215,32 +215,38 @@ impl Worker {
         true
     }
 
-    fn add_tun(&mut self, id: TunId, device: TunDevice) {
+    fn add_tun(&mut self, id: Device, device: TunDevice) {
         if self.poller.watch(&device, Source::Tun(id)).is_err() {
             self.stats.recv_errors += 1;
         }
         self.tuns.insert(id, device);
     }
 
-    /// Lets go of a device; the sender goes with it.
-    fn remove_tun(&mut self, id: TunId, told: Option<Sender<()>>) {
-        if let Some(device) = self.tuns.remove(&id) {
-            self.poller.forget(&device);
-            self.closer.close((device, told));
+    /// Lets go of a device; the sender goes with it. What a session's counted stays with its tenant's.
+    fn remove_tun(&mut self, id: Device, told: Option<Sender<()>>) {
+        let Some(device) = self.tuns.remove(&id) else { return };
+        self.poller.forget(&device);
+        if let Some(heir) = id.session.and_then(|_| self.tuns.get_mut(&id.tun.into())) {
+            heir.inherit(&device.stats());
         }
+        self.closer.close((device, told));
     }
 
     fn io_report(&self) -> IoReport {
-        let tun = |(&id, device): (&TunId, &TunDevice)| TunReport {
-            id,
-            offload: device.offload(),
-            stats: device.stats(),
-        };
+        let mut tuns: Vec<TunReport> = Vec::new();
+        // A tenant's own comes first, and those of its sessions are counted with it.
+        for (id, device) in &self.tuns {
+            let stats = device.stats();
+            match tuns.last_mut().filter(|last| last.id == id.tun) {
+                Some(last) => last.stats.add(&stats),
+                None => tuns.push(TunReport { id: id.tun, offload: device.offload(), stats }),
+            }
+        }
         IoReport {
             workers: 1,
             stats: self.stats,
             udp_segments_max: self.ports.segments_max(),
-            tuns: self.tuns.iter().map(tun).collect(),
+            tuns,
         }
     }
 
@@ -256,7 +262,7 @@ impl Worker {
         self.plane.handle_net(&mut self.rx, &mut self.out, now);
     }
 
-    fn read_tun(&mut self, id: TunId) {
+    fn read_tun(&mut self, id: Device) {
         let Some(device) = self.tuns.get_mut(&id) else { return };
         let mut alloc = || self.buffers.take();
         if device.recv_batch(&mut alloc, &mut self.inner).is_err() {
@@ -324,9 +330,11 @@ impl Worker {
         while let Some((id, _)) = rest.first() {
             let run = rest.iter().take_while(|(other, _)| other == id).count();
             let (head, tail) = rest.split_at(run);
+            // A session's may be gone, or not be there yet.
+            let device = if self.tuns.contains_key(id) { *id } else { id.tun.into() };
             let done = self
                 .tuns
-                .get_mut(id)
+                .get_mut(&device)
                 .and_then(|tun| tun.send_batch(head, |(_, buf)| buf).ok())
                 .map_or(0, |sent| sent.done);
             self.stats.tun_full += head.len().saturating_sub(done) as u64;

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use isthmus_core::Buf;
-use isthmus_plane::TunId;
+use isthmus_plane::Device;
 use isthmus_tun::TunDevice;
 use isthmus_wire::ip::Ipv4;
 
@@ -76,7 +76,7 @@ impl Carrier {
     }
 
     /// Gives this machine what came out of a session.
-    pub(crate) fn send(&mut self, packets: &[(TunId, Buf)]) {
+    pub(crate) fn send(&mut self, packets: &[(Device, Buf)]) {
         if packets.is_empty() {
             return;
         }

@@ -162,7 +162,12 @@ impl TunDevice {
         self.mtu
     }
 
-    /// What it counted since it was made.
+    /// Adds what another device counted that is gone.
+    pub fn inherit(&mut self, stats: &TunStats) {
+        self.stats.add(stats);
+    }
+
+    /// What it counted since it was made, and what it inherited.
     pub fn stats(&self) -> TunStats {
         self.stats
     }

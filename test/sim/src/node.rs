@@ -123,7 +123,7 @@ impl Pipeline {
                 bytes: tx.buf.to_vec(),
             });
         }
-        self.inner.extend(self.out.tun.drain(..).map(|(tun, buf)| (tun, buf.to_vec())));
+        self.inner.extend(self.out.tun.drain(..).map(|(device, buf)| (device.tun, buf.to_vec())));
         self.out.free.clear();
     }
 }

@@ -63,7 +63,7 @@ impl End {
     /// Takes what was sent to the TUN device.
     pub(crate) fn delivered(&mut self) -> Vec<Vec<u8>> {
         let tun = core::mem::take(&mut self.out.tun);
-        assert!(tun.iter().all(|(tun, _)| *tun == TUN));
+        assert!(tun.iter().all(|(device, _)| *device == TUN.into()));
         tun.iter().map(|(_, buf)| buf.to_vec()).collect()
     }
 

@@ -236,8 +236,9 @@ impl Engine {
         };
         without_missing(&mut desired, &links);
         if !wished.optional_links.is_empty() {
-            let up = |name: &str| links.iter().any(|link| link.name == name && link.running);
-            let missing = |name: &str| wished.optional_links.contains(name) && !up(name);
+            let up = links.iter().filter(|link| link.running).map(|link| &*link.name);
+            let up: BTreeSet<&str> = up.collect();
+            let missing = |name: &str| wished.optional_links.contains(name) && !up.contains(name);
             desired.routes.retain(|route| !route.next.link().is_some_and(missing));
         }
         for link in &wished.asymmetric_links {

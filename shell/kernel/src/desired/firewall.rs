@@ -18,6 +18,9 @@ pub struct Firewall {
     pub redirects: Vec<Redirect>,
     /// Links out of which TCP connections learn the largest segment that fits the way.
     pub clamped: BTreeSet<String>,
+    /// Links that stand for others as well: what is said of `acme` is said of every link whose name begins
+    /// with `acme.`.
+    pub families: BTreeSet<String>,
     /// Which packets go on.
     pub filter: Filter,
     /// Whose packets are of a class that the filter tells apart.
@@ -27,7 +30,7 @@ pub struct Firewall {
 impl Firewall {
     /// Whether no table is needed.
     pub fn is_empty(&self) -> bool {
-        let Self { nat, redirects, clamped, filter, members: _ } = self;
+        let Self { nat, redirects, clamped, filter, families: _, members: _ } = self;
         nat.is_empty() && redirects.is_empty() && clamped.is_empty() && filter.is_empty()
     }
 

@@ -14,15 +14,18 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use super::links::{Links, Side};
 use super::{add, field, jump, matches, meta, prefix};
+use crate::Firewall;
 use crate::desired::{CLASS_MASK, Entries, Filter, Guard, List, Verdict, class_mark};
 
 /// Everything the filter needs; nothing for an empty one.
-pub(super) fn commands(table: &str, filter: &Filter) -> Vec<Value> {
+pub(super) fn commands(table: &str, firewall: &Firewall) -> Vec<Value> {
+    let filter = &firewall.filter;
     if filter.is_empty() {
         return Vec::new();
     }
-    let mut writer = Writer { table, commands: Vec::new() };
+    let mut writer = Writer { table, links: Links::of(firewall), commands: Vec::new() };
     writer.refusal();
     writer.shared(filter);
     for (index, entries) in filter.entries.iter().enumerate() {
@@ -38,6 +41,7 @@ pub(super) fn commands(table: &str, filter: &Filter) -> Vec<Value> {
 /// Collects the commands for a table.
 struct Writer<'a> {
     table: &'a str,
+    links: Links<'a>,
     commands: Vec<Value>,
 }
 
@@ -82,8 +86,12 @@ impl Writer<'_> {
 
     /// What guards have in common: the devices, and this machine's addresses on them.
     fn shared(&mut self, filter: &Filter) {
-        let devices: Vec<_> = filter.guards.iter().map(|guard| json!(guard.device)).collect();
-        self.add("set", json!({ "name": DEVICES, "type": "ifname", "elem": devices }));
+        let devices: Vec<_> = filter.guards.iter().map(|guard| &*guard.device).collect();
+        let names: Vec<_> = devices.iter().flat_map(|device| self.links.names(device)).collect();
+        // Beginnings of names are intervals.
+        let flags: &[&str] = if self.links.has_family(&devices) { &["interval"] } else { &[] };
+        let about = json!({ "name": DEVICES, "type": "ifname", "flags": flags, "elem": names });
+        self.add("set", about);
         for (ip, kind) in VERSIONS {
             let own = filter.guards.iter().flat_map(|guard| &guard.own);
             let own: Vec<_> = own.filter(|own| version(own) == ip).map(|own| json!(own)).collect();
@@ -161,11 +169,12 @@ impl Writer<'_> {
             self.strangers(&chain, ip, guard);
         }
         let mut others = vec![
-            matches("!=", meta("oifname"), json!(guard.device)),
+            self.links.is_not(Side::Out, &guard.device),
             matches("==", meta("oifname"), json!(format!("@{DEVICES}"))),
         ];
         if !guard.reaches.is_empty() {
-            others.push(matches("!=", meta("oifname"), json!({ "set": guard.reaches })));
+            let reaches: Vec<_> = guard.reaches.iter().map(|device| &**device).collect();
+            others.push(self.links.compare("!=", Side::Out, &reaches));
         }
         others.extend([json!({ "counter": null }), refuse()]);
         self.rule(&chain, &others);
@@ -211,8 +220,12 @@ impl Writer<'_> {
 
     fn hooks(&mut self, filter: &Filter) {
         let guards = || filter.guards.iter().enumerate();
-        let by_device: Vec<_> =
-            guards().map(|(i, guard)| json!([guard.device, goto(&format!("guard_{i}"))])).collect();
+        let by_device: Vec<_> = guards()
+            .flat_map(|(index, guard)| {
+                let names = self.links.names(&guard.device);
+                names.map(move |name| json!([name, goto(&format!("guard_{index}"))]))
+            })
+            .collect();
         for hook in ["forward", "input"] {
             self.base(hook, FILTER);
             if filter.knows_answers() {
@@ -241,13 +254,13 @@ impl Writer<'_> {
     /// Devices that nobody outside may open connections to; from a guarded device only who reaches them.
     fn closed(&mut self, filter: &Filter) {
         let closed = filter.guards.iter().filter(|guard| guard.inbound == Verdict::Deny);
-        let closed: Vec<_> = closed.map(|guard| json!(guard.device)).collect();
+        let closed: Vec<_> = closed.map(|guard| &*guard.device).collect();
         if closed.is_empty() {
             return;
         }
         let check = [
             matches("!=", meta("iifname"), json!(format!("@{DEVICES}"))),
-            matches("==", meta("oifname"), json!({ "set": closed })),
+            self.links.compare("==", Side::Out, &closed),
         ];
         let rule: Vec<_> =
             check.into_iter().chain([json!({ "counter": null }), refuse()]).collect();

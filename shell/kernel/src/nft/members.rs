@@ -7,17 +7,16 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::filter::VERSIONS;
+use super::links::{Links, Side};
 use super::{add, field, jump, matches, meta, prefix};
-use crate::desired::{CLASS_MASK, Filter, Guard, Member, class_mark};
+use crate::Firewall;
+use crate::desired::{CLASS_MASK, Guard, Member, class_mark};
 
 /// The maps with these members, and the chains that look into them; nothing where no device has classes.
-pub(super) fn commands(table: &str, filter: &Filter, members: &[Member]) -> Vec<Value> {
-    let devices: Vec<_> = filter
-        .guards
-        .iter()
-        .filter(|guard| has_classes(guard))
-        .map(|guard| &guard.device)
-        .collect();
+pub(super) fn commands(table: &str, firewall: &Firewall) -> Vec<Value> {
+    let Firewall { filter, members, .. } = firewall;
+    let guards = filter.guards.iter().filter(|guard| has_classes(guard));
+    let devices: Vec<_> = guards.map(|guard| &*guard.device).collect();
     if devices.is_empty() {
         return Vec::new();
     }
@@ -46,7 +45,7 @@ pub(super) fn commands(table: &str, filter: &Filter, members: &[Member]) -> Vec<
         "name": HOOK, "type": "filter", "hook": HOOK, "prio": MANGLE, "policy": "accept",
     });
     commands.push(add("chain", base));
-    let check = matches("==", meta("iifname"), json!({ "set": devices }));
+    let check = Links::of(firewall).compare("==", Side::In, &devices);
     commands.push(rule(HOOK, json!([check, jump(CHAIN)])));
     commands.extend(change("add", table, members));
     commands

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{Firewall, KernelError, Member};
 
 mod filter;
+mod links;
 mod members;
 mod nat;
 
@@ -59,8 +60,8 @@ impl Nft {
         // Adding before deleting makes sure that there is something to delete.
         let mut commands = vec![add_table(table), delete_table(table), add_table(table)];
         commands.extend(nat::commands(table, firewall));
-        commands.extend(filter::commands(table, &firewall.filter));
-        commands.extend(members::commands(table, &firewall.filter, &firewall.members));
+        commands.extend(filter::commands(table, firewall));
+        commands.extend(members::commands(table, firewall));
         self.change(&commands)
     }
 

@@ -10,17 +10,19 @@
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use super::links::{Links, Side};
 use super::{add, field, matches, meta, prefix};
 use crate::{Firewall, Nat, Redirect, Redirection, Translation};
 
 /// The chains of translation and their rules; none without a rule.
 pub(super) fn commands(table: &str, firewall: &Firewall) -> Vec<Value> {
     let Firewall { nat, redirects, clamped, .. } = firewall;
-    let marked = redirects.iter().filter_map(mark);
+    let links = Links::of(firewall);
+    let marked = redirects.iter().filter_map(|redirect| mark(links, redirect));
     let groups = [
         (MARK, marked.collect::<Vec<_>>()),
-        (REDIRECT, redirects.iter().map(redirect).collect()),
-        (TRANSLATE, nat.iter().map(translate).collect()),
+        (REDIRECT, redirects.iter().map(|one| redirect(links, one)).collect()),
+        (TRANSLATE, nat.iter().map(|nat| translate(links, nat)).collect()),
         (CLAMP, clamped.iter().map(|link| clamp(link)).collect()),
     ];
     let mut commands = Vec::new();
@@ -54,10 +56,10 @@ fn ip(net: &IpNet) -> &'static str {
 }
 
 /// The packets that a redirect is for.
-fn redirected(redirect: &Redirect) -> Vec<Value> {
+fn redirected(links: Links<'_>, redirect: &Redirect) -> Vec<Value> {
     let ip = ip(&redirect.destination);
     let mut expr: Vec<Value> =
-        redirect.input.iter().map(|link| matches("==", meta("iifname"), json!(link))).collect();
+        redirect.input.iter().map(|link| links.is(Side::In, link)).collect();
     expr.push(matches("==", field(ip, "daddr"), prefix(&redirect.destination)));
     expr.extend(redirect.except.iter().map(|net| matches("!=", field(ip, "daddr"), prefix(net))));
     let service = redirect.service.iter();
@@ -68,18 +70,18 @@ fn redirected(redirect: &Redirect) -> Vec<Value> {
     expr
 }
 
-fn mark(redirect: &Redirect) -> Option<Vec<Value>> {
+fn mark(links: Links<'_>, redirect: &Redirect) -> Option<Vec<Value>> {
     let (mark, under) = redirect.mark?;
-    let mut expr = redirected(redirect);
+    let mut expr = redirected(links, redirect);
     let kept = json!({ "&": [meta("mark"), !under] });
     let value = json!({ "|": [kept, mark] });
     expr.push(json!({ "mangle": { "key": meta("mark"), "value": value } }));
     Some(expr)
 }
 
-fn redirect(redirect: &Redirect) -> Vec<Value> {
+fn redirect(links: Links<'_>, redirect: &Redirect) -> Vec<Value> {
     let ip = ip(&redirect.destination);
-    let mut expr = redirected(redirect);
+    let mut expr = redirected(links, redirect);
     expr.push(match redirect.to {
         Redirection::Address(address, None) => json!({ "dnat": { "family": ip, "addr": address } }),
         Redirection::Address(address, Some(port)) => {
@@ -92,12 +94,12 @@ fn redirect(redirect: &Redirect) -> Vec<Value> {
     expr
 }
 
-fn translate(nat: &Nat) -> Vec<Value> {
+fn translate(links: Links<'_>, nat: &Nat) -> Vec<Value> {
     let ip = ip(&nat.source);
     let mut expr: Vec<Value> =
-        nat.input.iter().map(|link| matches("==", meta("iifname"), json!(link))).collect();
+        nat.input.iter().map(|link| links.is(Side::In, link)).collect();
     expr.push(matches("==", field(ip, "saddr"), prefix(&nat.source)));
-    expr.extend(nat.egress.iter().map(|link| matches("==", meta("oifname"), json!(link))));
+    expr.extend(nat.egress.iter().map(|link| links.is(Side::Out, link)));
     let destination = nat.destination.iter();
     expr.extend(destination.map(|net| matches("==", field(ip, "daddr"), prefix(net))));
     expr.extend(
@@ -146,7 +148,8 @@ mod tests {
             except: vec!["10.0.0.0/8".parse().unwrap(), "192.0.2.1/32".parse().unwrap()],
             ..Nat::new("10.64.0.0/20".parse().unwrap(), Translation::Masquerade)
         };
-        let expr = translate(&nat);
+        let firewall = Firewall::default();
+        let expr = translate(Links::of(&firewall), &nat);
         assert_eq!(expr[0]["match"]["right"]["prefix"], json!({ "addr": "10.64.0.0", "len": 20 }));
         assert_eq!(expr[1]["match"]["right"], "eth1");
         assert_eq!(expr[2]["match"]["op"], "!=");

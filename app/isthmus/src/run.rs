@@ -205,6 +205,7 @@ fn network(config: &Config, index: u16, tenant: &Tenant, access: Access) -> Tena
             namespace: tenant.netns.as_deref().map(Namespace::new),
             ..TunConfig::default()
         },
+        device_per_session: tenant.device_per_session,
         gateway_address: tenant.gateway_address,
         pool: tenant.all_pools(),
         pool6: tenant.all_pools6(),

@@ -92,6 +92,7 @@ fn session(snapshot: &Snapshot, info: &SessionInfo, counters: SessionCounters) -
         group: info.group.clone(),
         address: info.address,
         prefix6: info.prefix6,
+        device: snapshot.devices.get(&info.session).cloned(),
         up: info.up,
         age_seconds: snapshot.uptime.as_secs().saturating_sub(info.since.as_secs()),
         ends_in_seconds: info

@@ -62,6 +62,7 @@ fn session() -> Session {
         tenant: String::from("acme"),
         address: Some([10, 64, 0, 9].into()),
         prefix6: None,
+        device: None,
         up: true,
         age_seconds: 61,
         from: "198.51.100.7:4500".parse().unwrap(),

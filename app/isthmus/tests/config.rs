@@ -276,6 +276,23 @@ fn tenants_must_differ() {
 }
 
 #[test]
+fn devices_of_sessions_need_room_for_a_number_and_names_of_their_own() {
+    let each = |interface: &str, more: &str| {
+        let keys = format!("device_per_session = true\ninterface = \"{interface}\"\n{more}");
+        LEAST.replace("[tenant.users.alice]", &format!("{keys}\n[tenant.users.alice]"))
+    };
+    assert!(valid(&each("tencharact", "")).tenants[0].device_per_session);
+    assert!(!valid(LEAST).tenants[0].device_per_session);
+    refused(&each("elevenchars", ""), 7, "leaves no room", "at most 10 characters");
+    let second = "[[tenant]]\nname = \"b\"\npool = [\"10.65.0.0/20\"]\npsk = \"another long secret\"\n\
+                  interface = \"vpn.7\"\n[tenant.users.u]\npassword = \"u\"\n";
+    let text = format!("{}{second}", each("vpn", ""));
+    refused(&text, 7, "`vpn.7` looks like the device of a session of `vpn`", "another name");
+    let elsewhere = text.replace("interface = \"vpn.7\"", "interface = \"vpn.7\"\nnetns = \"b\"");
+    assert_eq!(valid(&elsewhere).tenants.len(), 2);
+}
+
+#[test]
 fn tenants_with_one_key_are_told_apart_by_realm_identity_or_address() {
     let two = |first: &str, second: &str| {
         let first =

@@ -89,6 +89,7 @@ fn session() -> isthmus::api::Session {
         tenant: String::from("acme"),
         address: Some([10, 64, 0, 9].into()),
         prefix6: Some("2001:db8:64:9::/64".parse().unwrap()),
+        device: None,
         up: true,
         age_seconds: 3700,
         from: "198.51.100.7:4500".parse().unwrap(),

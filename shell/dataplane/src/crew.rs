@@ -159,27 +159,26 @@ impl Crew {
         self.command(Command::SetDevice { session, own: true });
     }
 
-    /// Takes the devices of sessions away: their packets use the tenant's again. Answers as
-    /// [`Crew::remove_tuns`].
-    pub fn remove_session_tuns(&self, sessions: &[(Key, TunId)]) -> Receiver<()> {
+    /// Closes a device that no worker has.
+    pub fn close(&self, device: TunDevice) {
+        self.closer.close((device, None));
+    }
+
+    /// Has the workers let go of tenants' devices, and of those that sessions have to themselves, once they
+    /// have done what they were told before; packets of such sessions use their tenant's again. The answer's
+    /// other end is closed when the last of them has: then the devices are gone.
+    pub fn remove_tuns(&self, ids: &[TunId], sessions: &[(Key, TunId)]) -> Receiver<()> {
         let (held, released) = channel();
+        for worker in &self.workers {
+            for id in ids {
+                worker.post(Message::RemoveTun((*id).into(), held.clone()));
+            }
+        }
         for (session, id) in sessions {
             self.command(Command::SetDevice { session: *session, own: false });
             if let Some(owner) = self.owner(*session) {
                 let device = Device::of_session(*id, *session);
                 owner.post(Message::RemoveTun(device, held.clone()));
-            }
-        }
-        released
-    }
-
-    /// Has the workers let go of devices, once they have done what they were told before. The answer's other
-    /// end is closed when the last of them has: then the devices are gone.
-    pub fn remove_tuns(&self, ids: &[TunId]) -> Receiver<()> {
-        let (held, released) = channel();
-        for worker in &self.workers {
-            for id in ids {
-                worker.post(Message::RemoveTun((*id).into(), held.clone()));
             }
         }
         self.ring();

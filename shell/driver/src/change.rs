@@ -93,7 +93,8 @@ impl GatewayDriver {
         let Some(wanted) = self.coming.front().map(|coming| coming.wanted.clone()) else { return };
         let (ended, gone) = ends(&self.tenants, &wanted.tenants);
         self.end(&ended, &gone);
-        let released = self.crew.remove_tuns(&ended);
+        let sessions = self.release_owners(&wanted.tenants);
+        let released = self.crew.remove_tuns(&ended, &sessions);
         let inside = inside(&wanted.machine, &wanted.tenants, &self.machine.sessions());
         let entered = self.roll.renew(&wanted.tenants, &self.machine);
         let answer = self.network.commit(wanted.tenants, (inside.clone(), entered), released);
@@ -141,6 +142,7 @@ impl GatewayDriver {
         self.config = Arc::clone(&machine);
         self.tenants = tenants;
         self.machine.reconfigure(machine, self.clock.now());
+        self.renew_owners();
         // A user may be in another group now.
         let entered = self.roll.renew(&self.tenants, &self.machine);
         self.enter(entered);

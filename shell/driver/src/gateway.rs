@@ -20,6 +20,7 @@ use crate::health::WayState;
 use crate::jobs::{JobDone, JobPool};
 use crate::mailbox::{Mailbox, mailbox};
 use crate::network::{Network, NetworkError, TenantNetwork};
+use crate::own::Owners;
 use crate::pace::Pace;
 use crate::roll::{Entered, Roll};
 
@@ -81,6 +82,8 @@ pub struct Snapshot {
     pub io: IoReport,
     /// What encrypts.
     pub engine: String,
+    /// The devices that sessions have to themselves.
+    pub devices: BTreeMap<Key, String>,
     /// Ways out that are looked after, by tenant and name.
     pub ways: BTreeMap<(TunId, String), WayState>,
     /// Time since the start.
@@ -104,6 +107,8 @@ pub struct GatewayDriver {
     pub(crate) network: Network,
     /// Whose packets are of which class.
     pub(crate) roll: Roll,
+    /// Which sessions have devices of their own.
+    pub(crate) owners: Owners,
     pub(crate) clock: Clock,
     jobs: JobPool,
     results: mpsc::UnboundedReceiver<JobDone>,
@@ -137,6 +142,7 @@ impl GatewayDriver {
         let clock = Clock::start();
         let (mailbox, deliver) = mailbox();
         let roll = Roll::new(&settings.tenants);
+        let owners = Owners::new(&settings.tenants);
         let behind = crate::change::networks(&settings.machine, &settings.tenants);
         // Ports first: another gateway that has them must keep its kernel state. Nobody is answered before
         // this returns, so whoever gets an answer finds everything behind it in place.
@@ -156,6 +162,7 @@ impl GatewayDriver {
             crew,
             network,
             roll,
+            owners,
             clock,
             jobs,
             results,
@@ -202,6 +209,7 @@ impl GatewayDriver {
                         break Ok(());
                     }
                 }
+                Some(made) = self.network.made.recv() => self.attach(made),
                 done = Coming::step(&mut self.coming) => self.go_on(done),
                 () = sleep_until(timer) => {}
             }
@@ -306,6 +314,7 @@ impl GatewayDriver {
             counters,
             io,
             engine: self.engine.clone(),
+            devices: self.owners.names(),
             ways: self.network.ways(),
             uptime: Duration::from_nanos(self.clock.now().as_nanos()),
         };
@@ -320,6 +329,7 @@ impl GatewayDriver {
                     if let Event::SessionDown { session, .. } = event {
                         let gone = self.roll.leave(session);
                         self.enter(gone);
+                        self.drop_devices(&[session]);
                     }
                     (self.on_event)(&event);
                 }
@@ -328,6 +338,7 @@ impl GatewayDriver {
                     // The sooner the kernel knows of a session, the fewer of its packets are nobody's.
                     let entered = self.roll.note(&command, &self.machine);
                     self.enter(entered);
+                    self.note_owner(&command);
                     self.crew.command(command);
                 }
             }

@@ -1,11 +1,13 @@
 //! A tenant and what is behind its device, which may change while sessions go on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
+use isthmus_core::Key;
 use isthmus_plane::TunId;
 
+use crate::keeper::OwnDevice;
 use crate::members::Members;
 use crate::network::TenantNetwork;
 
@@ -16,6 +18,8 @@ pub(crate) struct Placed {
     pub(crate) networks: Vec<Ipv4Net>,
     /// Whose packets are of which class.
     pub(crate) members: Members,
+    /// Devices that sessions have to themselves.
+    pub(crate) owned: BTreeMap<Key, OwnDevice>,
     /// The ways out, by name, that are down.
     pub(crate) down: BTreeSet<String>,
 }

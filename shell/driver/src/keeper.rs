@@ -12,6 +12,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
+use isthmus_core::Key;
 use isthmus_kernel::{Desired, Flows, KernelError, Link, Options};
 use isthmus_net::Namespace;
 use isthmus_plane::TunId;
@@ -25,10 +26,16 @@ use crate::health::News;
 use crate::inside::{Inside, Placed};
 use crate::members::{Exchange, Members, PACE};
 use crate::network::{NetworkError, TenantNetwork};
+use crate::own::{Attach, Made, Own};
 use crate::places::{Outcome, Places};
 use crate::roll::Entered;
 use crate::wanted::{moved, passages, want, want_beyond};
 use crate::ways::{KnownWays, Ways};
+
+mod own;
+
+pub(crate) use own::OwnDevice;
+pub use own::SESSION_DEVICES_MAX;
 
 /// What the control thread wants; a new kind of wish gets its arm in [`Keeper::take`].
 pub(crate) enum Wish {
@@ -36,6 +43,8 @@ pub(crate) enum Wish {
     Inside(Vec<Inside>, Done),
     /// Sources of packets that are of another class now.
     Enter(Entered),
+    /// Devices of sessions.
+    Own(Own),
     /// Devices made for other tenants, as far as they can be now; answers whether there is any obstacle.
     Prepare(Vec<TenantNetwork>, Done),
     /// Those tenants in force.
@@ -80,6 +89,9 @@ pub(crate) struct Keeper {
     queues: usize,
     /// When members of classes were exchanged last.
     entered: Instant,
+    /// When devices of sessions were made last, and who gets them.
+    owned: Instant,
+    made: mpsc::UnboundedSender<Made>,
     ways: Ways,
     /// Whether the devices are about to go, so that nothing is put back.
     rests: bool,
@@ -87,8 +99,8 @@ pub(crate) struct Keeper {
     around: watch::Sender<Surroundings>,
 }
 
-/// A keeper, the devices it made, and where it shows the ways out.
-pub(crate) type Kept = (Keeper, Devices, watch::Receiver<KnownWays>);
+/// A keeper, the devices it made, where it shows the ways out, and where it hands out sessions' devices.
+pub(crate) type Kept = (Keeper, Devices, watch::Receiver<KnownWays>, mpsc::UnboundedReceiver<Made>);
 
 /// What a run of wishes comes to.
 #[derive(Default)]
@@ -97,6 +109,8 @@ struct Due {
     namespaces: BTreeSet<Option<Namespace>>,
     /// Namespaces with members of classes to exchange.
     members: BTreeSet<Option<Namespace>>,
+    /// Sessions to make devices for.
+    attach: BTreeMap<Key, Attach>,
     /// Who waits for it.
     waiting: Vec<Done>,
     /// What comes after all that.
@@ -111,6 +125,7 @@ impl Keeper {
         queues: usize,
     ) -> Result<Kept, NetworkError> {
         let (ways, show) = Ways::new();
+        let (made, hand_out) = mpsc::unbounded_channel();
         let mut keeper = Self {
             tenants: Vec::new(),
             prepared: Vec::new(),
@@ -118,12 +133,14 @@ impl Keeper {
             guard: Guard::new(),
             queues,
             entered: Instant::now(),
+            owned: Instant::now(),
+            made,
             ways,
             rests: false,
             around: watch::channel(Surroundings::new()).0,
         };
         match keeper.begin(tenants).await {
-            Ok(devices) => Ok((keeper, devices, show)),
+            Ok(devices) => Ok((keeper, devices, show, hand_out)),
             Err(error) => {
                 // The first error tells more than what the clean-up may add.
                 let _second = keeper.places.remove_all().await;
@@ -177,7 +194,7 @@ impl Keeper {
                             let _asker_gone = done.send(self.places.remove_all().await);
                             return;
                         }
-                        Some(Wish::Inside(..) | Wish::Enter(_) | Wish::Rest(_)) | None => {}
+                        Some(Wish::Inside(..) | Wish::Enter(_) | Wish::Own(_) | Wish::Rest(_)) | None => {}
                     }
                 }
                 news = self.ways.news(), if !self.rests => self.hear(news).await,
@@ -195,6 +212,7 @@ impl Keeper {
                 due.waiting.push(done);
             }
             Wish::Enter(entered) => self.enter(entered, due),
+            Wish::Own(own) => self.take_own(own, due),
             Wish::Rest(done) => {
                 self.guard = Guard::new();
                 self.rests = true;
@@ -215,8 +233,13 @@ impl Keeper {
 
     /// Reconciles what is due and tells those who wait; answers what comes next.
     async fn fulfil(&mut self, mut due: Due) -> Option<Wish> {
+        let made = self.make_own(&mut due).await;
         self.exchange(&mut due).await;
         let mut outcome = first_error(self.reconcile(due.namespaces).await);
+        for made in made {
+            // Control may have ended; then the device does as well.
+            let _nobody = self.made.send(made);
+        }
         for waiting in due.waiting {
             // An error is told once; whoever else waits has the log.
             let told = std::mem::replace(&mut outcome, Ok(()));
@@ -540,7 +563,7 @@ async fn make(tenants: Vec<TenantNetwork>, queues: usize) -> Result<Devices, Net
 /// A tenant with its device, nobody in it yet.
 fn placed(tenant: TenantNetwork, device: String, networks: Vec<Ipv4Net>) -> Placed {
     let (members, down) = (Members::default(), BTreeSet::new());
-    Placed { tenant, device, networks, members, down }
+    Placed { tenant, device, networks, members, owned: BTreeMap::new(), down }
 }
 
 fn name_of(queues: &[TunDevice]) -> String {

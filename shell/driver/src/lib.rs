@@ -20,6 +20,7 @@ mod mailbox;
 mod members;
 mod network;
 mod ours;
+mod own;
 mod pace;
 mod places;
 mod plan;
@@ -37,6 +38,7 @@ pub use gateway::{Detail, GatewayDriver, GatewaySettings, Request, Snapshot, Wan
 pub use guards::Access;
 pub use health::{Health, Target, Thresholds, WayState};
 pub use isthmus_kernel::{Around, Translation, Transport};
+pub use keeper::SESSION_DEVICES_MAX;
 pub use network::{NetworkError, TenantNetwork};
 pub use plan::{Planned, plan};
 pub use wanted::{

@@ -18,6 +18,7 @@ use crate::around::Surroundings;
 use crate::guards::Access;
 use crate::inside::Inside;
 use crate::keeper::{Commit, Devices, InForce, Keeper, Wish};
+use crate::own::{Made, Own};
 use crate::roll::Entered;
 use crate::wanted::{EgressNetwork, NatNetwork};
 use crate::ways::KnownWays;
@@ -31,6 +32,8 @@ pub struct TenantNetwork {
     pub device: TunConfig,
     /// Our address on it.
     pub gateway_address: Ipv4Addr,
+    /// Whether each session has a device to itself, beside the tenant's.
+    pub device_per_session: bool,
     /// Networks behind it.
     pub pool: Vec<Ipv4Net>,
     /// IPv6 networks behind it; what is behind the machine is the affair of its own routes.
@@ -90,6 +93,8 @@ pub(crate) struct Network {
     wishes: mpsc::UnboundedSender<Wish>,
     keeper: JoinHandle<()>,
     ways: watch::Receiver<KnownWays>,
+    /// Devices made for sessions.
+    pub(crate) made: mpsc::UnboundedReceiver<Made>,
     around: watch::Receiver<Surroundings>,
 }
 
@@ -103,11 +108,11 @@ impl Network {
         queues: usize,
     ) -> Result<(Self, Devices), NetworkError> {
         let tenants = tenants.iter().cloned().zip(networks).collect();
-        let (keeper, devices, ways) = Keeper::up(name, tenants, queues).await?;
+        let (keeper, devices, ways, made) = Keeper::up(name, tenants, queues).await?;
         let (wishes, told) = mpsc::unbounded_channel();
         let around = keeper.around();
         let keeper = tokio::spawn(keeper.run(told));
-        Ok((Self { wishes, keeper, ways, around }, devices))
+        Ok((Self { wishes, keeper, ways, made, around }, devices))
     }
 
     /// Routes what is inside now to the tenants' devices; the answer comes when it is in force.
@@ -123,6 +128,11 @@ impl Network {
     /// Tells whose packets are of which class.
     pub(crate) fn enter(&self, entered: Entered) {
         self.wish(Wish::Enter(entered));
+    }
+
+    /// Makes or removes a session's device.
+    pub(crate) fn own(&self, own: Own) {
+        self.wish(Wish::Own(own));
     }
 
     /// The ways out that are looked after.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
-use isthmus_kernel::{Around, Change, Changes, Desired, Link, Options, Reconciler};
+use isthmus_kernel::{Around, Change, Changes, Desired, Link, Options, Reconciler, Route};
 use isthmus_net::Namespace;
 
 use crate::around::interest;
@@ -50,6 +50,7 @@ pub async fn plan(
             device,
             networks: networks.clone(),
             members: Members::default(),
+            owned: BTreeMap::new(),
             down: BTreeSet::new(),
         };
         want(desired, &placed);
@@ -73,11 +74,24 @@ pub async fn plan(
         let mut reconciler = Reconciler::new(options)?;
         let mut changes = reconciler.plan(&desired).await?;
         // They are the sessions' of a gateway that runs, and no configuration knows them.
-        changes.0.retain(|change| !matches!(change, Change::SetMembers { .. }));
+        let devices: Vec<_> = all_placed.iter().filter(here).map(|p| p.device.clone()).collect();
+        let of_session = |change: &Change| {
+            matches!(change, Change::SetMembers { .. })
+                || matches!(change, Change::RemoveRoute(route) if is_of_session(route, &devices))
+        };
+        changes.0.retain(|change| !of_session(change));
         let around = reconciler.around(interest).await?;
         all.push(Planned { namespace, makes_namespace, is_missing: false, changes, around });
     }
     Ok(all)
+}
+
+/// Whether a route leads to a device that a session has to itself.
+fn is_of_session(route: &Route, devices: &[String]) -> bool {
+    let own = |link: &str, device: &String| {
+        link.strip_prefix(device.as_str()).is_some_and(|end| end.starts_with('.'))
+    };
+    route.next.link().is_some_and(|link| devices.iter().any(|device| own(link, device)))
 }
 
 impl Planned {

@@ -9,6 +9,7 @@ use isthmus_plane::{Command, SessionParams, TunId};
 
 use crate::guards::Access;
 use crate::network::TenantNetwork;
+use crate::own::Attach;
 
 /// All sessions, and the tenants that tell classes apart.
 pub(crate) struct Roll {
@@ -19,6 +20,7 @@ pub(crate) struct Roll {
 struct Entry {
     tun: TunId,
     sources: Vec<IpNet>,
+    mtu: u16,
 }
 
 /// Sources of a tenant's packets with the class that they are of now; none for those that are gone.
@@ -49,11 +51,26 @@ impl Roll {
 
     /// A session is gone.
     pub(crate) fn leave(&mut self, session: Key) -> Option<Entered> {
-        let Entry { tun, sources } = self.sessions.remove(&session)?;
+        let Entry { tun, sources, .. } = self.sessions.remove(&session)?;
         self.access.contains_key(&tun).then_some(Entered {
             tun,
             sources: sources.into_iter().map(|source| (source, None)).collect(),
         })
+    }
+
+    /// What a device of each of a tenant's sessions would be: what a session may send from is what is sent
+    /// to it.
+    pub(crate) fn attachments(&self, tun: TunId) -> Vec<Attach> {
+        let own = self.sessions.iter().filter(|(_, entry)| entry.tun == tun);
+        let known = own.filter(|(_, entry)| !entry.sources.is_empty());
+        known
+            .map(|(session, entry)| Attach {
+                tun,
+                session: *session,
+                mtu: entry.mtu,
+                networks: entry.sources.clone(),
+            })
+            .collect()
     }
 
     /// Other tenants, or other groups of users: which class each session is of now.
@@ -76,7 +93,7 @@ impl Roll {
 
     fn open(&mut self, params: &SessionParams, machine: &Gateway) -> Option<Entered> {
         let class = self.class(params.tun, params.session, machine);
-        let entry = Entry { tun: params.tun, sources: params.sources.clone() };
+        let entry = Entry { tun: params.tun, sources: params.sources.clone(), mtu: params.mtu };
         let now = params.sources.iter().map(|source| (*source, class));
         let before = self.sessions.insert(params.session, entry);
         let gone = before.into_iter().flat_map(|before| before.sources);

@@ -6,6 +6,7 @@ mod nat;
 mod passage;
 mod probe;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -43,11 +44,12 @@ pub(crate) fn want(state: &mut Desired, placed: &Placed) {
         state.sysctls.insert("net/ipv6/conf/all/forwarding".into(), "1".into());
     }
     let inside = inside(placed);
-    state.routes.extend(
-        inside.iter().flat_map(|prefix| {
-            [inside_route(tenant, *prefix, device, MAIN_TABLE), anchor(*prefix)]
-        }),
-    );
+    state.routes.extend(inside_routes(placed, &inside, MAIN_TABLE));
+    state.routes.extend(inside.iter().map(|prefix| anchor(*prefix)));
+    if tenant.device_per_session {
+        state.firewall.families.insert(device.clone());
+        state.optional_links.extend(placed.own_devices().map(|(name, _)| name));
+    }
     passage::want(state, placed);
     egress::want(state, placed, &inside);
     probe::want(state, placed);
@@ -62,6 +64,18 @@ pub(crate) fn inside(placed: &Placed) -> Vec<IpNet> {
     let v4 = pool.iter().chain(networks.iter().filter(|net| !pool.contains(net)));
     let v6 = tenant.pool6.iter().filter(|_| tenant.gateway_address6.is_some());
     v4.map(|net| IpNet::V4(*net)).chain(v6.map(|net| IpNet::V6(*net))).collect()
+}
+
+/// Routes to what is behind the tenant's device, and to what is behind those of its sessions.
+fn inside_routes(placed: &Placed, inside: &[IpNet], table: u32) -> Vec<Route> {
+    let mut by_prefix: BTreeMap<IpNet, String> =
+        inside.iter().map(|prefix| (prefix.trunc(), placed.device.clone())).collect();
+    for (name, own) in placed.own_devices() {
+        by_prefix.extend(own.networks.iter().map(|prefix| (prefix.trunc(), name.clone())));
+    }
+    let route =
+        |(prefix, device): (IpNet, String)| inside_route(&placed.tenant, prefix, &device, table);
+    by_prefix.into_iter().map(route).collect()
 }
 
 fn inside_route(tenant: &TenantNetwork, prefix: IpNet, device: &str, table: u32) -> Route {
@@ -90,6 +104,7 @@ pub(crate) mod tests {
     use std::collections::BTreeSet;
 
     use ipnet::Ipv4Net;
+    use isthmus_core::Key;
     use isthmus_plane::TunId;
     use isthmus_tun::TunConfig;
 
@@ -97,6 +112,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::guards::Access;
+    use crate::keeper::OwnDevice;
     use crate::members::Members;
     use crate::network::TenantNetwork;
 
@@ -127,6 +143,7 @@ pub(crate) mod tests {
         let tenant = TenantNetwork {
             tun: TunId(0),
             device: TunConfig::default(),
+            device_per_session: false,
             gateway_address: [10, 64, 0, 1].into(),
             pool: vec!["10.64.0.0/20".parse().unwrap()],
             pool6: Vec::new(),
@@ -136,7 +153,8 @@ pub(crate) mod tests {
             nat: Vec::new(),
         };
         let (members, down) = (Members::default(), BTreeSet::new());
-        Placed { tenant, device: "acme".into(), networks: Vec::new(), members, down }
+        let (owned, networks) = (BTreeMap::new(), Vec::new());
+        Placed { tenant, device: "acme".into(), networks, members, owned, down }
     }
 
     pub(crate) fn with_ipv6(mut placed: Placed) -> Placed {
@@ -153,6 +171,27 @@ pub(crate) mod tests {
 
     fn masquerading(way: Way) -> EgressNetwork {
         EgressNetwork { nat: Translation::Masquerade, ..self::way("out", &["0.0.0.0/0"], way) }
+    }
+
+    #[test]
+    fn what_is_behind_a_session_with_a_device_is_routed_there_while_it_is_up() {
+        let branch: Ipv4Net = "192.168.40.0/24".parse().unwrap();
+        let behind = vec!["10.64.3.4/32".parse().unwrap(), branch.into()];
+        let mut placed = placed(vec![way("out", &["0.0.0.0/0"], via("eth1", "192.0.2.1"))]);
+        placed.tenant.device_per_session = true;
+        placed.networks = vec![branch];
+        placed.owned.insert(Key::from_raw(9), OwnDevice::new(7, behind));
+        let state = wanted(&placed);
+        assert!(state.firewall.families.contains("acme"));
+        assert_eq!(state.optional_links.iter().collect::<Vec<_>>(), ["acme.7", "eth1"]);
+        for table in [MAIN_TABLE, FIRST_TABLE] {
+            let own = state.routes.iter().filter(|route| route.table == table);
+            let links = own.filter(|route| matches!(route.next, NextHop::Link(_)));
+            let told: Vec<_> = links.map(|r| format!("{} {}", r.destination, r.next)).collect();
+            let expected =
+                ["10.64.0.0/20 on acme", "10.64.3.4/32 on acme.7", "192.168.40.0/24 on acme.7"];
+            assert_eq!(told, expected, "table {table}");
+        }
     }
 
     #[test]

@@ -200,6 +200,9 @@ pub struct Session {
     pub address: Option<Ipv4Addr>,
     /// The IPv6 network given; none without IPv6.
     pub prefix6: Option<Ipv6Net>,
+    /// The device it has to itself; none while it shares its tenant's.
+    #[serde(default)]
+    pub device: Option<String>,
     /// Whether packets flow.
     pub up: bool,
     /// Seconds since the call began.

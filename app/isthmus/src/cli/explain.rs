@@ -320,6 +320,7 @@ mod tests {
             tenant: String::from("acme"),
             address: Some([10, 64, 0, 9].into()),
             prefix6: None,
+            device: None,
             up: true,
             age_seconds: 61,
             from: from.parse().unwrap(),

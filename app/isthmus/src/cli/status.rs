@@ -252,6 +252,7 @@ fn show_sessions(sessions: &[Session], out: &mut Output) -> Result<(), CliError>
         remark("nobody is connected");
         return Ok(());
     }
+    let any_device = sessions.iter().any(|session| session.device.is_some());
     let rows = sessions.iter().map(|session| {
         let v4 = session.address.map(|address| address.to_string());
         let v6 = session.prefix6.map(|prefix| prefix.to_string());
@@ -261,7 +262,8 @@ fn show_sessions(sessions: &[Session], out: &mut Output) -> Result<(), CliError>
             (Some(_), true) => "udp",
             (Some(_), false) => "esp",
         };
-        vec![
+        let device = session.device.as_deref().unwrap_or("-").to_owned();
+        let mut row = vec![
             session.id.to_string(),
             session.user.clone().unwrap_or_else(|| String::from("-")),
             session.tenant.clone(),
@@ -273,10 +275,14 @@ fn show_sessions(sessions: &[Session], out: &mut Output) -> Result<(), CliError>
             bytes(session.rx_bytes),
             bytes(session.tx_bytes),
             session.host.clone(),
-        ]
+        ];
+        row.extend(any_device.then_some(device));
+        row
     });
-    let header =
-        ["id", "user", "tenant", "address", "from", "age", "state", "cipher", "in", "out", "host"];
+    let mut header = vec![
+        "id", "user", "tenant", "address", "from", "age", "state", "cipher", "in", "out", "host",
+    ];
+    header.extend(any_device.then_some("device"));
     out.table(&header, rows.collect())
 }
 

@@ -279,6 +279,7 @@ fn finish(
         inline_users,
         users,
         interface,
+        device_per_session: draft.device_per_session.is_some_and(|at| at.value),
         egress: draft.egress,
         nat: draft.nat,
         access: draft.policy.access,
@@ -564,7 +565,37 @@ fn interfaces(drafts: &[TenantDraft], report: &mut Report) -> Vec<String> {
         }
         taken.push((name, draft.netns.clone(), at));
     }
+    for (draft, (name, netns, at)) in drafts.iter().zip(&taken) {
+        if draft.device_per_session.is_some_and(|at| at.value) {
+            let neighbours = taken.iter().filter(|(_, other, _)| other == netns);
+            family(name, *at, neighbours.map(|(name, ..)| name.as_str()), report);
+        }
+    }
     taken.into_iter().map(|(name, _, _)| name).collect()
+}
+
+/// Whether sessions' own devices can be called as their tenant's, a dot and a number.
+fn family<'a>(
+    name: &str,
+    at: Span,
+    mut others: impl Iterator<Item = &'a str>,
+    report: &mut Report,
+) {
+    if name.len() > FAMILY_BYTES_MAX {
+        report.error(
+            at,
+            format!("`{name}` leaves no room for the numbers of sessions' own devices"),
+            format!("set `interface` to a name of at most {FAMILY_BYTES_MAX} characters"),
+        );
+    }
+    let begins = |other: &&str| other.strip_prefix(name).is_some_and(|end| end.starts_with('.'));
+    if let Some(other) = others.find(begins) {
+        report.error(
+            at,
+            format!("`{other}` looks like the device of a session of `{name}`"),
+            "set `interface` of one of them to another name",
+        );
+    }
 }
 
 pub(crate) fn default_interface(tenant: &str) -> String {
@@ -572,6 +603,10 @@ pub(crate) fn default_interface(tenant: &str) -> String {
     name.truncate(INTERFACE_BYTES_MAX);
     name
 }
+
+/// Longest name of an interface whose sessions have devices of their own: behind it come a dot and the four
+/// digits of [`SESSION_DEVICES_MAX`](isthmus_driver::SESSION_DEVICES_MAX).
+const FAMILY_BYTES_MAX: usize = INTERFACE_BYTES_MAX - 5;
 
 /// Whether a host may have the address: not the first or last of a network that has such.
 fn usable(net: Ipv4Net, address: Ipv4Addr) -> bool {

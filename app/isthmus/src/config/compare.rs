@@ -189,7 +189,7 @@ fn moves(old: &Tenant, new: &Tenant) -> bool {
 
 fn tenant_keys(a: &Tenant, b: &Tenant) -> Vec<&'static str> {
     let keys = differing!(a, b;
-        netns, interface, psk, groups, authorities, realm, strip_realm, identity, listen, pool, exclude,
+        netns, interface, device_per_session, psk, groups, authorities, realm, strip_realm, identity, listen, pool, exclude,
         gateway_address, pool6, gateway_address6, advice, sessions, limits, users_file, users, egress, nat,
         access,
     );

@@ -45,6 +45,7 @@ pub(crate) struct TenantDraft {
     pub(crate) users_file: Option<At<PathBuf>>,
     pub(crate) inline_users: Vec<LocatedUser>,
     pub(crate) interface: Option<At<String>>,
+    pub(crate) device_per_session: Option<At<bool>>,
     pub(crate) egress: Vec<Egress>,
     pub(crate) nat: Vec<NatNetwork>,
     pub(crate) policy: AccessDraft,
@@ -101,6 +102,7 @@ fn tenant(mut section: Section, report: &mut Report) -> TenantDraft {
             .map(|node| read_table(node, report))
             .unwrap_or_default(),
         interface: section.take("interface", report, value::interface),
+        device_per_session: section.take("device_per_session", report, value::boolean),
         policy: policy(section.take_node("policy"), report),
         egress: section
             .take_node("egress")

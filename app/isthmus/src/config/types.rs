@@ -254,6 +254,8 @@ pub struct Tenant {
     pub users: Users,
     /// The TUN device. Unique.
     pub interface: String,
+    /// Whether each session has a TUN device to itself as well.
+    pub device_per_session: bool,
     /// Ways out.
     pub egress: Vec<Egress>,
     /// `[[tenant.nat]]`: translations beside those of the ways out.

@@ -24,7 +24,7 @@ use isthmus_kernel::{
     Desired, IpVersion, MAIN_TABLE, NextHop, Route, Rule, RuleAction, Translation,
 };
 
-use super::inside_route;
+use super::inside_routes;
 use super::nat::with_bound;
 use super::passage::Passage;
 use crate::health::Health;
@@ -147,6 +147,7 @@ pub(super) fn want(state: &mut Desired, placed: &Placed, inside: &[IpNet]) {
     }
     for version in [IpVersion::V4, IpVersion::V6] {
         let is_ipv4 = version == IpVersion::V4;
+        let comers = comers(placed, inside, is_ipv4);
         let mut any = false;
         for (index, condition) in (0..).zip(&conditions) {
             let routes = condition.routes(is_ipv4);
@@ -156,18 +157,16 @@ pub(super) fn want(state: &mut Desired, placed: &Placed, inside: &[IpNet]) {
             }
             any = true;
             // Users stay reachable from within, however wide an egress is.
-            state.routes.extend(
-                inside
-                    .iter()
-                    .filter(|net| net.addr().is_ipv4() == is_ipv4)
-                    .map(|net| inside_route(&placed.tenant, *net, &placed.device, condition.table)),
-            );
+            let within = inside_routes(placed, inside, condition.table);
+            let of_version = |route: &Route| route.destination.addr().is_ipv4() == is_ipv4;
+            state.routes.extend(within.into_iter().filter(of_version));
             state.routes.extend(routes);
-            state.rules.extend(condition.rules(&placed.device, version, index, end));
+            state.rules.extend(condition.rules(&comers, version, index, end));
         }
         if any {
             let known = RuleAction::LookupSpecific(MAIN_TABLE);
-            state.rules.push(rule(&placed.device, version, KNOWN_PRIORITY, known));
+            let known = |comer: &Comer| comer.rule(version, KNOWN_PRIORITY, known);
+            state.rules.extend(comers.iter().map(known));
         }
     }
 }
@@ -246,7 +245,7 @@ impl Condition<'_> {
         end
     }
 
-    fn rules(&self, device: &str, version: IpVersion, index: u32, end: End) -> Vec<Rule> {
+    fn rules(&self, comers: &[Comer], version: IpVersion, index: u32, end: End) -> Vec<Rule> {
         let last = match end {
             End::Open => None,
             End::Main => Some(RuleAction::Lookup(MAIN_TABLE)),
@@ -262,8 +261,11 @@ impl Condition<'_> {
         let steps = steps.into_iter().filter_map(|(priority, action)| Some((priority, action?)));
         steps
             .flat_map(|(priority, action)| {
-                let plain = rule(device, version, priority, action);
-                self.each(version).map(move |(from, mark)| Rule { from, mark, ..plain.clone() })
+                let plain = move |comer: &Comer| comer.rule(version, priority, action);
+                comers.iter().map(plain).flat_map(|plain| {
+                    let with = move |(from, mark)| narrowed(&plain, from, mark);
+                    self.each(version).filter_map(with)
+                })
             })
             .collect()
     }
@@ -284,9 +286,42 @@ impl Condition<'_> {
     }
 }
 
-fn rule(device: &str, version: IpVersion, priority: u32, action: RuleAction) -> Rule {
-    let input = Some(device.to_owned());
-    Rule { priority, version, from: None, to: None, input, output: None, mark: None, action }
+/// How rules know packets of a tenant.
+enum Comer {
+    /// They come in by its device.
+    Device(String),
+    /// They come from what is behind it. Rules compare whole names of devices, and there may be thousands of
+    /// sessions with one; what a session sends has its own source.
+    Network(IpNet),
+}
+
+fn comers(placed: &Placed, inside: &[IpNet], is_ipv4: bool) -> Vec<Comer> {
+    if !placed.tenant.device_per_session {
+        return vec![Comer::Device(placed.device.clone())];
+    }
+    let of_version = inside.iter().filter(|net| net.addr().is_ipv4() == is_ipv4);
+    of_version.map(|net| Comer::Network(net.trunc())).collect()
+}
+
+impl Comer {
+    fn rule(&self, version: IpVersion, priority: u32, action: RuleAction) -> Rule {
+        let (input, from) = match self {
+            Self::Device(device) => (Some(device.clone()), None),
+            Self::Network(net) => (None, Some(*net)),
+        };
+        Rule { priority, version, from, to: None, input, output: None, mark: None, action }
+    }
+}
+
+/// A rule for fewer packets: those from this network and with this mark; none where nothing is left.
+fn narrowed(rule: &Rule, from: Option<IpNet>, mark: Option<(u32, u32)>) -> Option<Rule> {
+    let from = match (rule.from, from) {
+        (Some(all), Some(some)) if all.contains(&some) => Some(some),
+        (Some(some), Some(all)) if all.contains(&some) => Some(some),
+        (Some(_), Some(_)) => return None,
+        (all, some) => all.or(some),
+    };
+    Some(Rule { from, mark, ..rule.clone() })
 }
 
 /// Routing table of the first condition of the tenant with number 0; each tenant has
@@ -341,6 +376,25 @@ mod tests {
         assert_eq!(
             routes_of(&state, 17_396),
             ["10.64.0.0/20 on acme", "0.0.0.0/0 via 192.0.2.1 on eth1"]
+        );
+    }
+
+    #[test]
+    fn where_sessions_have_devices_rules_know_packets_by_where_they_come_from() {
+        let mut some = way("some", &["10.1.0.0/16"], via("eth2", "192.0.2.9"));
+        some.from =
+            ["10.64.1.0/24", "10.0.0.0/8", "10.99.0.0/16"].map(|n| n.parse().unwrap()).into();
+        let mut placed = placed(vec![some]);
+        placed.tenant.device_per_session = true;
+        let state = wanted(&placed);
+        assert_eq!(
+            shown(&state.rules),
+            [
+                "rule 17300 for IPv4 from 10.64.0.0/20 lookup 17300 without its default",
+                "rule 17300 for IPv4 from 10.64.1.0/24 lookup 17300 without its default",
+                "rule 17332 for IPv4 from 10.64.0.0/20 lookup 254 without its default",
+            ],
+            "of the networks of the condition only what the tenant has"
         );
     }
 

@@ -96,7 +96,7 @@ impl Route {
 
 impl NextHop {
     /// The link it names.
-    pub(crate) fn link(&self) -> Option<&str> {
+    pub fn link(&self) -> Option<&str> {
         match self {
             Self::Gateway { link, .. } => link.as_deref(),
             Self::Link(link) => Some(link),

@@ -58,8 +58,7 @@ fn ip(net: &IpNet) -> &'static str {
 /// The packets that a redirect is for.
 fn redirected(links: Links<'_>, redirect: &Redirect) -> Vec<Value> {
     let ip = ip(&redirect.destination);
-    let mut expr: Vec<Value> =
-        redirect.input.iter().map(|link| links.is(Side::In, link)).collect();
+    let mut expr: Vec<Value> = redirect.input.iter().map(|link| links.is(Side::In, link)).collect();
     expr.push(matches("==", field(ip, "daddr"), prefix(&redirect.destination)));
     expr.extend(redirect.except.iter().map(|net| matches("!=", field(ip, "daddr"), prefix(net))));
     let service = redirect.service.iter();
@@ -96,8 +95,7 @@ fn redirect(links: Links<'_>, redirect: &Redirect) -> Vec<Value> {
 
 fn translate(links: Links<'_>, nat: &Nat) -> Vec<Value> {
     let ip = ip(&nat.source);
-    let mut expr: Vec<Value> =
-        nat.input.iter().map(|link| links.is(Side::In, link)).collect();
+    let mut expr: Vec<Value> = nat.input.iter().map(|link| links.is(Side::In, link)).collect();
     expr.push(matches("==", field(ip, "saddr"), prefix(&nat.source)));
     expr.extend(nat.egress.iter().map(|link| links.is(Side::Out, link)));
     let destination = nat.destination.iter();

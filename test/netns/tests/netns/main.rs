@@ -7,6 +7,7 @@ mod aggressive;
 mod bench;
 mod certificates;
 mod crowd;
+mod devices;
 mod egress;
 mod estate;
 mod explain;

@@ -253,6 +253,16 @@ pub(crate) const TENANT: SectionKeys = SectionKeys {
             about: "The TUN device of the tenant.",
         },
         Key {
+            name: "device_per_session",
+            kind: "boolean",
+            default: "`false`",
+            example: "true",
+            about: "Gives each session a TUN device to itself beside the tenant's, called as that one, a dot and \
+                    a number (`ist-acme.0`), so that `tcpdump`, `tc` and `ip route` see it apart. The name of \
+                    `interface` has at most 10 characters then. Each device is a descriptor and a few \
+                    routes; 4096 of a tenant, and the sessions beyond share `interface`.",
+        },
+        Key {
             name: "policy",
             kind: "table",
             default: "everything but other tenants and the metadata of clouds may be reached",

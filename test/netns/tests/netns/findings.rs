@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use isthmus_interop::{Access, CLOUD_HOST, DIRECT_PEER, LabError, Namespace, cable, run, wait_for};
+use isthmus_interop::{
+    Access, CLOUD_HOST, DIRECT_PEER, LAN_SECOND_PEER, LabError, Namespace, cable, run, wait_for,
+};
 use isthmus_netns::{Client, CloudSite, Config, Datagrams, Dial, Site, ping, pinged};
 use serde_json::Value;
 
@@ -32,6 +34,68 @@ fn a_pool_that_this_machine_has_a_network_of_is_moved() -> Result<(), LabError> 
     let (client, up) = Client::connect(&site, &host, &Dial::new())?;
     assert!(!Ipv4Addr::new(10, 64, 0, 0).octets().starts_with(&up.address.octets()[..3]));
     ping(&host, CLOUD_HOST)?;
+    client.hang_up()?;
+    site.close()?.passed();
+    Ok(())
+}
+
+#[test]
+fn a_pool_that_a_network_behind_another_tenants_user_is_part_of_is_moved() -> Result<(), LabError> {
+    let blue = "[[tenant]]\nname = \"blue\"\npool = [\"10.65.0.0/24\"]\npsk = \"a key that only blue has\"\n\
+                routes = [\"10.0.0.0/24\"]\n[tenant.users.bob]\npassword = \"open sesame\"\n";
+    let users = "[users.branch]\npassword = \"builder\"\nnetworks = [\"10.65.0.0/25\"]\n";
+    let mut site = Site::open(
+        "findings-pools",
+        Access::Nat,
+        Config { tenant: blue, users, ..Config::default() },
+    )?;
+    let host = site.client_host()?;
+    let dial = Dial::new().psk("a key that only blue has").user("bob", "open sesame");
+    let (client, up) = Client::connect(&site, &host, &dial)?;
+    assert!(up.address < Ipv4Addr::new(10, 65, 0, 128), "in the part that both have: {up:?}");
+    assert!(lost(&host, CLOUD_HOST)?, "answers go to the branch of the other tenant");
+    client.hang_up()?;
+
+    let finding = found_about(&mut site, "pool-overlaps-pool", "behind user branch, 10.65.0.0/25")?;
+    assert_eq!(
+        (finding["severity"].as_str(), finding["tenant"].as_str()),
+        (Some("error"), Some("blue")),
+        "{finding:#}"
+    );
+    cure(&mut site, &finding)?;
+    gone(&mut site, "pool-overlaps-pool")?;
+    let (client, _) = Client::connect(&site, &host, &dial)?;
+    ping(&host, CLOUD_HOST)?;
+    client.hang_up()?;
+    site.close()?.passed();
+    Ok(())
+}
+
+#[test]
+fn a_pool_with_the_addresses_of_a_cloud_is_moved() -> Result<(), LabError> {
+    let lab = Site::lab_for("findings-egress", Access::Nat)?;
+    let cloud = CloudSite::build(&lab, lab.gateway(), 1, [10, 64, 0])?;
+    let tenant = way("cloud", 1, "10.64.0.0/24");
+    let mut site = Site::serve(lab, Config { tenant: &tenant, ..Config::default() })?;
+    let host = site.client_host()?;
+    // The first who comes gets the very address of the cloud's host.
+    let first = site.lab().namespace("first")?;
+    site.lab().plug_in(&first, "eth0", LAN_SECOND_PEER)?;
+    let dial = Dial::new().routes("--routes 10.64.0.0/24");
+    let (twin, twin_up) = Client::connect(&site, &first, &Dial::new())?;
+    assert_eq!(twin_up.address, cloud.address());
+    let (client, _) = Client::connect(&site, &host, &dial)?;
+    twin.hang_up()?;
+    assert!(lost(&host, cloud.address())?, "the gateway looks for it among the clients");
+    client.hang_up()?;
+
+    let finding = found(&mut site, "pool-overlaps-egress")?;
+    assert_eq!(finding["severity"], "error", "{finding:#}");
+    cure(&mut site, &finding)?;
+    gone(&mut site, "pool-overlaps-egress")?;
+    let (client, up) = Client::connect(&site, &host, &dial)?;
+    cloud.know_the_way_to(&format!("{}/32", up.address))?;
+    ping(&host, cloud.address())?;
     client.hang_up()?;
     site.close()?.passed();
     Ok(())
@@ -328,15 +392,16 @@ fn cure(site: &mut Site, finding: &Value) -> Result<(), LabError> {
 /// A configuration with the lines of a cure where its comments say.
 fn written(text: &str, toml: &str) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let (mut egress, mut new) = (None, false);
+    let (mut whose, mut new) = (None, false);
     for line in toml.lines() {
         if let Some(comment) = line.strip_prefix("# ") {
-            egress = comment.strip_prefix("egress ").and_then(|rest| rest.split(' ').next());
+            let named = comment.strip_prefix("egress ").or(comment.strip_prefix("tenant "));
+            whose = named.and_then(|rest| rest.split(' ').next());
             new = comment.starts_with("before") || comment.starts_with("beside");
         } else if new || line.starts_with("[[") {
             lines.push(line.to_owned());
         } else {
-            let named = egress.map(|name| format!("name = \"{name}\""));
+            let named = whose.map(|name| format!("name = \"{name}\""));
             let from =
                 named.and_then(|name| lines.iter().position(|one| *one == name)).unwrap_or(0);
             replace(lines.get_mut(from..).unwrap_or_default(), line);

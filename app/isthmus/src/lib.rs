@@ -33,6 +33,7 @@ pub mod client;
 pub mod config;
 mod connection;
 pub mod daemon;
+mod descriptors;
 mod engine;
 mod findings;
 mod numbers;

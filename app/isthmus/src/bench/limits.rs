@@ -3,19 +3,13 @@
 use std::fs;
 use std::net::IpAddr;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use super::{BenchError, Load};
+use crate::descriptors;
 
 /// Raises the limit of descriptors as far as allowed, and says when that or the ports do not do.
 pub(crate) fn allow(load: &Load) -> Result<(), BenchError> {
     let wanted = load.clients;
-    let before = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: before.maximum, maximum: before.maximum };
-    // Refused only where the hard limit is not ours to use; what counts is what there is then.
-    let _refused = setrlimit(Resource::Nofile, raised);
-    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let allowed = allowed.saturating_sub(OTHERS);
+    let allowed = descriptors::raise().saturating_sub(OTHERS);
     if u64::from(wanted) > allowed {
         return Err(BenchError::Descriptors { wanted, allowed });
     }

@@ -4,6 +4,7 @@ use super::args::RunArgs;
 use super::failure::CliError;
 use crate::config::Environment;
 use crate::daemon::{self, RunOptions};
+use crate::descriptors;
 
 pub(crate) fn run(args: RunArgs) -> Result<(), CliError> {
     let options = RunOptions {
@@ -11,6 +12,7 @@ pub(crate) fn run(args: RunArgs) -> Result<(), CliError> {
         environment: Environment::of_process(),
         log_filter: log_filter(),
     };
+    descriptors::raise();
     let runtime = runtime()?;
     match runtime.block_on(daemon::run(options, crate::run::gateway)) {
         Err(error) if error.is_logged() => Err(CliError::Said),

@@ -1,7 +1,8 @@
 //! Reading and writing bytes of untrusted origin.
 //!
 //! [`ip`] has views of IP, UDP, TCP and ICMP headers; [`mss`], [`icmp`] and [`fragment`] are what a router
-//! does with packets that are too big; [`coalesce`] joins small ones.
+//! does with packets that are too big; [`coalesce`] joins small ones. [`probe`] is a packet to see what becomes
+//! of it.
 //!
 //! [`Reader`] can only shrink and never indexes; [`Writer`] back-patches lengths. A value is decoded
 //! by `read(&mut Reader) -> Result<Self, DecodeError>` and encoded by `write(&self, &mut Writer)`.
@@ -19,6 +20,7 @@ pub mod fragment;
 pub mod icmp;
 pub mod ip;
 pub mod mss;
+pub mod probe;
 mod reader;
 mod writer;
 

@@ -95,6 +95,13 @@ pub enum Command {
         /// Whether it has one.
         own: bool,
     },
+    /// Lets an IP packet out of a session, as if its peer had sent it; it counts as none of the peer's.
+    SendInner {
+        /// The session.
+        session: Key,
+        /// The packet; its source has to be one that the peer may send from.
+        packet: Vec<u8>,
+    },
     /// Sends a complete L2TP packet: a control message, or a PPP frame behind a data header. Messages
     /// of one peer leave in order; without an outbound SA they wait for one.
     SendL2tp {
@@ -164,9 +171,9 @@ impl Command {
             | Self::Reserve { peer, .. }
             | Self::SendL2tp { peer, .. }
             | Self::SendIke { peer: Some(peer), .. } => Audience::Owner(*peer),
-            Self::ReadSession { session } | Self::SetDevice { session, .. } => {
-                Audience::Owner(*session)
-            }
+            Self::ReadSession { session }
+            | Self::SendInner { session, .. }
+            | Self::SetDevice { session, .. } => Audience::Owner(*session),
             Self::RemoveInbound { spi } => Audience::Owner(Key::from_raw(*spi)),
             Self::OpenLac { lac, .. } | Self::CloseLac { lac } | Self::SendPlain { lac, .. } => {
                 Audience::Owner(lac.0)

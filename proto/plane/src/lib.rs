@@ -41,6 +41,7 @@ extern crate std;
 mod command;
 mod drops;
 mod inbound;
+mod inner;
 mod key_map;
 mod l2tp;
 mod lac;

@@ -127,6 +127,7 @@ impl Plane {
                     session.has_device = own;
                 }
             }
+            Command::SendInner { session, packet } => self.send_inner(session, &packet, out),
             Command::SendL2tp { peer, local_port, remote_port, bytes } => {
                 self.send_l2tp(peer, Message { local_port, remote_port, bytes }, out);
             }

@@ -127,6 +127,18 @@ impl Session {
         Ok(Data::Packet { version, at: start..start + ip.total_len() })
     }
 
+    /// The version of an inner packet that the peer might have sent.
+    pub(crate) fn admit_inner(&self, packet: &[u8]) -> Result<IpVersion, DropReason> {
+        let ip = Ip::new(packet).map_err(|_| DropReason::BadInner)?;
+        if !self.may_send_from(ip.source()) {
+            return Err(DropReason::SourceNotAllowed);
+        }
+        Ok(match ip {
+            Ip::V4(_) => IpVersion::V4,
+            Ip::V6(_) => IpVersion::V6,
+        })
+    }
+
     /// Whether the peer may send from this address.
     fn may_send_from(&self, source: IpAddr) -> bool {
         self.params.sources.iter().any(|prefix: &IpNet| prefix.contains(&source))

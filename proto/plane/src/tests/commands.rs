@@ -122,6 +122,26 @@ fn counters_of_one_session_are_told_while_it_is_open() {
 }
 
 #[test]
+fn a_packet_in_the_name_of_a_peer_goes_where_those_of_the_peer_go_and_counts_as_none_of_them() {
+    let link = Link::new(1);
+    let (mut gateway, _) = connected(&link);
+    let session = link.session();
+    let packet = udp("10.0.0.2", SERVER, 60);
+    gateway.apply(Command::SendInner { session, packet: packet.clone() });
+    assert_eq!(gateway.delivered(), core::slice::from_ref(&packet));
+    assert_eq!(gateway.counters().sessions[0].1.received.packets, 0);
+    gateway.dropped_nothing();
+
+    gateway.apply(Command::SendInner { session, packet: udp("10.0.0.3", SERVER, 60) });
+    assert_eq!(gateway.drops(DropReason::SourceNotAllowed), 1);
+    gateway.apply(Command::SendInner { session, packet: vec![0x45; 7] });
+    assert_eq!(gateway.drops(DropReason::BadInner), 1);
+    gateway.apply(Command::CloseSession { session });
+    gateway.apply(Command::SendInner { session, packet });
+    assert!(gateway.delivered().is_empty());
+}
+
+#[test]
 fn a_session_with_the_ids_of_another_replaces_it() {
     let link = Link::new(1);
     let (mut gateway, mut client) = connected(&link);

@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use isthmus_core::{Encap, Key, Path};
 use isthmus_plane::PeerRef;
@@ -75,6 +75,23 @@ pub enum Event {
         peer: Key,
         /// Where it is now.
         path: Path,
+    },
+    /// An operator sent a packet in the name of a user, to see what becomes of it.
+    ProbeSent {
+        /// The session.
+        session: Key,
+        /// The user.
+        user: String,
+        /// The tenant.
+        tenant: String,
+        /// Where it comes from.
+        source: IpAddr,
+        /// Where it goes to.
+        destination: IpAddr,
+        /// Its protocol number.
+        protocol: u8,
+        /// Its destination port.
+        port: Option<u16>,
     },
     /// A session ended.
     SessionDown {

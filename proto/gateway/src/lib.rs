@@ -49,6 +49,7 @@ mod stats;
 mod status;
 mod steps;
 mod tenants;
+mod trials;
 mod users;
 mod watch;
 
@@ -76,4 +77,5 @@ pub use restore::RestoreError;
 pub use stats::{Rejections, Stats};
 pub use status::{LacStatus, SessionInfo, Status, TenantStatus};
 pub use tenants::{IdentityPattern, Selector};
+pub use trials::{PROBES_PER_SECOND_MAX, ProbeRefusal};
 pub use users::{User, UserSecret, Users};

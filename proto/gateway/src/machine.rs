@@ -23,6 +23,7 @@ use crate::links::LinkConfigs;
 use crate::peer::Peer;
 use crate::pool::Pools;
 use crate::stats::Stats;
+use crate::trials::Trials;
 
 /// Something the shell must do, in this order.
 #[derive(Debug)]
@@ -66,6 +67,8 @@ pub struct Gateway {
     pub(crate) looks: Agenda<Key>,
     pub(crate) failures: FailureLog,
     pub(crate) stats: Stats,
+    /// Probes of the last second.
+    pub(crate) trials: Trials,
     pub(crate) outbox: Outbox<Action>,
     pub(crate) closing: bool,
     /// Whether sequence numbers are reserved by stored records.
@@ -95,6 +98,7 @@ impl Gateway {
             looks: Agenda::new(),
             failures: FailureLog::default(),
             stats: Stats::default(),
+            trials: Trials::default(),
             outbox: Outbox::new(),
             closing: false,
             keeps_records: false,

@@ -33,6 +33,13 @@ pub fn event(event: &Event) {
         Event::PathMoved { peer, path } => {
             info!(target: AUDIT, peer = peer.raw(), from = %path.remote, "peer moved");
         }
+        Event::ProbeSent { session, user, tenant, source, destination, protocol, port } => {
+            info!(
+                target: AUDIT,
+                session = session.raw(), user, tenant, %source, %destination, protocol, port,
+                "probe sent"
+            );
+        }
         Event::SessionDown { session, user, address, reason } => {
             info!(session = session.raw(), reason, "session down");
             info!(target: AUDIT, session = session.raw(), user, %address, reason, "session down");

@@ -6,10 +6,14 @@
 //! addresses and ports; a hash of those would scatter them.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 
 use isthmus_core::LANES;
 use socket2::Socket;
+
+use crate::bpf::{
+    AND, Instruction, JUMP_EQUAL, LOAD_HEADER_LEN, LOAD_WORD_BEHIND, MODULO, RETURN_A, attach,
+    verdicts,
+};
 
 /// A share of all lanes: number `index` of `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,23 +61,6 @@ pub(crate) fn keep_own_v4(socket: &Socket, share: LaneShare) -> io::Result<()> {
     attach(socket, libc::SO_ATTACH_FILTER, &program)
 }
 
-/// `struct sock_filter` of `linux/filter.h`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Instruction {
-    code: u16,
-    jump_true: u8,
-    jump_false: u8,
-    value: u32,
-}
-
-/// `struct sock_fprog`.
-#[repr(C)]
-struct Program {
-    len: u16,
-    instructions: *const Instruction,
-}
-
 const fn and(value: u32) -> Instruction {
     Instruction { code: AND, value, ..LOAD_WORD }
 }
@@ -87,47 +74,8 @@ const fn unless(value: u32) -> Instruction {
     Instruction { code: JUMP_EQUAL, jump_true: 0, jump_false: 1, value }
 }
 
-/// To take a packet whole, and to drop it.
-fn verdicts() -> [Instruction; 2] {
-    let verdict = |value| Instruction { code: RETURN_VALUE, value, ..LOAD_WORD };
-    [verdict(u32::MAX), verdict(0)]
-}
-
-#[expect(unsafe_code, reason = "no safe crate attaches a program to a SO_REUSEPORT group")]
-fn attach(socket: &Socket, option: libc::c_int, program: &[Instruction]) -> io::Result<()> {
-    let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let program = Program { len, instructions: program.as_ptr() };
-    let size = libc::socklen_t::try_from(size_of::<Program>()).map_err(io::Error::other)?;
-    // SAFETY: the pointer and the length describe `program`, which lives until after the call; it leads
-    // to `len` instructions that the caller has borrowed. The kernel only reads and copies them.
-    let done = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            option,
-            (&raw const program).cast(),
-            size,
-        )
-    };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
 /// `A = word at 0`.
 const LOAD_WORD: Instruction = Instruction { code: 0x20, jump_true: 0, jump_false: 0, value: 0 };
-/// `X = 4 * (byte at 0 & 15)`: the length of an IPv4 header.
-const LOAD_HEADER_LEN: u16 = 0xb1;
-/// `A = word at X`.
-const LOAD_WORD_BEHIND: u16 = 0x40;
-/// `A &= value`.
-const AND: u16 = 0x54;
-/// `A %= value`.
-const MODULO: u16 = 0x94;
-/// `A == value`?
-const JUMP_EQUAL: u16 = 0x15;
-/// Answers `A`.
-const RETURN_A: u16 = 0x16;
-/// Answers `value`.
-const RETURN_VALUE: u16 = 0x06;
 /// The bits of an SPI that are its lane.
 #[expect(clippy::cast_possible_truncation, reason = "there are 64 lanes")]
 const LANE_MASK: u32 = LANES as u32 - 1;

@@ -9,8 +9,10 @@
 //! buffers. What goes wrong with one packet (no route, a filter, an ICMP error) is counted in
 //! [`NetStats`] and never ends a batch.
 //!
-//! [`Namespace`] and [`in_namespace`] open such things in another network namespace.
+//! [`Namespace`] and [`in_namespace`] open such things in another network namespace. A [`Tap`] sees what
+//! passes the links of one.
 
+mod bpf;
 mod error;
 mod esp;
 mod lanes;
@@ -20,6 +22,7 @@ mod options;
 mod recv;
 mod send;
 mod stats;
+mod tap;
 mod udp;
 
 pub use error::SocketError;
@@ -29,4 +32,5 @@ pub use namespace::{Namespace, NamespaceError, in_namespace};
 pub use options::{Sharing, SocketOptions};
 pub use send::Sent;
 pub use stats::NetStats;
+pub use tap::{Catch, Caught, Tap};
 pub use udp::UdpPort;

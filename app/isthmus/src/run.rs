@@ -110,6 +110,14 @@ async fn answer(
                 let _gone = reply.send(view::failures(&snapshot));
             }
         }
+        ControlRequest::Probe { session: SessionId(raw), probe, reply } => {
+            let (tell, told) = oneshot::channel();
+            let key = isthmus_core::Key::from_raw(raw);
+            let _ended = driver.send(Request::Probe(key, probe, tell)).await;
+            if let Ok(sent) = told.await {
+                let _gone = reply.send(sent);
+            }
+        }
         ControlRequest::Sessions(reply) => {
             if let Some(snapshot) = snapshot(driver, Detail::Sessions).await {
                 let _gone = reply.send(view::sessions(&snapshot));

@@ -12,10 +12,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use isthmus::api::{
-    self, Client, ClientError, ControlRequest, ControlSocket, Failure, Refusal, Reload,
-    ReloadOutcome, Session, SessionId, Status, Step,
+    self, Client, ClientError, ControlRequest, ControlSocket, Failure, ProbeProtocol, ProbeRequest,
+    Refusal, Reload, ReloadOutcome, Session, SessionId, Status, Step,
 };
 use isthmus::report::{ProblemView, Severity};
+use isthmus_gateway::ProbeRefusal;
+use isthmus_wire::probe::{Kind, Probe};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
@@ -112,6 +114,18 @@ fn failure() -> Failure {
     }
 }
 
+/// Each way in which a gateway may answer, by the session's number.
+fn probed(session: SessionId, probe: &Probe) -> Result<(), ProbeRefusal> {
+    match session.0 {
+        7 if probe.kind() == Kind::Tcp(443) && probe.mark() == 9 => Ok(()),
+        7 => Err(ProbeRefusal::Destination),
+        8 => Err(ProbeRefusal::Unknown),
+        9 => Err(ProbeRefusal::NotUp),
+        10 => Err(ProbeRefusal::Source { own: String::from("10.64.0.9") }),
+        _ => Err(ProbeRefusal::TooMany),
+    }
+}
+
 async fn stand_in(mut requests: mpsc::Receiver<ControlRequest>) {
     while let Some(request) = requests.recv().await {
         match request {
@@ -120,6 +134,9 @@ async fn stand_in(mut requests: mpsc::Receiver<ControlRequest>) {
                 reply.send(session == SessionId(7)).unwrap();
             }
             ControlRequest::Failures(reply) => reply.send(vec![failure()]).unwrap(),
+            ControlRequest::Probe { session, probe, reply } => {
+                reply.send(probed(session, &probe)).unwrap();
+            }
             ControlRequest::Sessions(reply) => reply.send(vec![session()]).unwrap(),
             ControlRequest::Status(reply) => reply
                 .send(Status {
@@ -182,6 +199,46 @@ async fn a_session_is_ended_by_its_id_only() {
     };
     assert_eq!(refusal.error, "there is no session `8`");
     let answer = raw(&served.path, "POST /v1/sessions/jo/disconnect").await;
+    assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("isthmus sessions"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_probe_is_sent_or_refused_with_a_reason_and_a_remedy() {
+    let served = serve(true);
+    let client = Client::new(&served.path);
+    let probe = ProbeRequest {
+        source: [10, 64, 0, 9].into(),
+        destination: [10, 1, 2, 3].into(),
+        protocol: ProbeProtocol::Tcp,
+        port: Some(443),
+        mark: Some(9),
+    };
+    let sent = client.probe(SessionId(7), &probe).await.unwrap();
+    assert_eq!((sent.session, sent.probe), (SessionId(7), probe));
+    assert!(sent.source_port.is_some());
+    for (session, probe, says) in [
+        (7, ProbeRequest { port: Some(80), ..probe }, "one host"),
+        (7, ProbeRequest { port: None, ..probe }, "tcp needs a port"),
+        (7, ProbeRequest { destination: [7; 16].into(), ..probe }, "IP version"),
+        (8, probe, "there is no session `8`"),
+        (9, probe, "flow in session 9"),
+        (10, probe, "comes from 10.64.0.9"),
+        (11, probe, "10 probes"),
+    ] {
+        let Err(ClientError::Refused(refusal)) = client.probe(SessionId(session), &probe).await
+        else {
+            panic!("{says}");
+        };
+        assert!(refusal.error.contains(says) && !refusal.remedy.is_empty(), "{refusal:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_probe_is_told_what_one_is() {
+    let served = serve(true);
+    let answer = raw(&served.path, "POST /v1/sessions/7/probe").await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("destination"), "{answer}");
+    let answer = raw(&served.path, "POST /v1/sessions/jo/probe").await;
     assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("isthmus sessions"), "{answer}");
 }
 

@@ -75,6 +75,7 @@ async fn stand_in(mut config: Arc<Config>, mut side: EngineSide) -> Result<(), E
                     reply.send(session == SessionId(7)).unwrap();
                 }
                 ControlRequest::Failures(reply) => reply.send(Vec::new()).unwrap(),
+                ControlRequest::Probe { reply, .. } => drop(reply),
                 ControlRequest::Sessions(reply) => reply.send(vec![session()]).unwrap(),
                 ControlRequest::Status(reply) => reply.send(status(&config)).unwrap(),
             }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use isthmus_core::{Instant, Key};
 use isthmus_crypto::Provider;
 use isthmus_dataplane::{Clock, Crew, CrewConfig, IoReport};
-use isthmus_gateway::{Action, Config, Event, Gateway, SessionInfo, Status};
+use isthmus_gateway::{Action, Config, Event, Gateway, ProbeRefusal, SessionInfo, Status};
 use isthmus_plane::{Command, Counters, Report, TunId};
+use isthmus_wire::probe::Probe;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
@@ -51,6 +52,8 @@ pub struct Wanted {
 pub enum Request {
     /// Ends one session; answers whether it existed.
     Disconnect(Key, oneshot::Sender<bool>),
+    /// Sends a probe in the name of a session; answers why not, if not.
+    Probe(Key, Probe, oneshot::Sender<Result<(), ProbeRefusal>>),
     /// Takes over a new configuration; answers when it is in force, or why nothing has changed.
     Reconfigure(Wanted, oneshot::Sender<Result<(), NetworkError>>),
     /// Shows everything; with the sessions one by one only where they are wanted, for there may be tens of
@@ -276,6 +279,10 @@ impl GatewayDriver {
             Request::Disconnect(session, answer) => {
                 let known = self.machine.disconnect(session, self.clock.now());
                 let _asker_gone = answer.send(known);
+            }
+            Request::Probe(session, probe, answer) => {
+                let sent = self.machine.send_probe(session, &probe, self.clock.now());
+                let _asker_gone = answer.send(sent);
             }
             Request::Reconfigure(wanted, answer) => self.reconfigure(wanted, answer),
             Request::Snapshot(detail, answer) => {

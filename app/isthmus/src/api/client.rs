@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::{Method, Request};
@@ -13,7 +13,10 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::types::{Disconnected, Failure, Refusal, ReloadOutcome, Session, SessionId, Status};
+use super::types::{
+    Disconnected, Failure, ProbeRequest, ProbeSent, Refusal, ReloadOutcome, Session, SessionId,
+    Status,
+};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +96,20 @@ impl Client {
         self.ask(Method::POST, &format!("/v1/sessions/{session}/disconnect")).await
     }
 
+    /// Sends a probe in the name of a session.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn probe(
+        &self,
+        session: SessionId,
+        probe: &ProbeRequest,
+    ) -> Result<ProbeSent, ClientError> {
+        let body = serde_json::to_vec(probe).map_err(|e| self.garbled(&e))?;
+        let request = (Method::POST, format!("/v1/sessions/{session}/probe"), body);
+        self.ask_whole(ANSWER_WITHIN, request).await
+    }
+
     /// Makes the gateway read its configuration again.
     ///
     /// # Errors
@@ -119,15 +136,20 @@ impl Client {
         method: Method,
         path: &str,
     ) -> Result<T, ClientError> {
-        timeout(limit, self.exchange(method, path))
-            .await
-            .map_err(|_| ClientError::Late(self.name()))?
+        self.ask_whole(limit, (method, path.to_owned(), Vec::new())).await
+    }
+
+    async fn ask_whole<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        request: (Method, String, Vec<u8>),
+    ) -> Result<T, ClientError> {
+        timeout(limit, self.exchange(request)).await.map_err(|_| ClientError::Late(self.name()))?
     }
 
     async fn exchange<T: DeserializeOwned>(
         &self,
-        method: Method,
-        path: &str,
+        (method, path, body): (Method, String, Vec<u8>),
     ) -> Result<T, ClientError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|e| self.unreachable(&e))?;
         let (mut sender, connection) =
@@ -137,7 +159,8 @@ impl Client {
             .method(method)
             .uri(path)
             .header("host", "isthmus")
-            .body(Empty::<Bytes>::new())
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body)))
             .map_err(|e| self.garbled(&e))?;
         let response = sender.send_request(request).await.map_err(|e| self.garbled(&e))?;
         let code = response.status();

@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use isthmus_gateway::ProbeRefusal;
+use isthmus_wire::probe::Probe;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -34,6 +36,15 @@ pub enum ControlRequest {
     },
     /// All failed attempts that are kept, newest first.
     Failures(oneshot::Sender<Vec<Failure>>),
+    /// Send a probe in the name of a session.
+    Probe {
+        /// Whose.
+        session: SessionId,
+        /// The packet.
+        probe: Probe,
+        /// The way back.
+        reply: oneshot::Sender<Result<(), ProbeRefusal>>,
+    },
     /// All sessions.
     Sessions(oneshot::Sender<Vec<Session>>),
     /// Everything at a glance.
@@ -94,6 +105,18 @@ impl ControlHandle {
     /// [`ControlError`].
     pub async fn disconnect(&self, session: SessionId) -> Result<bool, ControlError> {
         self.ask(|reply| ControlRequest::Disconnect { session, reply }).await
+    }
+
+    /// Sends a probe in the name of a session.
+    ///
+    /// # Errors
+    /// [`ControlError`]; the inner error is the gateway's own.
+    pub async fn probe(
+        &self,
+        session: SessionId,
+        probe: Probe,
+    ) -> Result<Result<(), ProbeRefusal>, ControlError> {
+        self.ask(|reply| ControlRequest::Probe { session, probe, reply }).await
     }
 
     /// Hands over a valid configuration.

@@ -11,11 +11,13 @@
 //! | `GET /v1/failures` | list of [`Failure`], newest first |
 //! | `POST /v1/reload` | [`ReloadOutcome`]; 422 with [`Refusal`] when the configuration has mistakes |
 //! | `POST /v1/sessions/{id}/disconnect` | [`Disconnected`]; 404 when there is no such session |
+//! | `POST /v1/sessions/{id}/probe` with [`ProbeRequest`] | [`ProbeSent`]; 404 when there is no such session, 409 while it is not up, 422 for a packet that is not the session's, 429 after too many |
 //!
 //! Every refusal has a body of type [`Refusal`]. Only the owner of the process can open the socket.
 
 mod client;
 mod control;
+mod probes;
 mod server;
 mod socket;
 mod types;
@@ -26,5 +28,6 @@ pub use server::{Reload, serve};
 pub use socket::{ControlSocket, SocketError};
 pub use types::{
     DataPath, DeviceStatus, Disconnected, DropCount, EgressStatus, Failure, LacStatus, LimitCounts,
-    Refusal, ReloadOutcome, Session, SessionId, Status, Step, TenantStatus,
+    ProbeProtocol, ProbeRequest, ProbeSent, Refusal, ReloadOutcome, Session, SessionId, Status,
+    Step, TenantStatus,
 };

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -12,7 +13,11 @@ use axum::{Json, Router};
 use tokio::net::UnixListener;
 
 use super::control::{ControlError, ControlHandle};
-use super::types::{Disconnected, Failure, Refusal, ReloadOutcome, Session, SessionId, Status};
+use super::probes;
+use super::types::{
+    Disconnected, Failure, ProbeRequest, ProbeSent, Refusal, ReloadOutcome, Session, SessionId,
+    Status,
+};
 
 /// Reads the configuration again and applies it; the API and SIGHUP share one.
 pub trait Reload: Send + Sync + 'static {
@@ -43,6 +48,7 @@ pub async fn serve(
         .route("/v1/status", get(status))
         .route("/v1/sessions", get(sessions))
         .route("/v1/sessions/{id}/disconnect", post(disconnect))
+        .route("/v1/sessions/{id}/probe", post(probe))
         .route("/v1/failures", get(failures))
         .route("/v1/reload", post(reload_now))
         .route("/v1/reload/preview", get(preview_now))
@@ -68,16 +74,36 @@ async fn disconnect(
     State(shared): State<Shared>,
     Path(id): Path<String>,
 ) -> Result<Json<Disconnected>, Answer> {
-    let no_such = || {
-        let error = format!("there is no session `{}`", id.escape_debug());
-        Answer::new(StatusCode::NOT_FOUND, error, "`isthmus sessions` shows all")
-    };
-    let session = SessionId(id.parse().map_err(|_| no_such())?);
+    let session = SessionId(id.parse().map_err(|_| no_such(&id))?);
     if shared.control.disconnect(session).await? {
         Ok(Json(Disconnected { session }))
     } else {
-        Err(no_such())
+        Err(no_such(&id))
     }
+}
+
+async fn probe(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    body: Result<Json<ProbeRequest>, JsonRejection>,
+) -> Result<Json<ProbeSent>, Answer> {
+    let session = SessionId(id.parse().map_err(|_| no_such(&id))?);
+    let Json(request) = body
+        .map_err(|error| Answer::new(StatusCode::BAD_REQUEST, error.body_text(), probes::REMEDY))?;
+    let (request, probe) = probes::read(request)
+        .map_err(|error| Answer::new(StatusCode::BAD_REQUEST, error, probes::REMEDY))?;
+    match shared.control.probe(session, probe).await? {
+        Ok(()) => Ok(Json(probes::sent(session, request, &probe))),
+        Err(refusal) => {
+            let (code, refusal) = probes::refusal(&id, &refusal);
+            Err(Answer(code, refusal))
+        }
+    }
+}
+
+fn no_such(id: &str) -> Answer {
+    let error = format!("there is no session `{}`", id.escape_debug());
+    Answer::new(StatusCode::NOT_FOUND, error, "`isthmus sessions` shows all")
 }
 
 async fn reload_now(State(shared): State<Shared>) -> Result<Json<ReloadOutcome>, Answer> {

@@ -321,6 +321,57 @@ pub struct Disconnected {
     pub session: SessionId,
 }
 
+/// A packet to send in the name of a session: `POST /v1/sessions/{id}/probe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProbeRequest {
+    /// Where it comes from: an address of the session.
+    pub source: IpAddr,
+    /// Where it goes to: one host.
+    pub destination: IpAddr,
+    /// What it is.
+    pub protocol: ProbeProtocol,
+    /// Its destination port; none with ICMP.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// What it is known by; random when absent.
+    #[serde(default)]
+    pub mark: Option<u32>,
+}
+
+/// What a probe asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProbeProtocol {
+    /// An echo request.
+    Icmp,
+    /// A SYN.
+    Tcp,
+    /// A datagram.
+    Udp,
+}
+
+impl std::fmt::Display for ProbeProtocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Icmp => "icmp",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// A probe that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeSent {
+    /// In whose name.
+    pub session: SessionId,
+    /// The packet, and the mark it has.
+    pub probe: ProbeRequest,
+    /// Its source port; none with ICMP.
+    pub source_port: Option<u16>,
+}
+
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {

@@ -20,7 +20,10 @@ impl Netlink {
         header.address_family = family(is_ipv4);
         header.destination_prefix_length = if is_ipv4 { 32 } else { 128 };
         header.source_prefix_length = header.destination_prefix_length;
-        header.flags = RouteFlags::LookupTable;
+        // Asked like that, IPv6 refuses the question; it names the table in any case.
+        if is_ipv4 {
+            header.flags = RouteFlags::LookupTable;
+        }
         request.attributes = vec![
             RouteAttribute::Destination(lookup.to.into()),
             RouteAttribute::Source(lookup.from.into()),

@@ -2,23 +2,31 @@
 //!
 //! The configuration says what is meant, the kernel's own route lookup in the tenant's namespace what is.
 
+mod expected;
+mod outcome;
+mod prove;
+mod said;
 mod sender;
 
 use std::net::IpAddr;
 
-use isthmus_driver::NatKind;
 use isthmus_kernel::{
-    CLASS_MASK, KernelError, Lookup, MAIN_TABLE, Options, Reconciler, Road, Translation, class_mark,
+    CLASS_MASK, KernelError, Lookup, MAIN_TABLE, Options, Reconciler, Road, class_mark,
 };
 use isthmus_net::Namespace;
 use isthmus_policy::{Flow, Protocol, Verdict};
 use serde::Serialize;
 
+use expected::{Expected, source_seen};
 use sender::{Sender, sender, session};
 
 use crate::access::class_of;
-use crate::api::Session;
+use crate::api::{Session, SessionId};
 use crate::config::{Config, Egress, Mapped, Tenant, Way, judge};
+
+pub use outcome::Outcome;
+pub use prove::{ProveError, prove};
+pub use said::{Left, Sent};
 
 /// A packet to ask about.
 #[derive(Clone, Debug)]
@@ -42,6 +50,8 @@ pub struct Trace {
     pub user: Option<String>,
     /// The tenant.
     pub tenant: String,
+    /// The session it is of, while packets flow there.
+    pub session: Option<SessionId>,
     /// Where it comes from.
     pub source: IpAddr,
     /// Where it goes to.
@@ -54,12 +64,18 @@ pub struct Trace {
     pub passes: bool,
     /// The egress it leaves by.
     pub egress: Option<String>,
+    /// What became of a packet like it, where one was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Sent>,
+    #[serde(skip)]
+    expected: Expected,
 }
 
-/// One decision.
+/// One decision, or what was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// Who decides: `session`, `tenant`, `class`, `policy`, `route`, `nat`, `mtu`.
+    /// Who decides: `session`, `tenant`, `class`, `policy`, `route`, `nat`, `mtu`. What was seen of a packet
+    /// that was sent: `sent`, `answer`, and `differs` for what is not as it was to be.
     pub by: &'static str,
     /// What, in words.
     pub what: String,
@@ -90,12 +106,15 @@ pub async fn trace(
     let mut trace = Trace {
         user: sender.user.clone(),
         tenant: sender.tenant.name.clone(),
+        session: sender.session.filter(|session| session.up).map(|session| session.id),
         source: sender.source,
         destination: question.to,
         protocol: protocol.to_string(),
         steps: Vec::new(),
         passes: false,
         egress: None,
+        sent: None,
+        expected: Expected::default(),
     };
     trace.tell("session", session(&sender, sessions.is_some()));
     let place = sender.tenant.netns.as_deref();
@@ -183,6 +202,8 @@ fn leave(
         return;
     }
     trace.passes = true;
+    trace.expected.destination = Some(to);
+    trace.expected.local = road.local;
     if road.local {
         trace.tell("route", String::from("the kernel: it is for this machine"));
         return;
@@ -207,37 +228,15 @@ fn leave(
         (None, None) => String::new(),
     };
     trace.tell("route", format!("the kernel: {table}{gateway} on {link}{owner}"));
+    trace.expected.link.clone_from(&road.link);
     if let Some(egress) = egress {
         trace.egress = Some(egress.name.clone());
-        let nat = source_seen(tenant, egress, trace.source, to, link);
+        trace.expected.source = source_seen(tenant, egress, trace.source, to);
+        let nat = trace.expected.source.told(link);
         trace.tell("nat", nat);
     }
     let (own, out) = (config.ppp.mru, road.mtu.unwrap_or_default());
     trace.tell("mtu", format!("{own} in the tunnel, {out} on {link}"));
-}
-
-/// With which source a packet to `to` leaves by an egress on `link`: translations of the tenant come first.
-fn source_seen(tenant: &Tenant, egress: &Egress, source: IpAddr, to: IpAddr, link: &str) -> String {
-    let one_to_one = tenant.nat.iter().find_map(|nat| match nat.kind {
-        NatKind::OneToOne { inside, outside } => {
-            let meant = inside == source && !nat.except.iter().any(|net| net.contains(&to));
-            (meant && (nat.by.is_empty() || nat.by.contains(&egress.name))).then_some(outside)
-        }
-        NatKind::Forward { .. } | NatKind::Map { .. } => None,
-    });
-    if let Some(outside) = one_to_one {
-        return format!("it leaves with the address {outside}, which is its own outside");
-    }
-    let kept = egress.nat_except.iter().any(|net| net.contains(&to));
-    match if to.is_ipv4() { egress.nat } else { egress.nat6 } {
-        _ if kept => String::from("none to there: it leaves with its own address"),
-        Translation::Keep | Translation::Network(_) => {
-            String::from("none: it leaves with its own address")
-        }
-        Translation::Address(address) => format!("it leaves with the address {address}"),
-        Translation::Masquerade => format!("it leaves with the address of {link}"),
-        Translation::Range(first, last) => format!("it leaves with one of {first}-{last}"),
-    }
 }
 
 /// Whether a packet that takes this road may have taken this egress.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -83,10 +83,22 @@ impl Gateway {
     /// Runs `isthmus <words>` beside the daemon, where it finds the daemon's socket, and answers
     /// what it prints.
     pub fn cli(&self, words: &[&str]) -> Result<String, LabError> {
+        run(&mut self.command(words))
+    }
+
+    /// The same for a command that may fail: its exit code, what it prints, and what it complains of.
+    pub fn cli_ends(&self, words: &[&str]) -> Result<(Option<i32>, String, String), LabError> {
+        let ended = self.command(words).stdin(Stdio::null()).output();
+        let ended = ended.map_err(|source| LabError::Io { what: words.join(" "), source })?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((ended.status.code(), text(&ended.stdout), text(&ended.stderr)))
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.arg("--target").arg(self.daemon.pid().to_string()).args(["--net", "--mount"]);
-        command.arg(format!("--wd={}", self.folder.display())).arg(&self.binary);
-        run(command.args(words))
+        command.arg(format!("--wd={}", self.folder.display())).arg(&self.binary).args(words);
+        command
     }
 
     /// Asks for `isthmus status --json`.

@@ -103,12 +103,17 @@ pub(crate) struct CheckArgs {
 /// Follow a packet of a user through the gateway: session, tenant, class, policy, route, translation, MTU.
 ///
 /// The configuration says what is meant, and the kernel of the tenant's namespace where it would send the
-/// packet. Nothing is sent. Needs root.
+/// packet. With --send, a packet of that kind leaves the user's session, and what becomes of it is told too.
+/// Needs root.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
         isthmus trace alice 10.1.2.3:443\n  \
+        isthmus trace alice 10.1.2.3:443 --send\n  \
+        isthmus trace alice 10.1.2.3 --send --wait 5 --json | jq '.sent'\n  \
         isthmus trace 10.64.0.9 [2001:db8::1]:53 --protocol udp\n  \
-        isthmus trace alice 192.0.2.1 --json | jq -r '.steps[] | select(.by == \"policy\").what'")]
+        isthmus trace alice 192.0.2.1 --json | jq -r '.steps[] | select(.by == \"policy\").what'\n\n\
+    With --send it exits with 0 when the packet did what the trace says and was answered, with 5\n\
+    when it did and was not answered (or a closed port was), and with 6 when it did something else.")]
 pub(crate) struct TraceArgs {
     /// A user's name, or the address that the packet comes from
     pub(crate) from: String,
@@ -121,6 +126,13 @@ pub(crate) struct TraceArgs {
     /// The tenant, where several have such a user or address
     #[arg(long)]
     pub(crate) tenant: Option<String>,
+    /// Send such a packet out of the user's session, and see what becomes of it: an echo request, a TCP SYN or a UDP datagram
+    #[arg(long)]
+    pub(crate) send: bool,
+    /// With --send, how many seconds to wait for an answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, requires = "send",
+          value_parser = clap::value_parser!(u64).range(1..=WAIT_SECONDS_MAX))]
+    pub(crate) wait: u64,
     /// The configuration file; `conf.d/*.toml` next to it is read too
     #[arg(long, short, default_value = DEFAULT_PATH)]
     pub(crate) config: PathBuf,
@@ -531,3 +543,6 @@ pub(crate) fn ports(written: &str) -> Result<(u16, u16), String> {
     let (ike, nat_t) = written.split_once(',').ok_or("write two ports, like 500,4500")?;
     Ok((parse(ike)?, parse(nat_t)?))
 }
+
+/// Longest `trace --send --wait`, in seconds: no answer comes later.
+const WAIT_SECONDS_MAX: u64 = 60;

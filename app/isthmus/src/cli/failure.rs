@@ -21,6 +21,10 @@ pub enum Exit {
     NothingKnown,
     /// 2.
     Usage,
+    /// 5.
+    Unanswered,
+    /// 6.
+    Contradicted,
 }
 
 impl From<Exit> for ExitCode {
@@ -31,6 +35,8 @@ impl From<Exit> for ExitCode {
             Exit::Usage => Self::from(2),
             Exit::NotRunning => Self::from(3),
             Exit::NothingKnown => Self::from(4),
+            Exit::Unanswered => Self::from(5),
+            Exit::Contradicted => Self::from(6),
         }
     }
 }
@@ -44,6 +50,9 @@ pub enum CliError {
     /// The client could not connect or was cut off.
     #[error(transparent)]
     Client(#[from] ClientFailure),
+    /// A packet that was sent did something else than the trace says; that is said already.
+    #[error("")]
+    Contradicted,
     /// Changing the users file failed.
     #[error(transparent)]
     Edit(#[from] EditError),
@@ -68,6 +77,9 @@ pub enum CliError {
     /// Said already; only the exit code is left.
     #[error("")]
     Said,
+    /// A packet that was sent has no answer; that is said already.
+    #[error("")]
+    Unanswered,
 }
 
 impl CliError {
@@ -76,6 +88,8 @@ impl CliError {
         match self {
             Self::Api(ClientError::NotRunning(_)) => Exit::NotRunning,
             Self::NothingKnown => Exit::NothingKnown,
+            Self::Contradicted => Exit::Contradicted,
+            Self::Unanswered => Exit::Unanswered,
             Self::Usage(_) => Exit::Usage,
             Self::Api(
                 ClientError::Garbled { .. }

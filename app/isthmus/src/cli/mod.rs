@@ -7,6 +7,8 @@
 //! | 2 | the command itself is wrong |
 //! | 3 | the gateway is not running |
 //! | 4 | `explain` knows nothing of whom it was asked about |
+//! | 5 | `trace --send`: the packet did what the trace says, and nobody answered it |
+//! | 6 | `trace --send`: the packet did something else than the trace says |
 //!
 //! Answers go to standard output, everything else to standard error. Commands that only read take
 //! `--json`, and print one document then.

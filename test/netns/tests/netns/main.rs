@@ -32,6 +32,7 @@ mod reload;
 mod repair;
 mod roaming;
 mod routing;
+mod send;
 mod shutdown;
 mod spoofing;
 mod suites;

@@ -122,7 +122,7 @@ pub async fn trace(
         place.map_or(String::from("the gateway's own namespace"), |n| format!("namespace {n}"));
     trace.tell(
         "tenant",
-        format!("{}: comes out of {} in {namespace}", sender.tenant.name, sender.tenant.interface),
+        format!("{}: comes out of {} in {namespace}", sender.tenant.name, sender.device()),
     );
     let mark = class(config, &sender, &mut trace);
     let mapped = sender.tenant.mapped(question.to);
@@ -179,7 +179,7 @@ async fn road(
         ..Options::named(&config.gateway.name)
     };
     let mut reconciler = Reconciler::new(options)?;
-    let input = sender.tenant.interface.clone();
+    let input = sender.device().to_owned();
     Ok(reconciler.look_up(Lookup { input, from: sender.source, to, mark }).await?)
 }
 
@@ -215,7 +215,7 @@ fn leave(
     };
     let gateway = road.gateway.map_or(String::new(), |gateway| format!(" via {gateway}"));
     let link = road.link.as_deref().unwrap_or("?");
-    let other = config.tenants.iter().find(|other| other.interface == link);
+    let other = config.tenants.iter().find(|other| is_device_of(other, link));
     let by = mapped.map(|mapped| mapped.by).unwrap_or_default();
     let meant = |egress: &&Egress| {
         let takes = by.contains(&egress.name) || egress.to.iter().any(|net| net.contains(&to));
@@ -237,6 +237,12 @@ fn leave(
     }
     let (own, out) = (config.ppp.mru, road.mtu.unwrap_or_default());
     trace.tell("mtu", format!("{own} in the tunnel, {out} on {link}"));
+}
+
+/// Whether a link is the device of a tenant, or of a session of it.
+fn is_device_of(tenant: &Tenant, link: &str) -> bool {
+    let rest = link.strip_prefix(&tenant.interface);
+    rest.is_some_and(|rest| rest.is_empty() || tenant.device_per_session && rest.starts_with('.'))
 }
 
 /// Whether a packet that takes this road may have taken this egress.

@@ -15,6 +15,14 @@ pub(super) struct Sender<'a> {
     pub(super) session: Option<&'a Session>,
 }
 
+impl Sender<'_> {
+    /// The device that it comes out of.
+    pub(super) fn device(&self) -> &str {
+        let own = self.session.and_then(|session| session.device.as_deref());
+        own.unwrap_or(&self.tenant.interface)
+    }
+}
+
 /// Finds out whose packet it is.
 pub(super) fn sender<'a>(
     config: &'a Config,

@@ -250,7 +250,7 @@ fn users_with_one_address_in_two_tenants_send_each_their_own() -> Result<(), Lab
     }
     let tenant = format!(
         "netns = \"{}\"\n[[tenant]]\nname = \"blue\"\nnetns = \"{}\"\npool = [\"10.64.0.0/24\"]\n\
-         identity = \"{LAN_SECOND_PEER}\"\n[tenant.users.{USER}]\npassword = \"{PASSWORD}\"\n",
+         device_per_session = true\nidentity = \"{LAN_SECOND_PEER}\"\n[tenant.users.{USER}]\npassword = \"{PASSWORD}\"\n",
         inner[0].name(),
         inner[1].name(),
     );

@@ -84,12 +84,13 @@ impl Fresh {
 
 #[test]
 fn help_is_as_committed() {
-    let pages: [&[&str]; 24] = [
+    let pages: [&[&str]; 25] = [
         &[],
         &["quickstart"],
         &["profile"],
         &["check"],
         &["plan"],
+        &["trace"],
         &["run"],
         &["status"],
         &["explain"],
@@ -413,6 +414,26 @@ fn what_needs_a_gateway_says_that_there_is_none() {
     assert_eq!(isthmus(&["status", "--socket", &socket], "").code, 3);
     let said = isthmus(&["status", "--config", "/nowhere/isthmus.toml"], "");
     assert_eq!(said.code, 1, "{}", said.err);
+}
+
+#[test]
+fn a_packet_is_sent_only_by_a_gateway_that_runs_and_of_a_kind_that_can_be() {
+    let fresh = Fresh::new();
+    let config = fresh.dir.path().join("etc/isthmus.toml");
+    let socket = fresh.dir.path().join("control.sock");
+    let at = ["--config", config.to_str().unwrap(), "--socket", socket.to_str().unwrap()];
+    let trace = |words: &[&str]| isthmus(&[&["trace"], words, &at].concat(), "");
+    let answer = trace(&["alice", "10.1.2.3:443", "--send"]);
+    assert_eq!(answer.code, 3, "{}", answer.err);
+    for wait in ["0", "61", "soon"] {
+        let answer = trace(&["alice", "10.1.2.3:443", "--send", "--wait", wait]);
+        assert_eq!(answer.code, 2, "{wait}: {}", answer.err);
+    }
+    let answer = trace(&["alice", "10.1.2.3:443", "--send", "--wait", "60"]);
+    assert_eq!(answer.code, 3, "{}", answer.err);
+    let answer = trace(&["alice", "10.1.2.3:443", "--wait", "5"]);
+    assert_eq!(answer.code, 2, "waiting for nothing: {}", answer.err);
+    assert!(answer.err.contains("--send"), "{}", answer.err);
 }
 
 #[test]

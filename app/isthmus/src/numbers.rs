@@ -33,6 +33,11 @@ pub(crate) enum Key {
 }
 
 impl Numbers {
+    /// As a gateway that runs tells them.
+    pub(crate) fn told(tenants: BTreeMap<String, u16>) -> Self {
+        Self { tenants, ..Self::default() }
+    }
+
     /// Gives each tenant its number; those that are not among them lose theirs.
     pub(crate) fn renumber(&mut self, tenants: &[Tenant], now: Instant) {
         let wanted: BTreeSet<&str> = tenants.iter().map(|tenant| &*tenant.name).collect();

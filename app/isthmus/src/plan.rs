@@ -1,14 +1,17 @@
 //! What `isthmus plan` shows: each change of kernel state, and what in the configuration asks for it.
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 use isthmus_driver::{
     CONDITIONS_MAX, FIRST_PROBE_TABLE, FIRST_TABLE, NetworkError, PREFERENCE_FIRST, Planned,
-    Translation,
+    Translation, Wishes,
 };
 use isthmus_findings::Finding;
 use isthmus_kernel::{Change, Firewall, MAIN_TABLE, NextHop, Route};
 use serde::Serialize;
 
+use crate::api::Status;
 use crate::config::{Config, Egress, Tenant, Way};
 use crate::{findings, run};
 
@@ -55,14 +58,17 @@ impl Plan {
     }
 }
 
-/// Compares the configuration with the kernel.
+/// Compares the configuration with the kernel; `status` is that of the gateway that runs, if one does: tenants
+/// keep their numbers, and ways out that are down are not missed.
 ///
 /// # Errors
 /// When the kernel cannot be read, with what to do about it.
-pub async fn plan(config: &Config) -> Result<Plan, NetworkError> {
-    let (name, tenants, networks) = run::kernel_wishes(config);
-    let planned = isthmus_driver::plan(&name, &tenants, &networks).await?;
-    let steps = planned.iter().flat_map(|planned| steps(config, planned)).collect();
+pub async fn plan(config: &Config, status: Option<&Status>) -> Result<Plan, NetworkError> {
+    let wishes = run::kernel_wishes(config, status);
+    let numbers = Tenants::of(config, &wishes);
+    let name = wishes.name.clone();
+    let planned = isthmus_driver::plan(wishes).await?;
+    let steps = planned.iter().flat_map(|planned| steps(config, &numbers, planned)).collect();
     let missing: Vec<_> = planned.iter().filter(|planned| planned.is_missing).collect();
     let missing = missing.iter().filter_map(|planned| planned.namespace.as_ref());
     let mut findings: Vec<_> =
@@ -72,11 +78,21 @@ pub async fn plan(config: &Config) -> Result<Plan, NetworkError> {
     Ok(Plan { gateway: name, steps, findings })
 }
 
-fn steps(config: &Config, planned: &Planned) -> Vec<Step> {
+/// Tenants by their numbers, which their routing tables have.
+struct Tenants<'a>(BTreeMap<u16, &'a Tenant>);
+
+impl<'a> Tenants<'a> {
+    fn of(config: &'a Config, wishes: &Wishes) -> Self {
+        let numbers = wishes.tenants.iter().map(|(network, ..)| network.tun.0);
+        Self(numbers.zip(&config.tenants).collect())
+    }
+}
+
+fn steps(config: &Config, tenants: &Tenants<'_>, planned: &Planned) -> Vec<Step> {
     let namespace = planned.namespace.as_ref().map(|namespace| namespace.name().to_owned());
     let step = |change: &Change| {
         let (action, what) = action(change);
-        Step { namespace: namespace.clone(), action, what, why: why(config, change) }
+        Step { namespace: namespace.clone(), action, what, why: why(config, tenants, change) }
     };
     let made = planned.makes_namespace.then(|| Step {
         namespace: namespace.clone(),
@@ -122,7 +138,7 @@ fn action(change: &Change) -> (Action, String) {
 }
 
 /// What in the configuration asks for a change.
-fn why(config: &Config, change: &Change) -> String {
+fn why(config: &Config, tenants: &Tenants<'_>, change: &Change) -> String {
     let of_device = |device: &str| config.tenants.iter().find(|tenant| tenant.interface == device);
     let tenant = |device: &str, what: &str| {
         of_device(device)
@@ -139,7 +155,7 @@ fn why(config: &Config, change: &Change) -> String {
         }
         Change::AddAddress(address) => tenant(&address.link, "the gateway's own address in"),
         Change::AddRoute(route) | Change::ReplaceRoute { to: route, .. } => {
-            why_route(config, route)
+            why_route(config, tenants, route)
         }
         Change::AddRule(rule) if rule.input.as_deref() == Some("lo") => {
             String::from("the way of probes, `health` of an egress")
@@ -197,7 +213,7 @@ fn why_firewall(config: &Config, firewall: &Firewall) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-fn why_route(config: &Config, route: &Route) -> String {
+fn why_route(config: &Config, tenants: &Tenants<'_>, route: &Route) -> String {
     let of_device = |device: &str| config.tenants.iter().find(|tenant| tenant.interface == device);
     let is_in_pool = |tenant: &&Tenant| match route.destination {
         IpNet::V4(net) => tenant.all_pools().contains(&net),
@@ -222,8 +238,9 @@ fn why_route(config: &Config, route: &Route) -> String {
         return String::from("the way of probes, `health` of an egress");
     }
     let Some(table) = route.table.checked_sub(FIRST_TABLE) else { return String::new() };
-    let number = usize::try_from(table / CONDITIONS_MAX).unwrap_or(usize::MAX);
-    let Some(tenant) = config.tenants.get(number) else { return String::new() };
+    let number = u16::try_from(table / CONDITIONS_MAX).ok();
+    let tenant = number.and_then(|number| tenants.0.get(&number).copied());
+    let Some(tenant) = tenant else { return String::new() };
     if matches!(&route.next, NextHop::Link(device) if *device == tenant.interface) {
         return format!("clients of tenant {} reach each other", tenant.name);
     }

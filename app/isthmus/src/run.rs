@@ -4,12 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use ipnet::Ipv4Net;
 use isthmus_core::SecretBytes;
 use isthmus_dataplane::{CrewConfig, PortsConfig};
 use isthmus_driver::{
     Access, Detail, EgressNetwork, GatewayDriver, GatewaySettings, Request, TenantNetwork, Wanted,
-    Way,
+    Way, Wishes,
 };
 use isthmus_gateway as machine;
 use isthmus_ike::{OwnCertificate, Psk, PskId, RemoteMatch};
@@ -21,7 +20,7 @@ use isthmus_tun::TunConfig;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::access::{accesses, who};
-use crate::api::{ControlRequest, SessionId};
+use crate::api::{ControlRequest, SessionId, Status};
 use crate::config::{self, Config, Egress, Gateway, Group, Lac, Tenant};
 use crate::daemon::{EngineError, EngineSide};
 use crate::engine;
@@ -182,22 +181,33 @@ fn settings(config: &Config, numbers: &mut Numbers) -> GatewaySettings {
             busy_poll: path.busy_poll,
         },
         name: gateway.name.clone(),
-        tenants: config
-            .tenants
-            .iter()
-            .zip(accesses(config))
-            .filter_map(|(tenant, access)| {
-                Some(network(config, numbers.tenant(&tenant.name)?, tenant, access))
-            })
-            .collect(),
+        tenants: networks(config, numbers),
     }
 }
 
-/// What the gateway wants of the kernel: its name, its tenants, and for each the networks behind users.
-pub(crate) fn kernel_wishes(config: &Config) -> (String, Vec<TenantNetwork>, Vec<Vec<Ipv4Net>>) {
-    let GatewaySettings { name, tenants, .. } = settings(config, &mut Numbers::default());
-    let networks = config.tenants.iter().map(|tenant| machine_users(tenant).networks()).collect();
-    (name, tenants, networks)
+/// What the gateway wants of the kernel; `status` is that of the gateway that runs.
+pub(crate) fn kernel_wishes(config: &Config, status: Option<&Status>) -> Wishes {
+    let told = status.iter().flat_map(|status| &status.tenants);
+    let numbers = told.filter_map(|tenant| Some((tenant.name.clone(), tenant.number?))).collect();
+    let mut numbers = Numbers::told(numbers);
+    numbers.renumber(&config.tenants, Instant::now());
+    let wish = |(tenant, network): (&Tenant, TenantNetwork)| {
+        let known = status.and_then(|status| status.tenants.iter().find(|t| t.name == tenant.name));
+        let ways = known.iter().flat_map(|known| &known.egress);
+        let down = ways.filter(|way| !way.up).map(|way| way.name.clone()).collect();
+        (network, machine_users(tenant).networks(), down)
+    };
+    let tenants = config.tenants.iter().zip(networks(config, &numbers)).map(wish).collect();
+    Wishes { name: config.gateway.name.clone(), tenants, runs: status.is_some() }
+}
+
+/// What each tenant needs of the kernel.
+fn networks(config: &Config, numbers: &Numbers) -> Vec<TenantNetwork> {
+    let all = config.tenants.iter().zip(accesses(config));
+    all.filter_map(|(tenant, access)| {
+        Some(network(config, numbers.tenant(&tenant.name)?, tenant, access))
+    })
+    .collect()
 }
 
 fn ipv6_is_there() -> bool {
@@ -450,6 +460,34 @@ const TUN_MTU_MIN: u16 = 1280;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{EgressStatus, TenantStatus};
+
+    #[test]
+    fn a_gateway_that_runs_tells_the_numbers_of_its_tenants_and_the_ways_that_are_down() {
+        let (mut config, _) = config::example_for_tests();
+        let first = config.tenants.first().unwrap().clone();
+        let named = |name: &str| Tenant { name: name.into(), ..first.clone() };
+        config.tenants = ["new", "b", "a"].map(named).into();
+        let numbers = |wishes: &Wishes| -> Vec<u16> {
+            wishes.tenants.iter().map(|(network, ..)| network.tun.0).collect()
+        };
+        let fresh = kernel_wishes(&config, None);
+        assert_eq!((numbers(&fresh), fresh.runs), (vec![0, 1, 2], false));
+
+        let way = |name: &str, up| EgressStatus { name: name.into(), up, reason: None };
+        let told = |name: &str, number| {
+            serde_json::from_value::<TenantStatus>(serde_json::json!({
+                "name": name, "number": number, "interface": "", "netns": null, "pool": [],
+                "pool_size": 0, "pool_used": 0, "pool6": [], "pool6_used": 0, "users": 0,
+                "sessions": 0, "egress": [way("up", true), way("down", false)],
+            }))
+        };
+        let tenants = vec![told("a", 0).unwrap(), told("b", 3).unwrap()];
+        let wishes = kernel_wishes(&config, Some(&Status { tenants, ..Status::default() }));
+        assert_eq!((numbers(&wishes), wishes.runs), (vec![1, 3, 0], true));
+        let down: Vec<_> = wishes.tenants.iter().map(|(.., down)| down.len()).collect();
+        assert_eq!(down, [0, 1, 1]);
+    }
 
     #[test]
     fn a_public_address_that_is_not_ours_means_nat_and_forces_udp() {

@@ -144,6 +144,7 @@ fn tenants(config: &Config, snapshot: &Snapshot) -> Vec<TenantStatus> {
         .map(|(tenant, state)| TenantStatus {
             egress: egress(state.tun, tenant, snapshot),
             name: tenant.name.clone(),
+            number: Some(state.tun.0),
             interface: tenant.interface.clone(),
             netns: tenant.netns.clone(),
             pool: tenant.all_pools(),

@@ -126,6 +126,7 @@ fn status(config: &Config) -> Status {
             .tenants
             .iter()
             .map(|tenant| TenantStatus {
+                number: None,
                 limits: isthmus::api::LimitCounts::default(),
                 egress: Vec::new(),
                 name: tenant.name.clone(),

@@ -75,8 +75,10 @@ impl OurNamespaces {
         if self.contains(namespace) {
             namespace.remove()?;
             // What a run that crashed kept there is of no more use.
-            let state = format!("{}@{}.json", self.gateway, namespace.name());
-            let _no_such_file = fs::remove_file(self.folder.join(state));
+            for kind in ["json", "generation"] {
+                let state = format!("{}@{}.{kind}", self.gateway, namespace.name());
+                let _no_such_file = fs::remove_file(self.folder.join(state));
+            }
         }
         self.forget(namespace)
     }

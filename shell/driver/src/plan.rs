@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
-use isthmus_kernel::{Around, Change, Changes, Desired, Link, Options, Reconciler, Route};
+use isthmus_kernel::{
+    Around, Change, Changes, Desired, Interest, KernelError, Link, Options, Reconciler, Route,
+};
 use isthmus_net::Namespace;
+use tokio::task::JoinSet;
 
 use crate::around::interest;
 use crate::inside::Placed;
@@ -30,60 +33,97 @@ pub struct Planned {
     pub around: Around,
 }
 
-/// Compares what the gateway of that name wants with what is there. `networks` has for each tenant those
-/// behind its users.
+/// What is compared with the kernel.
+#[derive(Clone, Debug)]
+pub struct Wishes {
+    /// The gateway's name.
+    pub name: String,
+    /// Its tenants, each with the networks behind its users and the ways out, by name, that are down.
+    pub tenants: Vec<(TenantNetwork, Vec<Ipv4Net>, BTreeSet<String>)>,
+    /// Whether the gateway runs, so that what it has noted of the kernel holds.
+    pub runs: bool,
+}
+
+/// What is wanted of each namespace.
+struct Wanted {
+    desired: BTreeMap<Option<Namespace>, Desired>,
+    /// Those that ways out lead into and that are not there.
+    missing: BTreeSet<Namespace>,
+    placed: Vec<Placed>,
+}
+
+/// Compares what a gateway wants with what is there, in several namespaces at a time.
 ///
 /// # Errors
 /// When a namespace cannot be entered or the kernel cannot be read, with what to do about it.
-pub async fn plan(
-    name: &str,
-    tenants: &[TenantNetwork],
-    networks: &[Vec<Ipv4Net>],
-) -> Result<Vec<Planned>, NetworkError> {
-    let mut wanted: BTreeMap<Option<Namespace>, Desired> = BTreeMap::new();
-    let mut all_placed = Vec::new();
-    for (tenant, networks) in tenants.iter().zip(networks) {
-        let desired = wanted.entry(tenant.device.namespace.clone()).or_default();
+pub async fn plan(wishes: Wishes) -> Result<Vec<Planned>, NetworkError> {
+    let usual = Options { keep_on_drop: true, beside: wishes.runs, ..Options::named(&wishes.name) };
+    let Wanted { desired, missing, placed } = wanted(wishes.tenants);
+    let mut due: Vec<_> = desired.into_iter().rev().collect();
+    let mut looks = JoinSet::new();
+    let mut found = BTreeMap::new();
+    while !due.is_empty() || !looks.is_empty() {
+        while looks.len() < LOOKS_MAX
+            && let Some((namespace, desired)) = due.pop()
+        {
+            let here = |placed: &&Placed| placed.tenant.device.namespace == namespace;
+            let interest = interest(placed.iter().filter(here));
+            let devices = placed.iter().filter(here).map(|one| one.device.clone()).collect();
+            looks.spawn(look(usual.clone(), namespace, desired, (interest, devices)));
+        }
+        if let Some(done) = looks.join_next().await {
+            let planned = done.map_err(|_| KernelError::Stopped)??;
+            found.insert(planned.namespace.clone(), planned);
+        }
+    }
+    Ok(missing.into_iter().map(Planned::missing).chain(found.into_values()).collect())
+}
+
+fn wanted(tenants: Vec<(TenantNetwork, Vec<Ipv4Net>, BTreeSet<String>)>) -> Wanted {
+    let mut desired: BTreeMap<Option<Namespace>, Desired> = BTreeMap::new();
+    let mut placed = Vec::new();
+    for (tenant, networks, down) in tenants {
+        let here = desired.entry(tenant.device.namespace.clone()).or_default();
         let device = tenant.device.name.clone();
-        let placed = Placed {
-            tenant: tenant.clone(),
+        let one = Placed {
+            tenant,
             device,
-            networks: networks.clone(),
+            networks,
             members: Members::default(),
             owned: BTreeMap::new(),
-            down: BTreeSet::new(),
+            down,
         };
-        want(desired, &placed);
-        all_placed.push(placed);
+        want(here, &one);
+        placed.push(one);
     }
-    let missing = beyond(&mut wanted, &all_placed);
-    let mut all: Vec<_> = missing.into_iter().map(Planned::missing).collect();
-    let usual = Options::named(name);
+    let missing = beyond(&mut desired, &placed);
+    Wanted { desired, missing, placed }
+}
+
+/// Compares one namespace. Dropping what looks there does not take down what a running gateway has.
+async fn look(
+    usual: Options,
+    namespace: Option<Namespace>,
+    mut desired: Desired,
+    (interest, devices): (Interest, Vec<String>),
+) -> Result<Planned, NetworkError> {
     let ours = OurNamespaces::new(&usual.state_folder, &usual.owner.name);
-    for (namespace, mut desired) in wanted {
-        let here = |placed: &&Placed| placed.tenant.device.namespace == namespace;
-        let interest = interest(all_placed.iter().filter(here));
-        let missing = namespace.as_ref().filter(|one| one.can_be_made() && !one.exists());
-        if missing.is_some() || namespace.as_ref().is_some_and(|one| ours.contains(one)) {
-            desired.links.push(Link { name: LOOPBACK.to_owned(), up: true, mtu: None });
-        }
-        let makes_namespace = missing.is_some();
-        let place = missing.map(Namespace::imagined).or_else(|| namespace.clone());
-        // Dropping it must not take down what a running gateway has.
-        let options = Options { namespace: place, keep_on_drop: true, ..usual.clone() };
-        let mut reconciler = Reconciler::new(options)?;
-        let mut changes = reconciler.plan(&desired).await?;
-        // They are the sessions' of a gateway that runs, and no configuration knows them.
-        let devices: Vec<_> = all_placed.iter().filter(here).map(|p| p.device.clone()).collect();
-        let of_session = |change: &Change| {
-            matches!(change, Change::SetMembers { .. })
-                || matches!(change, Change::RemoveRoute(route) if is_of_session(route, &devices))
-        };
-        changes.0.retain(|change| !of_session(change));
-        let around = reconciler.around(interest).await?;
-        all.push(Planned { namespace, makes_namespace, is_missing: false, changes, around });
+    let missing = namespace.as_ref().filter(|one| one.can_be_made() && !one.exists());
+    if missing.is_some() || namespace.as_ref().is_some_and(|one| ours.contains(one)) {
+        desired.links.push(Link { name: LOOPBACK.to_owned(), up: true, mtu: None });
     }
-    Ok(all)
+    let makes_namespace = missing.is_some();
+    let place = missing.map(Namespace::imagined).or_else(|| namespace.clone());
+    let mut reconciler = Reconciler::new(Options { namespace: place, ..usual })?;
+    let mut changes = reconciler.plan(&desired).await?;
+    // They are the sessions' of a gateway that runs, and no configuration knows them.
+    let of_session = |change: &Change| {
+        matches!(change, Change::SetMembers { .. })
+            || matches!(change, Change::RemoveRoute(route) if is_of_session(route, &devices))
+    };
+    changes.0.retain(|change| !of_session(change));
+    let around = reconciler.around(interest).await?;
+    Ok(Planned { namespace, makes_namespace, is_missing: false, changes, around })
 }
 
 /// Whether a route leads to a device that a session has to itself.
@@ -125,3 +165,6 @@ fn beyond(
     }
     missing
 }
+
+/// Most namespaces that are looked at at a time: each takes a thread.
+const LOOKS_MAX: usize = 16;

@@ -149,12 +149,13 @@ fn firewall_to_set(desired: &Desired, actual: &Actual, state: &State) -> Option<
     let Some(listing) = actual.firewall.as_ref().filter(as_left) else {
         return Some(Change::SetFirewall(wanted.clone()));
     };
+    let members = listing.members.as_ref()?;
     let lacking = |these: &[Member], others: &[Member]| -> Vec<Member> {
         let others: BTreeSet<_> = others.iter().collect();
         these.iter().filter(|member| !others.contains(member)).cloned().collect()
     };
-    let remove = lacking(&listing.members, &wanted.members);
-    let add = lacking(&wanted.members, &listing.members);
+    let remove = lacking(members, &wanted.members);
+    let add = lacking(&wanted.members, members);
     (!remove.is_empty() || !add.is_empty()).then_some(Change::SetMembers { remove, add })
 }
 

@@ -10,8 +10,9 @@ use crate::around::{Around, Interest, OtherRoute, ROUTES_MAX};
 use crate::desired::label_of;
 use crate::diff::{Actual, Veths, diff};
 use crate::netlink::{ActualLink, Connections, Listener, Netlink};
-use crate::nft::{Listing, Nft};
+use crate::nft::Nft;
 use crate::state::{SavedFirewall, SavedLink, SavedSysctl, State, StateFile};
+use crate::table::Table;
 use crate::watch::Watch;
 use crate::{
     Address, Change, Changes, Desired, Flows, IpVersion, KernelError, Link, Lookup, MAIN_TABLE,
@@ -22,18 +23,22 @@ use crate::{
 pub(crate) struct Engine {
     owner: Owner,
     netlink: Netlink,
-    nft: Nft,
+    table: Table,
     file: StateFile,
     state: State,
-    /// Whether an nftables table of ours may be there.
-    table_possible: bool,
-    /// Our table as it was left a moment ago, for the look that follows: `nft` is a program to start.
-    left: Option<Listing>,
+    /// Whether another process looks after this namespace.
+    beside: bool,
 }
 
 impl Engine {
-    /// Opens what it needs in the calling thread's namespace, known as `place`.
-    pub(crate) fn open(owner: Owner, folder: &Path, place: &str) -> Result<Self, KernelError> {
+    /// Opens what it needs in the calling thread's namespace, known as `place`; `beside` a gateway that runs it
+    /// only looks.
+    pub(crate) fn open(
+        owner: Owner,
+        folder: &Path,
+        place: &str,
+        beside: bool,
+    ) -> Result<Self, KernelError> {
         owner.check()?;
         let netlink = Netlink::open().map_err(|error| refused("open a netlink socket", error))?;
         let number = fs::metadata("/proc/thread-self/ns/net")
@@ -41,8 +46,8 @@ impl Engine {
             .ino();
         let file = StateFile::new(folder, &format!("{}@{place}", owner.name));
         let state = file.load(number)?;
-        let nft = Nft::new(owner.nft_table());
-        Ok(Self { owner, netlink, nft, file, state, table_possible: true, left: None })
+        let table = Table::new(Nft::new(owner.nft_table()), file.path(), number);
+        Ok(Self { owner, netlink, table, file, state, beside })
     }
 
     /// Listens to changes in this namespace; inside a runtime.
@@ -175,7 +180,9 @@ impl Engine {
         remove: &[Member],
         add: &[Member],
     ) -> Result<(), KernelError> {
-        self.nft.exchange(remove, add)
+        self.table.exchange(remove, add)?;
+        self.table.note();
+        Ok(())
     }
 
     /// Makes the changes that lead to `desired` and answers them. A change that fails does not keep
@@ -185,7 +192,6 @@ impl Engine {
     /// nothing is left to do.
     pub(crate) fn apply(&mut self, desired: &Desired) -> Result<Changes, KernelError> {
         let wished = normal(desired, &self.owner)?;
-        self.left = None;
         let mut made = Changes::default();
         for _ in 0..PASSES_MAX {
             let desired = self.possible(&wished)?;
@@ -266,12 +272,11 @@ impl Engine {
             let value = value.map_err(|error| refused(&format!("read {key}"), error))?;
             sysctls.extend(value.map(|value| (key.clone(), value)));
         }
-        let firewall = match self.left.take() {
-            Some(left) => Some(left),
-            None if self.table_possible || !desired.firewall.is_empty() => self.nft.list()?,
-            None => None,
+        let firewall = if self.beside {
+            self.table.list_beside(self.state.firewall.as_ref())?
+        } else {
+            self.table.list(!desired.firewall.is_empty())?
         };
-        self.table_possible = firewall.is_some();
         let veths = self.veths(desired, &links);
         Ok(Actual { links, addresses, routes, rules, sysctls, veths, firewall })
     }
@@ -327,7 +332,7 @@ impl Engine {
             Change::RestoreSysctl { key, to } => return self.restore_sysctl(key, to),
             Change::SetLink(link) => return self.set_link(link, actual, change),
             Change::SetFirewall(firewall) => return self.set_firewall(firewall),
-            Change::SetMembers { remove, add } => return self.nft.exchange(remove, add),
+            Change::SetMembers { remove, add } => return self.table.exchange(remove, add),
             Change::SetSysctl { key, from, to } => return self.set_sysctl(key, from, to),
         };
         done.map_err(|error| refused(&change.to_string(), error))
@@ -405,17 +410,13 @@ impl Engine {
     }
 
     fn set_firewall(&mut self, firewall: &crate::Firewall) -> Result<(), KernelError> {
-        self.table_possible = true;
-        self.nft.replace(firewall)?;
-        self.left = self.nft.list()?;
-        let listing = self.left.as_ref().map(|left| left.text.clone()).unwrap_or_default();
+        let listing = self.table.replace(firewall)?.unwrap_or_default().text;
         self.state.firewall = Some(SavedFirewall { wanted: firewall.without_members(), listing });
         self.file.save(&self.state)
     }
 
     fn remove_firewall(&mut self) -> Result<(), KernelError> {
-        self.nft.remove()?;
-        self.table_possible = false;
+        self.table.remove()?;
         self.state.firewall = None;
         self.file.save(&self.state)
     }
@@ -429,6 +430,9 @@ impl Engine {
         self.state.addresses.retain(|address| desired.addresses.contains(address));
         if desired.firewall.is_empty() {
             self.state.firewall = None;
+            self.table.remove_note();
+        } else {
+            self.table.note();
         }
         if self.state == before { Ok(()) } else { self.file.save(&self.state) }
     }

@@ -31,6 +31,7 @@ mod diff;
 mod engine;
 mod error;
 mod flows;
+mod generation;
 mod lookup;
 mod netlink;
 mod nft;
@@ -38,6 +39,7 @@ mod owner;
 mod reconciler;
 mod state;
 mod sysctl;
+mod table;
 mod watch;
 
 pub use around::{Around, Interest, OtherHop, OtherRoute};

@@ -24,6 +24,9 @@ pub struct Options {
     pub state_folder: PathBuf,
     /// Leaves everything as it is when the reconciler is dropped, for the next run to take over.
     pub keep_on_drop: bool,
+    /// The gateway runs, in another process, and this one only plans: what it noted of its nftables table
+    /// is not read again while that is the same. Members of classes stay unknown then.
+    pub beside: bool,
 }
 
 impl Options {
@@ -34,6 +37,7 @@ impl Options {
             namespace: None,
             state_folder: "/run/isthmus".into(),
             keep_on_drop: false,
+            beside: false,
         }
     }
 }
@@ -237,7 +241,7 @@ impl Drop for Reconciler {
 const DROP_WAIT_MAX: Duration = Duration::from_secs(5);
 
 fn open(options: Options) -> Result<Engine, KernelError> {
-    let Options { owner, namespace, state_folder, .. } = options;
+    let Options { owner, namespace, state_folder, beside, .. } = options;
     let place = match &namespace {
         Some(namespace) => {
             namespace.enter()?;
@@ -245,5 +249,5 @@ fn open(options: Options) -> Result<Engine, KernelError> {
         }
         None => "host",
     };
-    Engine::open(owner, &state_folder, place)
+    Engine::open(owner, &state_folder, place, beside)
 }

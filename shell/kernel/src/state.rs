@@ -64,6 +64,11 @@ impl StateFile {
         Self { path: folder.join(format!("{name}.json")) }
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads what was kept for the network namespace of that number. A file of another namespace (of the
     /// same name, before it was made again) and one that cannot be read as ours say nothing.
     pub(crate) fn load(&self, namespace: u64) -> Result<State, KernelError> {

@@ -117,6 +117,9 @@ pub struct LacStatus {
 pub struct TenantStatus {
     /// Its name.
     pub name: String,
+    /// Its number while the gateway runs, by which its routing tables are numbered.
+    #[serde(default)]
+    pub number: Option<u16>,
     /// Its TUN device.
     pub interface: String,
     /// The namespace of that; none for the gateway's own.

@@ -156,6 +156,9 @@ pub(crate) struct PlanArgs {
     /// The configuration file; `conf.d/*.toml` next to it is read too
     #[arg(long, short, default_value = DEFAULT_PATH)]
     pub(crate) config: PathBuf,
+    /// The control socket of the running gateway [default: that of the configuration]
+    #[arg(long)]
+    pub(crate) socket: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,11 +1,14 @@
 //! `isthmus plan`.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::args::PlanArgs;
 use super::failure::CliError;
 use super::output::{Output, remark};
 use super::run::runtime;
+use crate::api::{Client, ClientError, Status};
 use crate::config::{self, Environment};
 use crate::plan::{Action, Plan, Step, plan};
 
@@ -29,8 +32,13 @@ pub(crate) fn show_plan(args: &PlanArgs, out: &mut Output) -> Result<(), CliErro
     if !report.is_empty() {
         remark(&report.to_string());
     }
-    let plan =
-        runtime()?.block_on(plan(&config)).map_err(|error| CliError::Failed(error.to_string()))?;
+    let socket = args.socket.clone().unwrap_or_else(|| config.gateway.control_socket.clone());
+    let compared = runtime()?.block_on(async {
+        let status = running(socket, &config.gateway.name).await?;
+        let plan = plan(&config, status.as_ref()).await;
+        plan.map_err(|error| CliError::Failed(error.to_string()))
+    });
+    let plan = compared?;
     let count = |action| plan.count(action);
     let (add, change, remove) = (count(Action::Add), count(Action::Change), count(Action::Remove));
     if args.json {
@@ -54,6 +62,15 @@ pub(crate) fn show_plan(args: &PlanArgs, out: &mut Output) -> Result<(), CliErro
         "gateway {}: {add} to add, {change} to change, {remove} to remove; nothing has been changed",
         plan.gateway
     ))
+}
+
+/// The state of the gateway of that name, where it runs: it knows the numbers of its tenants.
+pub(crate) async fn running(socket: PathBuf, name: &str) -> Result<Option<Status>, CliError> {
+    match Client::new(socket).status().await {
+        Ok(status) => Ok(Some(status).filter(|status| status.name == name)),
+        Err(ClientError::NotRunning(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn line(step: &Step) -> String {

@@ -10,6 +10,7 @@ mod connections;
 mod links;
 mod listener;
 mod lookup;
+mod nftables;
 mod routes;
 mod rules;
 mod socket;
@@ -17,6 +18,7 @@ mod socket;
 pub(crate) use connections::Connections;
 pub(crate) use links::ActualLink;
 pub(crate) use listener::Listener;
+pub(crate) use nftables::Ruleset;
 pub(crate) use socket::Netlink;
 
 use netlink_packet_route::AddressFamily;

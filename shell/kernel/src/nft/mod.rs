@@ -18,8 +18,8 @@ mod nat;
 pub(crate) struct Listing {
     /// Everything but the members, without what differs between equal tables.
     pub(crate) text: String,
-    /// The members, in order.
-    pub(crate) members: Vec<Member>,
+    /// The members, in order; unknown where only the rest was noted.
+    pub(crate) members: Option<Vec<Member>>,
 }
 
 /// Our table and the program that writes it.
@@ -46,7 +46,7 @@ impl Nft {
         if output.status.success() {
             let mut listing = serde_json::from_slice(&output.stdout).unwrap_or_default();
             strip(&mut listing);
-            let members = members::take(&mut listing);
+            let members = Some(members::take(&mut listing));
             return Ok(Some(Listing { text: listing.to_string(), members }));
         }
         // ENOENT is how the kernel says that it is not there.

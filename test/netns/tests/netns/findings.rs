@@ -40,6 +40,38 @@ fn a_pool_that_this_machine_has_a_network_of_is_moved() -> Result<(), LabError> 
 }
 
 #[test]
+fn an_ipv6_pool_that_this_machine_has_a_network_of_is_moved() -> Result<(), LabError> {
+    let lab = Site::lab_for("findings-pool6", Access::Nat)?;
+    let cloud = CloudSite::build(&lab, lab.gateway(), 1, [10, 1, 0])?;
+    cloud.know_the_way_to("2001:db8:64::/48")?;
+    let office = lab.namespace("office")?;
+    cable(lab.gateway(), "eth7", &office, "eth0")?;
+    lab.gateway().ip("address add 2001:db8:64:1::100/64 dev eth7 nodad")?;
+    let tenant = format!(
+        "pool6 = [\"2001:db8:64::/48\"]\n[[tenant.egress]]\nname = \"one\"\n\
+         via = {{ interface = \"cloud1\", gateway = \"{}\" }}\n",
+        cloud.next_hop6()
+    );
+    let mut site = Site::serve(lab, Config { tenant: &tenant, ..Config::default() })?;
+    let host = site.client_host()?;
+    let dial = Dial::new().routes("--routes 2001:db8:b00::/40");
+    let (client, prefix) = with_ipv6(&site, &host, &dial)?;
+    assert_eq!(prefix, "2001:db8:64:1::/64");
+    assert!(!pinged(&host, cloud.address6())?.contains(" 0% packet loss"), "answers go to eth7");
+    client.hang_up()?;
+
+    let finding = found_about(&mut site, "pool-overlaps-interface", "2001:db8:64:1::/64 of eth7")?;
+    cure(&mut site, &finding)?;
+    gone(&mut site, "pool-overlaps-interface")?;
+    let (client, prefix) = with_ipv6(&site, &host, &dial)?;
+    cloud.know_the_way_to(&prefix)?;
+    assert!(pinged(&host, cloud.address6())?.contains(" 0% packet loss"), "{prefix}");
+    client.hang_up()?;
+    site.close()?.passed();
+    Ok(())
+}
+
+#[test]
 fn a_pool_that_a_network_behind_another_tenants_user_is_part_of_is_moved() -> Result<(), LabError> {
     let blue = "[[tenant]]\nname = \"blue\"\npool = [\"10.65.0.0/24\"]\npsk = \"a key that only blue has\"\n\
                 routes = [\"10.0.0.0/24\"]\n[tenant.users.bob]\npassword = \"open sesame\"\n";
@@ -325,6 +357,18 @@ fn a_route_that_covers_the_gateway_leaves_it_out() -> Result<(), LabError> {
     gone(&mut site, "pushed-route-covers-gateway")?;
     site.close()?.passed();
     Ok(())
+}
+
+/// A client that has got an IPv6 network, and which.
+fn with_ipv6(site: &Site, host: &Namespace, dial: &Dial) -> Result<(Client, String), LabError> {
+    let (client, _) = Client::connect(site, host, dial)?;
+    let event = wait_for("an IPv6 network", LATE, || Ok(client.event("ipv6")))?;
+    let prefix = event["prefix"].as_str().map(str::to_owned);
+    let prefix = prefix.ok_or_else(|| LabError::unexpected(format!("no prefix in {event}")))?;
+    wait_for("its address to be settled", LATE, || {
+        Ok(host.ip("-6 -o address show tentative")?.is_empty().then_some(()))
+    })?;
+    Ok((client, prefix))
 }
 
 /// Whether pings of the client get no answer.

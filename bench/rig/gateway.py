@@ -9,7 +9,15 @@ def start(pair, binary, name, pool, tenant=""):
     """Runs a gateway, with lines of its tenant added, in the server's namespace until it answers; its process."""
     pair.put("users", f'[users.bench]\npassword = "{PASSWORD}"\n')
     pair.put("psk", f"{PSK}\n")
-    config = pair.put("isthmus.toml", f'''[gateway]
+    config = configure(pair, name, pool, tenant)
+    gateway = pair.spawn(pair.server, binary, "run", "--config", config)
+    wait_for("the gateway", 20, lambda: gateway.poll() is None and status(pair, binary) != "")
+    return gateway
+
+
+def configure(pair, name, pool, tenant=""):
+    """Writes the configuration; its path."""
+    return pair.put("isthmus.toml", f'''[gateway]
 name = "{name}"
 control_socket = "{pair.path("control.sock")}"
 [ipsec]
@@ -21,9 +29,6 @@ pool = ["{pool}"]
 routes = ["{pool}"]
 users_file = "users"
 {tenant}''')
-    gateway = pair.spawn(pair.server, binary, "run", "--config", config)
-    wait_for("the gateway", 20, lambda: gateway.poll() is None and status(pair, binary) != "")
-    return gateway
 
 
 def policy(entries, pool):

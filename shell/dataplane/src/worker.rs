@@ -11,7 +11,7 @@ use std::time::Duration;
 use isthmus_core::{Buf, Instant, Path, Seed};
 use isthmus_crypto::Provider;
 use isthmus_plane::{Astray, Command, Device, Outputs, Plane, Port, Report, Rx, Share, Tx};
-use isthmus_tun::TunDevice;
+use isthmus_tun::{Cutter, TunDevice};
 use rustix::event::Timespec;
 
 use crate::buffers::Buffers;
@@ -65,6 +65,7 @@ pub(crate) struct Place {
 pub(crate) struct Worker {
     ports: Ports,
     tuns: BTreeMap<Device, TunDevice>,
+    cutter: Cutter,
     plane: Plane,
     clock: Clock,
     poller: Poller,
@@ -109,6 +110,7 @@ impl Worker {
         let (sender, messages) = channel();
         let worker = Self {
             tuns: BTreeMap::new(),
+            cutter: Cutter::new(),
             plane: Plane::sharing(share, provider, seed),
             clock,
             poller: Poller::new()?,
@@ -265,7 +267,7 @@ impl Worker {
     fn read_tun(&mut self, id: Device) {
         let Some(device) = self.tuns.get_mut(&id) else { return };
         let mut alloc = || self.buffers.take();
-        if device.recv_batch(&mut alloc, &mut self.inner).is_err() {
+        if device.recv_batch(&mut self.cutter, &mut alloc, &mut self.inner).is_err() {
             // Somebody deleted the interface; polling it on would spin.
             self.remove_tun(id, None);
         }

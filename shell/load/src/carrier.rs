@@ -7,12 +7,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use isthmus_core::Buf;
 use isthmus_plane::Device;
-use isthmus_tun::TunDevice;
+use isthmus_tun::{Cutter, TunDevice};
 use isthmus_wire::ip::Ipv4;
 
 /// The device, and whose address is whose.
 pub(crate) struct Carrier {
     device: TunDevice,
+    cutter: Cutter,
     owners: HashMap<Ipv4Addr, u32>,
     carried: Carried,
 }
@@ -36,7 +37,8 @@ pub struct Carried {
 
 impl Carrier {
     pub(crate) fn new(device: TunDevice) -> Self {
-        Self { device, owners: HashMap::new(), carried: Carried::default() }
+        let (cutter, owners) = (Cutter::new(), HashMap::new());
+        Self { device, cutter, owners, carried: Carried::default() }
     }
 
     pub(crate) const fn carried(&self) -> Carried {
@@ -55,7 +57,7 @@ impl Carrier {
             buf.clear();
             buf
         };
-        self.device.recv_batch(&mut alloc, out).is_ok()
+        self.device.recv_batch(&mut self.cutter, &mut alloc, out).is_ok()
     }
 
     /// Whose packet this is.

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketType, netdevice};
 use tun_rs::{DeviceBuilder, SyncDevice};
 
-use crate::offload::{self, Offload};
+use crate::offload::{self, Cutter};
 use crate::{TunConfig, TunError};
 
 /// How far a batch went.
@@ -80,7 +80,8 @@ pub struct TunDevice {
     mtu: u16,
     /// A buffer that was got for a packet that did not come.
     spare: Option<Buf>,
-    offload: Option<Offload>,
+    /// Whether the kernel hands out runs of packets, with a header before each.
+    runs: bool,
     /// Joins packets for the kernel, where it takes them.
     coalescer: Option<Coalescer>,
     stats: TunStats,
@@ -136,10 +137,10 @@ impl TunDevice {
     fn queue(device: SyncDevice, config: &TunConfig) -> io::Result<Self> {
         device.set_nonblocking(true)?;
         let (name, index) = (device.name()?, device.if_index()?);
-        let offload = device.tcp_gso().then(|| Offload::new(room(config.mtu)));
-        let coalescer = device.tcp_gso().then(|| Coalescer::new(device.udp_gso()));
+        let runs = device.tcp_gso();
+        let coalescer = runs.then(|| Coalescer::new(device.udp_gso()));
         let (mtu, stats) = (config.mtu, TunStats::default());
-        Ok(Self { device, name, index, mtu, spare: None, offload, coalescer, stats })
+        Ok(Self { device, name, index, mtu, spare: None, runs, coalescer, stats })
     }
 
     fn build(config: &TunConfig, several: bool, offload: bool) -> io::Result<SyncDevice> {
@@ -175,19 +176,20 @@ impl TunDevice {
     /// Appends the IP packets that are there, in buffers from `alloc`, and answers how many; 0 when there
     /// are none. It stops at [`TunDevice::BATCH_MAX`], or with offload after the run that reaches it.
     ///
-    /// A buffer with less room than the MTU is replaced by a larger one.
+    /// A buffer with less room than the MTU is replaced by a larger one. Any `cutter` will do, from call to call.
     ///
     /// # Errors
     ///
     /// Only when the device is gone.
     pub fn recv_batch(
         &mut self,
+        cutter: &mut Cutter,
         alloc: &mut dyn FnMut() -> Buf,
         out: &mut Vec<Buf>,
     ) -> io::Result<usize> {
         let before = out.len();
         while out.len() - before < Self::BATCH_MAX {
-            let Err(error) = self.recv(alloc, out) else { continue };
+            let Err(error) = self.recv(cutter, alloc, out) else { continue };
             match Errno::from_io_error(&error) {
                 Some(Errno::AGAIN) => break,
                 Some(Errno::INTR) => {}
@@ -202,12 +204,17 @@ impl TunDevice {
     }
 
     /// Receives one packet, or one run of packets.
-    fn recv(&mut self, alloc: &mut dyn FnMut() -> Buf, out: &mut Vec<Buf>) -> io::Result<()> {
-        if let Some(offload) = &mut self.offload {
-            return offload.receive(&self.device, alloc, out).map(drop);
+    fn recv(
+        &mut self,
+        cutter: &mut Cutter,
+        alloc: &mut dyn FnMut() -> Buf,
+        out: &mut Vec<Buf>,
+    ) -> io::Result<()> {
+        let room = room(self.mtu);
+        if self.runs {
+            return cutter.receive((&self.device, room), alloc, out).map(drop);
         }
         let mut buf = self.spare.take().unwrap_or_else(alloc);
-        let room = room(self.mtu);
         if buf.spare().len() < usize::from(room) {
             buf = Buf::with_capacity(room.into());
         }
@@ -226,7 +233,7 @@ impl TunDevice {
 
     /// What the kernel does for the device.
     pub fn offload(&self) -> TunOffload {
-        let reads = self.offload.is_some();
+        let reads = self.runs;
         TunOffload { reads, writes: self.coalescer.is_some(), udp: reads && self.device.udp_gso() }
     }
 
@@ -302,9 +309,10 @@ impl TunDevice {
     ) -> io::Result<()> {
         for index in indexes {
             let bytes = packet(index);
-            let written = match self.offload {
-                Some(_) => offload::send(&self.device, bytes),
-                None => offload::uninterrupted(|| self.device.send(bytes)),
+            let written = if self.runs {
+                offload::send(&self.device, bytes)
+            } else {
+                offload::uninterrupted(|| self.device.send(bytes))
             };
             if !self.outcome(written, 1)? {
                 sent.blocked = true;

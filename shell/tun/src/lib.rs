@@ -13,3 +13,4 @@ mod offload;
 pub use config::TunConfig;
 pub use device::{Sent, TunDevice, TunOffload, TunStats};
 pub use error::TunError;
+pub use offload::Cutter;

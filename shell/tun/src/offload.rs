@@ -6,27 +6,41 @@ use isthmus_core::Buf;
 use isthmus_wire::coalesce::{Kind, Long, SEGMENTS_MAX};
 use tun_rs::{SyncDevice, VIRTIO_NET_HDR_LEN, VirtioNetHdr};
 
-/// Where runs arrive and what they are cut into.
-pub(crate) struct Offload {
+/// Where runs of packets arrive and what they are cut into: a megabyte, and so one for all devices that a
+/// thread reads.
+#[derive(Default)]
+pub struct Cutter {
     block: Vec<u8>,
     rooms: Vec<Room>,
     sizes: Vec<usize>,
+    /// Bytes that each room has at least.
     mtu: usize,
 }
 
-impl Offload {
-    pub(crate) fn new(mtu: u16) -> Self {
-        let block = vec![0; VIRTIO_NET_HDR_LEN + usize::from(u16::MAX)];
-        Self { block, rooms: Vec::new(), sizes: vec![0; READ_SEGMENTS_MAX], mtu: mtu.into() }
+impl Cutter {
+    /// One that takes memory when it is first used.
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// Receives one run and appends its packets; answers how many.
+    fn fit(&mut self, mtu: usize) {
+        if self.mtu < mtu {
+            self.mtu = mtu;
+            self.rooms.clear();
+        }
+        self.block.resize(VIRTIO_NET_HDR_LEN + usize::from(u16::MAX), 0);
+        self.sizes.resize(READ_SEGMENTS_MAX, 0);
+    }
+
+    /// Receives one run from a device with packets of at most `mtu` bytes and appends its packets; answers how
+    /// many.
     pub(crate) fn receive(
         &mut self,
-        device: &SyncDevice,
+        (device, mtu): (&SyncDevice, u16),
         alloc: &mut dyn FnMut() -> Buf,
         out: &mut Vec<Buf>,
     ) -> io::Result<usize> {
+        self.fit(mtu.into());
         while self.rooms.len() < READ_SEGMENTS_MAX {
             self.rooms.push(Room::new(alloc(), self.mtu));
         }

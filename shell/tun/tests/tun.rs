@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use isthmus_core::{Buf, Path};
 use isthmus_net::{Namespace, SocketOptions, UdpPort, in_namespace};
-use isthmus_tun::{TunConfig, TunDevice, TunError};
+use isthmus_tun::{Cutter, TunConfig, TunDevice, TunError};
 use support::{CapabilitySet, Space, readable, without};
 
 fn tun(space: &Space, name: &str) -> TunDevice {
@@ -46,7 +46,7 @@ fn alloc() -> Buf {
 fn receive(device: &mut TunDevice, version: u8, count: usize) -> Vec<Buf> {
     let mut packets = Vec::new();
     while packets.len() < count && readable(device, 2) {
-        device.recv_batch(&mut alloc, &mut packets).unwrap();
+        device.recv_batch(&mut Cutter::new(), &mut alloc, &mut packets).unwrap();
         packets.retain(|packet| packet[0] >> 4 == version);
     }
     packets
@@ -76,7 +76,7 @@ fn ping_succeeds(mut ping: Child, device: &mut TunDevice, reply: impl Fn(&mut [u
             continue;
         }
         let mut packets = Vec::new();
-        device.recv_batch(&mut alloc, &mut packets).unwrap();
+        device.recv_batch(&mut Cutter::new(), &mut alloc, &mut packets).unwrap();
         packets.retain_mut(|packet| reply(packet));
         device.send_batch(&packets, |packet| packet).unwrap();
     };
@@ -162,7 +162,10 @@ fn batches_leave_the_kernel_in_order_and_are_bounded() {
         socket.send_to(&number.to_be_bytes(), "10.7.0.9:9").unwrap();
     }
     let mut first = Vec::new();
-    assert_eq!(device.recv_batch(&mut alloc, &mut first).unwrap(), TunDevice::BATCH_MAX);
+    assert_eq!(
+        device.recv_batch(&mut Cutter::new(), &mut alloc, &mut first).unwrap(),
+        TunDevice::BATCH_MAX
+    );
     first.retain(|packet| packet[0] >> 4 == 4);
     let rest = receive(&mut device, 4, 400 - first.len());
     let order: Vec<u16> = first
@@ -181,7 +184,9 @@ fn a_buffer_too_small_for_the_mtu_is_replaced() {
     socket.send_to(&[7; 1300], "10.7.0.9:9").unwrap();
     let mut packets = Vec::new();
     while packets.is_empty() && readable(&device, 2) {
-        device.recv_batch(&mut || Buf::with_capacity(100), &mut packets).unwrap();
+        device
+            .recv_batch(&mut Cutter::new(), &mut || Buf::with_capacity(100), &mut packets)
+            .unwrap();
         packets.retain(|packet| packet[0] >> 4 == 4);
     }
     assert_eq!(packets[0].len(), 1328);
@@ -195,7 +200,9 @@ fn an_mtu_that_is_raised_lets_longer_packets_through() {
     socket.send_to(&[7; 1472], "10.7.0.9:9").unwrap();
     let mut packets = Vec::new();
     while packets.is_empty() && readable(&device, 2) {
-        device.recv_batch(&mut || Buf::with_capacity(100), &mut packets).unwrap();
+        device
+            .recv_batch(&mut Cutter::new(), &mut || Buf::with_capacity(100), &mut packets)
+            .unwrap();
         packets.retain(|packet| packet[0] >> 4 == 4);
     }
     assert_eq!(packets[0].len(), 1500);
@@ -229,7 +236,7 @@ fn a_device_that_is_down_loses_packets_and_comes_back() {
 fn a_device_deleted_by_another_is_an_error() {
     let (space, mut device) = addressed();
     space.ip("link delete gate0");
-    assert!(device.recv_batch(&mut alloc, &mut Vec::new()).is_err());
+    assert!(device.recv_batch(&mut Cutter::new(), &mut alloc, &mut Vec::new()).is_err());
     assert!(device.send_batch(&[&udp(0)[..]], |packet| packet).is_err());
 }
 
@@ -355,11 +362,11 @@ impl Drop for StopOnDrop<'_> {
 fn pump(left: &mut TunDevice, right: &mut TunDevice, stop: &AtomicBool) {
     let mut packets = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        left.recv_batch(&mut alloc, &mut packets).unwrap();
+        left.recv_batch(&mut Cutter::new(), &mut alloc, &mut packets).unwrap();
         assert!(packets.iter().all(|packet| packet.len() <= 1400));
         right.send_batch(&packets, |packet| packet).unwrap();
         packets.clear();
-        right.recv_batch(&mut alloc, &mut packets).unwrap();
+        right.recv_batch(&mut Cutter::new(), &mut alloc, &mut packets).unwrap();
         left.send_batch(&packets, |packet| packet).unwrap();
         packets.clear();
     }

@@ -210,6 +210,8 @@ impl Engine {
                         tracing::debug!(%change, "kernel state changed");
                         made.0.push(change);
                     }
+                    // It has gone meanwhile, and nothing is desired on it the next time.
+                    Err(KernelError::NoLink(link)) if desired.optional_links.contains(&link) => {}
                     Err(error) => {
                         tracing::warn!(%error, "kernel state not changed");
                         failure.get_or_insert(error);
@@ -335,7 +337,10 @@ impl Engine {
             Change::SetMembers { remove, add } => return self.table.exchange(remove, add),
             Change::SetSysctl { key, from, to } => return self.set_sysctl(key, from, to),
         };
-        done.map_err(|error| refused(&change.to_string(), error))
+        done.map_err(|error| match new_route_link(change) {
+            Some(link) if is_away(&error) => KernelError::NoLink(link.to_owned()),
+            Some(_) | None => refused(&change.to_string(), error),
+        })
     }
 
     fn add_address(
@@ -483,6 +488,19 @@ fn index(name: &str, actual: &Actual) -> Result<u32, KernelError> {
 }
 
 /// The index of the link that a route names.
+/// The link of a route that is to come.
+fn new_route_link(change: &Change) -> Option<&str> {
+    let (Change::AddRoute(route) | Change::ReplaceRoute { to: route, .. }) = change else {
+        return None;
+    };
+    route.next.link()
+}
+
+/// Whether a link went away, or is about to: it goes down before.
+fn is_away(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(ENODEV | ENETDOWN))
+}
+
 fn next_link(route: &Route, actual: &Actual) -> Result<Option<u32>, KernelError> {
     route.next.link().map(|link| index(link, actual)).transpose()
 }
@@ -519,6 +537,7 @@ const ESRCH: i32 = 3;
 const EEXIST: i32 = 17;
 const ENODEV: i32 = 19;
 const EADDRNOTAVAIL: i32 = 99;
+const ENETDOWN: i32 = 100;
 
 fn refused(doing: &str, source: io::Error) -> KernelError {
     if source.raw_os_error() == Some(EEXIST) {

@@ -363,7 +363,7 @@ fn a_route_that_covers_the_gateway_leaves_it_out() -> Result<(), LabError> {
 fn with_ipv6(site: &Site, host: &Namespace, dial: &Dial) -> Result<(Client, String), LabError> {
     let (client, _) = Client::connect(site, host, dial)?;
     let event = wait_for("an IPv6 network", LATE, || Ok(client.event("ipv6")))?;
-    let prefix = event["prefix"].as_str().map(str::to_owned);
+    let prefix = event.get("prefix").and_then(Value::as_str).map(str::to_owned);
     let prefix = prefix.ok_or_else(|| LabError::unexpected(format!("no prefix in {event}")))?;
     wait_for("its address to be settled", LATE, || {
         Ok(host.ip("-6 -o address show tentative")?.is_empty().then_some(()))

@@ -101,7 +101,9 @@ fn a_datagram_is_seen_going_out_and_coming_in() {
         let there = UdpSocket::bind("127.0.0.1:0").unwrap();
         let port = there.local_addr().unwrap().port();
         let tap = Tap::open(Catch::Udp { port }, true, None).unwrap();
-        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"hello", ("127.0.0.1", port)).unwrap();
+        let from = UdpSocket::bind("127.0.0.1:0").unwrap();
+        from.send_to(b"hello", ("127.0.0.1", port)).unwrap();
+        from.send_to(&[b'!'; CAUGHT_BYTES_MAX], ("127.0.0.1", port)).unwrap();
         (tap, port)
     })
     .unwrap();
@@ -111,6 +113,9 @@ fn a_datagram_is_seen_going_out_and_coming_in() {
         assert_eq!((caught.link, caught.outgoing), (1, outgoing));
         assert_eq!(caught.packet[22..24], port.to_be_bytes());
         assert!(caught.packet.ends_with(b"hello"));
+    }
+    for _ in 0..2 {
+        assert_eq!(tap.next(until).unwrap().unwrap().packet.len(), CAUGHT_BYTES_MAX);
     }
     assert_eq!(tap.link_name(1).unwrap(), "lo");
     assert!(tap.link_name(99).is_err());

@@ -231,7 +231,7 @@ fn leave(
     trace.expected.link.clone_from(&road.link);
     if let Some(egress) = egress {
         trace.egress = Some(egress.name.clone());
-        trace.expected.source = source_seen(tenant, egress, trace.source, to);
+        trace.expected.source = source_seen(tenant, egress, (trace.source, to), road);
         let nat = trace.expected.source.told(link);
         trace.tell("nat", nat);
     }

@@ -28,6 +28,9 @@ pub struct Road {
     pub link: Option<String>,
     /// That link's MTU.
     pub mtu: Option<u32>,
+    /// That link's addresses of the packet's IP version, but those that stay on the link.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
     /// Whether it is for this machine.
     pub local: bool,
     /// Why it goes nowhere, where it does not.

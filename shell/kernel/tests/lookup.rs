@@ -65,6 +65,7 @@ async fn a_packet_is_followed_to_its_table_its_next_hop_and_its_end() {
         let road = kernel.look_up(lookup(to)).await.unwrap();
         assert_eq!((road.table, road.link.as_deref()), (17_300, Some("out")), "{road:?}");
         assert_eq!((road.gateway, road.refusal), (Some(hop.parse().unwrap()), None));
+        assert_eq!(road.addresses, [own.parse::<std::net::IpAddr>().unwrap()]);
         assert!(kernel.look_up(lookup(own)).await.unwrap().local);
         let refusal = kernel.look_up(lookup(blackhole)).await.unwrap().refusal.unwrap();
         assert!(refusal.contains("blackhole"), "{refusal}");

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use isthmus_driver::NatKind;
-use isthmus_kernel::Translation;
+use isthmus_kernel::{Road, Translation};
 
 use crate::config::{Egress, Tenant};
 
@@ -27,8 +27,8 @@ pub(super) enum SourceSeen {
     Fixed(IpAddr),
     /// That address, which is its own outside.
     OneToOne(IpAddr),
-    /// The address of the link that it leaves by.
-    OfLink,
+    /// An address of the link that it leaves by; any other than its own where that link has none.
+    OfLink(Vec<IpAddr>),
     /// Its own address.
     Own,
     /// Its own address, to this destination.
@@ -48,7 +48,7 @@ impl SourceSeen {
             Self::OneToOne(address) => {
                 format!("it leaves with the address {address}, which is its own outside")
             }
-            Self::OfLink => format!("it leaves with the address of {link}"),
+            Self::OfLink(_) => format!("it leaves with the address of {link}"),
             Self::Own => String::from("none: it leaves with its own address"),
             Self::OwnToThere => String::from("none to there: it leaves with its own address"),
             Self::Range(first, last) => format!("it leaves with one of {first}-{last}"),
@@ -60,7 +60,8 @@ impl SourceSeen {
     pub(super) fn fits(&self, own: IpAddr, seen: IpAddr) -> bool {
         match self {
             Self::Fixed(address) | Self::OneToOne(address) => seen == *address,
-            Self::OfLink => seen != own,
+            Self::OfLink(addresses) if addresses.is_empty() => seen != own,
+            Self::OfLink(addresses) => addresses.contains(&seen),
             Self::Own | Self::OwnToThere => seen == own,
             Self::Range(first, last) => (*first..=*last).contains(&seen),
             Self::Unknown => true,
@@ -72,8 +73,8 @@ impl SourceSeen {
 pub(super) fn source_seen(
     tenant: &Tenant,
     egress: &Egress,
-    source: IpAddr,
-    to: IpAddr,
+    (source, to): (IpAddr, IpAddr),
+    road: &Road,
 ) -> SourceSeen {
     let one_to_one = tenant.nat.iter().find_map(|nat| match nat.kind {
         NatKind::OneToOne { inside, outside } => {
@@ -90,7 +91,7 @@ pub(super) fn source_seen(
         _ if kept => SourceSeen::OwnToThere,
         Translation::Keep | Translation::Network(_) => SourceSeen::Own,
         Translation::Address(address) => SourceSeen::Fixed(address),
-        Translation::Masquerade => SourceSeen::OfLink,
+        Translation::Masquerade => SourceSeen::OfLink(road.addresses.clone()),
         Translation::Range(first, last) => SourceSeen::Range(first, last),
     }
 }
@@ -108,7 +109,8 @@ mod tests {
             (SourceSeen::OwnToThere, own, other),
             (SourceSeen::Fixed(first), first, own),
             (SourceSeen::OneToOne(first), first, last),
-            (SourceSeen::OfLink, other, own),
+            (SourceSeen::OfLink(Vec::new()), other, own),
+            (SourceSeen::OfLink(vec![first, last]), last, other),
             (SourceSeen::Range(first, last), last, other),
         ] {
             assert!(expected.fits(own, fits) && !expected.fits(own, does_not), "{expected:?}");

@@ -38,6 +38,8 @@ impl Netlink {
             return Err(io::ErrorKind::InvalidData.into());
         };
         let links = self.links()?;
+        // Whose they are is of no interest.
+        let addresses = self.addresses(&links, 0)?;
         let mut road = Road { table: u32::from(answer.header.table), ..Road::default() };
         road.local = answer.header.kind == RouteType::Local;
         for attribute in &answer.attributes {
@@ -51,6 +53,13 @@ impl Netlink {
                 road.mtu = link.map(|link| link.mtu);
             }
         }
+        let of_link = addresses.iter().filter(|(own, _)| Some(&own.link) == road.link.as_ref());
+        let own = of_link.map(|(own, _)| own.address.addr());
+        let leaves = |own: &IpAddr| match own {
+            IpAddr::V4(own) => is_ipv4 && !own.is_link_local(),
+            IpAddr::V6(own) => !is_ipv4 && !own.is_unicast_link_local(),
+        };
+        road.addresses = own.filter(leaves).collect();
         Ok(road)
     }
 }

@@ -52,6 +52,7 @@ fn two_tenants_share_the_way_through_a_third_namespace() -> Result<(), LabError>
         Ok(said.contains(" 0% packet loss").then_some(()))
     })?;
     assert!(transit.ip("link show isv-red")?.contains("mtu 1500"));
+    probes(&mut site)?;
 
     // What others undo is done again, at either end.
     for (place, undone) in [
@@ -80,6 +81,19 @@ fn two_tenants_share_the_way_through_a_third_namespace() -> Result<(), LabError>
         before?.refuse_leftovers(&KernelState::read(place)?)?;
     }
     closed.passed();
+    Ok(())
+}
+
+/// What leaves is seen on the device of the passage, translated or not.
+fn probes(site: &mut Site) -> Result<(), LabError> {
+    for (tenant, seen) in [
+        ("acme", "it left by isv-blue as 169.254.64.0 to 10.1.0.2"),
+        ("red", "to 10.1.0.2: it left by isv-red\n"),
+    ] {
+        let words = ["trace", "--config", "gateway.toml", USER, "10.1.0.2", "--send", "--tenant"];
+        let told = site.gateway().cli(&[&words[..], &[tenant]].concat())?;
+        assert!(told.contains(seen) && told.contains("is answered"), "{seen}\nis not in\n{told}");
+    }
     Ok(())
 }
 

@@ -156,6 +156,10 @@ fn refusals(site: &mut Site) -> Result<(), LabError> {
     site.lab().gateway().ip("rule delete pref 10 to 10.1.0.66 blackhole")?;
     swallowed.is(5, "stopped", &[("/left", Value::Null)]);
     assert_eq!(swallowed.at("/passes"), false);
+
+    // The kernel asks for a next hop three times, once a second.
+    let dead = Sent::of(site, &[USER, "10.8.0.1", "--wait", "20"])?;
+    dead.is(5, "unreachable", &[("/left", Value::Null), ("/answer", json!("host_unreachable"))]);
     Ok(())
 }
 
@@ -167,12 +171,16 @@ fn others_interfere(site: &mut Site, own: IpAddr) -> Result<(), LabError> {
          add rule ip theirs drops ip daddr 10.1.0.77 drop\n\
          add rule ip theirs drops ip saddr 10.1.0.2 icmp type echo-reply drop\n\
          add chain ip theirs hides { type nat hook postrouting priority 90; }\n\
-         add rule ip theirs hides oifname cloud3 masquerade",
+         add rule ip theirs hides oifname cloud3 masquerade\n\
+         add rule ip theirs hides oifname cloud1 tcp dport 7003 snat to 198.18.1.50",
     )?;
     let dropped = Sent::of(site, &[USER, "10.1.0.77", "--wait", "1"])?;
     dropped.is(6, "stopped", &[("/left", Value::Null)]);
     let lost = Sent::of(site, &[USER, "10.1.0.2", "--wait", "1"])?;
     lost.is(5, "lost", &[("/returned_by", json!("cloud1"))]);
+    let other = Sent::of(site, &[USER, "10.1.0.2:7003", "--wait", "1"])?;
+    other.is(6, "silent", &[]);
+    assert_eq!(other.source(), Some([198, 18, 1, 50].into()), "no address of the link");
     let hidden = Sent::of(site, &[USER, "10.203.0.2"])?;
     hidden.is(6, "answered", &[("/left/source", json!("198.18.3.1:0"))]);
     let words = ["trace", "--config", "gateway.toml", USER, "10.203.0.2", "--send"];
@@ -329,6 +337,10 @@ nat = "198.51.100.7"
 name = "three"
 match = { to = ["10.3.0.0/24"] }
 via = { interface = "cloud3", gateway = "198.18.3.2" }
+[[tenant.egress]]
+name = "dead"
+match = { to = ["10.8.0.0/24"] }
+via = { interface = "cloud1", gateway = "198.18.1.99" }
 [[tenant.egress]]
 name = "no"
 match = { to = ["10.9.0.0/24"] }

@@ -31,7 +31,7 @@ fn access(config: &Config, tenant: &Tenant, classes: &Classes) -> Access {
 }
 
 /// Whom the rules and the egresses of a tenant tell apart.
-fn named(tenant: &Tenant) -> Named {
+pub(crate) fn named(tenant: &Tenant) -> Named {
     let rules = tenant.access.policy.rules.iter().map(|rule| rule.who.clone());
     let whos: Vec<_> = rules.chain(tenant.egress.iter().filter_map(who)).collect();
     Named::by(&whos)

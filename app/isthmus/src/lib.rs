@@ -10,6 +10,7 @@
 //! - [`run`] and [`client`]: where the daemon and the client command meet the machines.
 //! - [`mod@bench`]: many clients at once, and what they measure.
 //! - [`trace`] and [`plan`]: what the configuration and the kernel make of a packet, and of each other.
+//! - [`show`]: what is in force, and what it is for.
 //! - `findings`: what cannot work, asked by `check`, `plan` and the running gateway.
 //! - [`profile`]: what each kind of client needs to connect.
 //! - [`cli`]: the commands.
@@ -37,10 +38,12 @@ mod descriptors;
 mod engine;
 mod findings;
 mod numbers;
+mod origin;
 pub mod plan;
 pub mod profile;
 pub mod report;
 pub mod run;
+pub mod show;
 pub mod trace;
 mod translate;
 pub mod users;

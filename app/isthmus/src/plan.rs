@@ -1,18 +1,14 @@
 //! What `isthmus plan` shows: each change of kernel state, and what in the configuration asks for it.
 
-use std::collections::BTreeMap;
-
-use ipnet::IpNet;
-use isthmus_driver::{
-    CONDITIONS_MAX, FIRST_PROBE_TABLE, FIRST_TABLE, NetworkError, PREFERENCE_FIRST, Planned,
-    Translation, Wishes,
-};
+use isthmus_driver::{NetworkError, Planned, Translation};
 use isthmus_findings::Finding;
-use isthmus_kernel::{Change, Firewall, MAIN_TABLE, NextHop, Route};
+use isthmus_kernel::{Change, Entry, Firewall, Found, Standing};
+use isthmus_net::Namespace;
 use serde::Serialize;
 
 use crate::api::Status;
-use crate::config::{Config, Egress, Tenant, Way};
+use crate::config::{Config, Egress, Tenant};
+use crate::origin::Origins;
 use crate::{findings, run};
 
 /// All changes.
@@ -65,10 +61,13 @@ impl Plan {
 /// When the kernel cannot be read, with what to do about it.
 pub async fn plan(config: &Config, status: Option<&Status>) -> Result<Plan, NetworkError> {
     let wishes = run::kernel_wishes(config, status);
-    let numbers = Tenants::of(config, &wishes);
     let name = wishes.name.clone();
-    let planned = isthmus_driver::plan(wishes).await?;
-    let steps = planned.iter().flat_map(|planned| steps(config, &numbers, planned)).collect();
+    let planned = isthmus_driver::plan(wishes.clone()).await?;
+    let of = |planned: &Planned| {
+        let namespace = planned.namespace.as_ref().map(Namespace::name);
+        steps(config, &Origins::of(config, &wishes, namespace), planned)
+    };
+    let steps = planned.iter().flat_map(of).collect();
     let missing: Vec<_> = planned.iter().filter(|planned| planned.is_missing).collect();
     let missing = missing.iter().filter_map(|planned| planned.namespace.as_ref());
     let mut findings: Vec<_> =
@@ -78,21 +77,18 @@ pub async fn plan(config: &Config, status: Option<&Status>) -> Result<Plan, Netw
     Ok(Plan { gateway: name, steps, findings })
 }
 
-/// Tenants by their numbers, which their routing tables have.
-struct Tenants<'a>(BTreeMap<u16, &'a Tenant>);
-
-impl<'a> Tenants<'a> {
-    fn of(config: &'a Config, wishes: &Wishes) -> Self {
-        let numbers = wishes.tenants.iter().map(|(network, ..)| network.tun.0);
-        Self(numbers.zip(&config.tenants).collect())
-    }
-}
-
-fn steps(config: &Config, tenants: &Tenants<'_>, planned: &Planned) -> Vec<Step> {
+fn steps(config: &Config, origins: &Origins<'_>, planned: &Planned) -> Vec<Step> {
     let namespace = planned.namespace.as_ref().map(|namespace| namespace.name().to_owned());
     let step = |change: &Change| {
+        if let Change::SetFirewall(_) | Change::RemoveFirewall = change
+            && !planned.firewall.is_empty()
+        {
+            let entry = |found: &Found<Entry>| entry(origins, namespace.clone(), found);
+            return planned.firewall.iter().map(entry).collect();
+        }
         let (action, what) = action(change);
-        Step { namespace: namespace.clone(), action, what, why: why(config, tenants, change) }
+        let why = why(config, origins, change);
+        vec![Step { namespace: namespace.clone(), action, what, why }]
     };
     let made = planned.makes_namespace.then(|| Step {
         namespace: namespace.clone(),
@@ -100,7 +96,27 @@ fn steps(config: &Config, tenants: &Tenants<'_>, planned: &Planned) -> Vec<Step>
         what: String::from("the namespace itself"),
         why: String::from("`netns` names it, and there is none"),
     });
-    made.into_iter().chain(planned.changes.iter().map(step)).collect()
+    made.into_iter().chain(planned.changes.iter().flat_map(step)).collect()
+}
+
+/// What becomes of one thing in our nftables table.
+fn entry(origins: &Origins<'_>, namespace: Option<String>, found: &Found<Entry>) -> Step {
+    let asked = origins.entry(&found.what).why;
+    let told = found.differs.join(", ");
+    let (action, what, why) = match found.standing {
+        Standing::AsWanted | Standing::Altered => {
+            (Action::Change, format!("{}: {told}", found.what), asked)
+        }
+        Standing::Foreign => {
+            (Action::Remove, found.what.to_string(), String::from("somebody else put it there"))
+        }
+        Standing::Missing if told.is_empty() => (Action::Add, found.what.to_string(), asked),
+        Standing::Missing => (Action::Add, found.what.to_string(), format!("{asked}; {told}")),
+        Standing::Unwanted => {
+            (Action::Remove, found.what.to_string(), String::from("nothing asks for it any more"))
+        }
+    };
+    Step { namespace, action, what, why }
 }
 
 fn action(change: &Change) -> (Action, String) {
@@ -118,12 +134,9 @@ fn action(change: &Change) -> (Action, String) {
         Change::RemoveVeth(name) => (Action::Remove, format!("device {name} and its other end")),
         // Devices are made by the gateway alone, and are up from their first moment.
         Change::AddLink(link) => (Action::Add, format!("device {}", link.name)),
-        Change::SetFirewall(firewall) => {
-            let nat = firewall.nat.iter().map(ToString::to_string);
-            let guards = firewall.filter.guards.iter().map(ToString::to_string);
-            let redirects = firewall.redirects.iter().map(ToString::to_string);
-            let each: Vec<_> = nat.chain(redirects).chain(guards).collect();
-            (Action::Change, format!("packet filter and address translation: {}", each.join("; ")))
+        // Where things differ they are told one by one.
+        Change::SetFirewall(_) => {
+            (Action::Change, String::from("the order of packet filter and address translation"))
         }
         Change::SetMembers { remove, add } => {
             let (fewer, more) = (remove.len(), add.len());
@@ -138,13 +151,13 @@ fn action(change: &Change) -> (Action, String) {
 }
 
 /// What in the configuration asks for a change.
-fn why(config: &Config, tenants: &Tenants<'_>, change: &Change) -> String {
-    let of_device = |device: &str| config.tenants.iter().find(|tenant| tenant.interface == device);
+fn why(config: &Config, origins: &Origins<'_>, change: &Change) -> String {
     let tenant = |device: &str, what: &str| {
-        of_device(device)
+        origins
+            .device(device)
             .map_or_else(String::new, |tenant| format!("{what} tenant {}", tenant.name))
     };
-    let passage = |device: &str| passage(config, device);
+    let passage = |device: &str| origins.passage(device).map(|origin| origin.why);
     match change {
         Change::AddVeth(veth) => passage(&veth.name).unwrap_or_default(),
         Change::AddAddress(address) if passage(&address.link).is_some() => {
@@ -155,15 +168,9 @@ fn why(config: &Config, tenants: &Tenants<'_>, change: &Change) -> String {
         }
         Change::AddAddress(address) => tenant(&address.link, "the gateway's own address in"),
         Change::AddRoute(route) | Change::ReplaceRoute { to: route, .. } => {
-            why_route(config, tenants, route)
+            origins.route(route).why
         }
-        Change::AddRule(rule) if rule.input.as_deref() == Some("lo") => {
-            String::from("the way of probes, `health` of an egress")
-        }
-        Change::AddRule(rule) => {
-            let device = rule.input.as_deref().unwrap_or_default();
-            tenant(device, "ways out of")
-        }
+        Change::AddRule(rule) => origins.rule(rule).why,
         Change::SetFirewall(firewall) => why_firewall(config, firewall),
         Change::SetMembers { .. } => String::from("the sessions there are"),
         Change::SetSysctl { key, .. } if key.ends_with("/rp_filter") => {
@@ -178,18 +185,6 @@ fn why(config: &Config, tenants: &Tenants<'_>, change: &Change) -> String {
         | Change::RestoreLink(_)
         | Change::RestoreSysctl { .. } => String::from("nothing asks for it any more"),
     }
-}
-
-/// Which way into another namespace the device is of.
-fn passage(config: &Config, device: &str) -> Option<String> {
-    let leads = |egress: &&Egress| match &egress.way {
-        Way::Passage(passage) => passage.interface == device,
-        Way::Deny | Way::Gateway { .. } | Way::Interface(_) | Way::Main(_) => false,
-    };
-    config.tenants.iter().find_map(|tenant| {
-        let egress = tenant.egress.iter().find(leads)?;
-        Some(format!("egress {} of tenant {}", egress.name, tenant.name))
-    })
 }
 
 /// Whose filter it is, and whose translation.
@@ -211,43 +206,4 @@ fn why_firewall(config: &Config, firewall: &Firewall) -> String {
         named("egress with `nat` of", &|tenant| guards(tenant) && translates(tenant)),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
-}
-
-fn why_route(config: &Config, tenants: &Tenants<'_>, route: &Route) -> String {
-    let of_device = |device: &str| config.tenants.iter().find(|tenant| tenant.interface == device);
-    let is_in_pool = |tenant: &&Tenant| match route.destination {
-        IpNet::V4(net) => tenant.all_pools().contains(&net),
-        IpNet::V6(net) => tenant.all_pools6().contains(&net),
-    };
-    if route.table == MAIN_TABLE {
-        if route.next == NextHop::Blackhole {
-            return String::from(
-                "keeps packets to clients from going in circles without the device",
-            );
-        }
-        if let NextHop::Gateway { link: Some(device), .. } = &route.next {
-            let back = |why| format!("the way back from {why}");
-            return passage(config, device).map(back).unwrap_or_default();
-        }
-        let NextHop::Link(device) = &route.next else { return String::new() };
-        let Some(tenant) = of_device(device) else { return String::new() };
-        let what = if is_in_pool(&tenant) { "the pool of" } else { "a network behind a user of" };
-        return format!("{what} tenant {}", tenant.name);
-    }
-    if route.table >= FIRST_PROBE_TABLE {
-        return String::from("the way of probes, `health` of an egress");
-    }
-    let Some(table) = route.table.checked_sub(FIRST_TABLE) else { return String::new() };
-    let number = u16::try_from(table / CONDITIONS_MAX).ok();
-    let tenant = number.and_then(|number| tenants.0.get(&number).copied());
-    let Some(tenant) = tenant else { return String::new() };
-    if matches!(&route.next, NextHop::Link(device) if *device == tenant.interface) {
-        return format!("clients of tenant {} reach each other", tenant.name);
-    }
-    let preference = route.metric.and_then(|metric| metric.checked_sub(PREFERENCE_FIRST));
-    let egress = preference.and_then(|n| tenant.egress.get(usize::try_from(n).ok()?));
-    match egress {
-        Some(egress) => format!("egress {} of tenant {}", egress.name, tenant.name),
-        None => format!("nothing of tenant {} leaves by another way than its egress", tenant.name),
-    }
 }

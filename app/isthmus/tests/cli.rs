@@ -84,12 +84,13 @@ impl Fresh {
 
 #[test]
 fn help_is_as_committed() {
-    let pages: [&[&str]; 25] = [
+    let pages: [&[&str]; 26] = [
         &[],
         &["quickstart"],
         &["profile"],
         &["check"],
         &["plan"],
+        &["show"],
         &["trace"],
         &["run"],
         &["status"],

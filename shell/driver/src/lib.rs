@@ -40,7 +40,7 @@ pub use health::{Health, Target, Thresholds, WayState};
 pub use isthmus_kernel::{Around, Translation, Transport};
 pub use keeper::SESSION_DEVICES_MAX;
 pub use network::{NetworkError, TenantNetwork};
-pub use plan::{Planned, Wishes, plan};
+pub use plan::{Inspected, Planned, Wishes, inspect, plan};
 pub use wanted::{
     BOUND_MAX, CONDITIONS_MAX, EgressNetwork, FIRST_PROBE_TABLE, FIRST_TABLE, NatKind, NatNetwork,
     PASSAGES_MAX, PREFERENCE_FIRST, PROBED_MAX, Passage, Way, bound_marks,

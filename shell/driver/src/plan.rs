@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::Ipv4Net;
 use isthmus_kernel::{
-    Around, Change, Changes, Desired, Interest, KernelError, Link, Options, Reconciler, Route,
+    Around, Change, Changes, Desired, Entry, Found, Inspection, Interest, KernelError, Link,
+    Options, Reconciler, Route, Standing,
 };
 use isthmus_net::Namespace;
 use tokio::task::JoinSet;
@@ -27,6 +28,8 @@ pub struct Planned {
     pub makes_namespace: bool,
     /// The changes.
     pub changes: Changes,
+    /// What of our nftables table is to be changed, thing by thing.
+    pub firewall: Vec<Found<Entry>>,
     /// Whether a way out leads into it and it is not there, so that nothing can be changed.
     pub is_missing: bool,
     /// What is there and not ours.
@@ -59,6 +62,76 @@ struct Wanted {
 pub async fn plan(wishes: Wishes) -> Result<Vec<Planned>, NetworkError> {
     let usual = Options { keep_on_drop: true, beside: wishes.runs, ..Options::named(&wishes.name) };
     let Wanted { desired, missing, placed } = wanted(wishes.tenants);
+    let looks = each(desired, |namespace, desired| {
+        let here = |placed: &&Placed| placed.tenant.device.namespace == namespace;
+        let interest = interest(placed.iter().filter(here));
+        let devices = placed.iter().filter(here).map(|one| one.device.clone()).collect();
+        look(usual.clone(), namespace, desired, (interest, devices))
+    });
+    let found = looks.await?;
+    Ok(missing.into_iter().map(Planned::missing).chain(found.into_values()).collect())
+}
+
+/// What is in force in a namespace.
+#[derive(Clone, Debug)]
+pub struct Inspected {
+    /// The namespace; the caller's own when absent.
+    pub namespace: Option<Namespace>,
+    /// Whether it is not there, so that nothing is in force.
+    pub is_missing: bool,
+    /// What is in force, beside what is wanted.
+    pub found: Inspection,
+}
+
+/// Looks at what is in force in the namespaces that are `meant`, by name.
+///
+/// # Errors
+/// When a namespace cannot be entered or the kernel cannot be read, with what to do about it.
+pub async fn inspect(
+    wishes: Wishes,
+    meant: impl Fn(Option<&str>) -> bool,
+) -> Result<Vec<Inspected>, NetworkError> {
+    let usual = Options { keep_on_drop: true, beside: wishes.runs, ..Options::named(&wishes.name) };
+    let Wanted { mut desired, placed, .. } = wanted(wishes.tenants);
+    desired.retain(|namespace, _| meant(namespace.as_ref().map(Namespace::name)));
+    let looks = each(desired, |namespace, desired| {
+        let here = |placed: &&Placed| placed.tenant.device.namespace == namespace;
+        let interest = interest(placed.iter().filter(here));
+        let devices = placed.iter().filter(here).map(|one| one.device.clone()).collect();
+        look_at(usual.clone(), namespace, desired, (interest, devices))
+    });
+    Ok(looks.await?.into_values().collect())
+}
+
+async fn look_at(
+    usual: Options,
+    namespace: Option<Namespace>,
+    desired: Desired,
+    (interest, devices): (Interest, Vec<String>),
+) -> Result<Inspected, NetworkError> {
+    if namespace.as_ref().is_some_and(|namespace| !namespace.exists()) {
+        return Ok(Inspected { namespace, is_missing: true, found: Inspection::default() });
+    }
+    let mut reconciler = Reconciler::new(Options { namespace: namespace.clone(), ..usual })?;
+    let mut found = reconciler.inspect(&desired, interest).await?;
+    // What sessions have to themselves is wanted while they are there.
+    for route in &mut found.routes {
+        if route.standing == Standing::Unwanted && is_of_session(&route.what, &devices) {
+            route.standing = Standing::AsWanted;
+        }
+    }
+    Ok(Inspected { namespace, is_missing: false, found })
+}
+
+/// Looks at several namespaces at a time.
+async fn each<T, F>(
+    desired: BTreeMap<Option<Namespace>, Desired>,
+    look: impl Fn(Option<Namespace>, Desired) -> F,
+) -> Result<BTreeMap<Option<Namespace>, T>, NetworkError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, NetworkError>> + Send + 'static,
+{
     let mut due: Vec<_> = desired.into_iter().rev().collect();
     let mut looks = JoinSet::new();
     let mut found = BTreeMap::new();
@@ -66,17 +139,15 @@ pub async fn plan(wishes: Wishes) -> Result<Vec<Planned>, NetworkError> {
         while looks.len() < LOOKS_MAX
             && let Some((namespace, desired)) = due.pop()
         {
-            let here = |placed: &&Placed| placed.tenant.device.namespace == namespace;
-            let interest = interest(placed.iter().filter(here));
-            let devices = placed.iter().filter(here).map(|one| one.device.clone()).collect();
-            looks.spawn(look(usual.clone(), namespace, desired, (interest, devices)));
+            let one = look(namespace.clone(), desired);
+            looks.spawn(async move { (namespace, one.await) });
         }
         if let Some(done) = looks.join_next().await {
-            let planned = done.map_err(|_| KernelError::Stopped)??;
-            found.insert(planned.namespace.clone(), planned);
+            let (namespace, one) = done.map_err(|_| KernelError::Stopped)?;
+            found.insert(namespace, one?);
         }
     }
-    Ok(missing.into_iter().map(Planned::missing).chain(found.into_values()).collect())
+    Ok(found)
 }
 
 fn wanted(tenants: Vec<(TenantNetwork, Vec<Ipv4Net>, BTreeSet<String>)>) -> Wanted {
@@ -122,8 +193,14 @@ async fn look(
             || matches!(change, Change::RemoveRoute(route) if is_of_session(route, &devices))
     };
     changes.0.retain(|change| !of_session(change));
+    let writes =
+        |change: &Change| matches!(change, Change::SetFirewall(_) | Change::RemoveFirewall);
+    let mut firewall = Vec::new();
+    if changes.iter().any(writes) {
+        firewall = reconciler.firewall_changes(&desired).await?;
+    }
     let around = reconciler.around(interest).await?;
-    Ok(Planned { namespace, makes_namespace, is_missing: false, changes, around })
+    Ok(Planned { namespace, makes_namespace, is_missing: false, changes, firewall, around })
 }
 
 /// Whether a route leads to a device that a session has to itself.
@@ -138,7 +215,8 @@ impl Planned {
     fn missing(namespace: Namespace) -> Self {
         let (namespace, makes_namespace) = (Some(namespace), false);
         let (changes, around) = (Changes::default(), Around::default());
-        Self { namespace, makes_namespace, is_missing: true, changes, around }
+        let firewall = Vec::new();
+        Self { namespace, makes_namespace, is_missing: true, changes, firewall, around }
     }
 }
 

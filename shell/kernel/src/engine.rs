@@ -1,5 +1,7 @@
 //! The reconciler itself, synchronous, on a thread inside its network namespace.
 
+mod inspect;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

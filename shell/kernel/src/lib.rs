@@ -29,9 +29,11 @@ mod change;
 mod desired;
 mod diff;
 mod engine;
+mod entry;
 mod error;
 mod flows;
 mod generation;
+mod inspect;
 mod lookup;
 mod netlink;
 mod nft;
@@ -49,8 +51,10 @@ pub use desired::{
     MAIN_TABLE, Member, Nat, NextHop, Ports, Redirect, Redirection, Route, Rule, RuleAction,
     Translation, Transport, Verdict, Veth, class_mark,
 };
+pub use entry::{Entry, FEW_MAX};
 pub use error::KernelError;
 pub use flows::Flows;
+pub use inspect::{ELEMENTS_MAX, Found, Inspection, STRANGE_MAX, Standing};
 pub use lookup::{Lookup, Road};
 pub use owner::Owner;
 pub use reconciler::{Options, Reconciler};

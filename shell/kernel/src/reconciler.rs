@@ -11,7 +11,10 @@ use tokio::sync::oneshot;
 
 use crate::engine::Engine;
 use crate::watch::Watch;
-use crate::{Around, Changes, Desired, Flows, Interest, KernelError, Lookup, Member, Owner, Road};
+use crate::{
+    Around, Changes, Desired, Entry, Flows, Found, Inspection, Interest, KernelError, Lookup,
+    Member, Owner, Road,
+};
 
 /// How a reconciler is set up.
 #[derive(Clone, Debug)]
@@ -163,6 +166,33 @@ impl Reconciler {
     /// When there is no link of that name, or the kernel cannot be asked.
     pub async fn look_up(&mut self, lookup: Lookup) -> Result<Road, KernelError> {
         self.ask(move |engine| engine.look_up(&lookup)).await
+    }
+
+    /// What is in force, beside what is wanted; of the routes of others those of interest.
+    ///
+    /// # Errors
+    ///
+    /// When something desired makes no sense or the kernel cannot be read.
+    pub async fn inspect(
+        &mut self,
+        desired: &Desired,
+        interest: Interest,
+    ) -> Result<Inspection, KernelError> {
+        let desired = desired.clone();
+        self.ask(move |engine| engine.inspect(&desired, &interest)).await
+    }
+
+    /// What [`Change::SetFirewall`](crate::Change::SetFirewall) would change, thing by thing.
+    ///
+    /// # Errors
+    ///
+    /// When something desired makes no sense or the table cannot be read.
+    pub async fn firewall_changes(
+        &mut self,
+        desired: &Desired,
+    ) -> Result<Vec<Found<Entry>>, KernelError> {
+        let desired = desired.clone();
+        self.ask(move |engine| engine.firewall_changes(&desired)).await
     }
 
     /// What the namespace has that is not ours, as far as it is of interest.

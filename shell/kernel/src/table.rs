@@ -65,6 +65,11 @@ impl Table {
         }
     }
 
+    /// How `nft` lists the table now, with what rules have counted.
+    pub(crate) fn text(&self) -> Result<Option<String>, KernelError> {
+        self.nft.text()
+    }
+
     /// Writes the table anew and answers how it is listed then.
     pub(crate) fn replace(&mut self, firewall: &Firewall) -> Result<Option<Listing>, KernelError> {
         self.possible = true;

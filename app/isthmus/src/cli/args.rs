@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::{IpNet, Ipv4Net};
 use isthmus_client::Profile;
 use isthmus_crypto::EspSuite;
@@ -40,6 +40,7 @@ pub(crate) enum Command {
     Profile(ProfileArgs),
     Check(CheckArgs),
     Plan(PlanArgs),
+    Show(ShowArgs),
     Trace(TraceArgs),
     Run(RunArgs),
     /// Show the running gateway: tenants, pools, sessions, drops, and why clients failed to connect.
@@ -144,10 +145,52 @@ pub(crate) struct TraceArgs {
     pub(crate) json: bool,
 }
 
+/// Show what is in force in the kernel: routes, rules, translations or what users may reach.
+///
+/// Read in the namespaces of the tenants, beside what the configuration asks for: each line says what it is
+/// for, and whether it is as wanted, missing, altered, unwanted (ours, and asked for no more) or foreign
+/// (somebody else's). Needs root, and the gateway to run.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        isthmus show routes\n  \
+        isthmus show policy --tenant acme\n  \
+        isthmus show nat --json | jq '.nat[] | select(.state != \"as_wanted\")'\n\n\
+        Exit codes: 0 shown, 1 failed, 2 wrong usage, 3 the gateway is not running.")]
+pub(crate) struct ShowArgs {
+    /// What to show
+    #[arg(value_enum)]
+    pub(crate) what: ShowWhat,
+    /// Only what is of this tenant, or of nobody where its device is
+    #[arg(long, short)]
+    pub(crate) tenant: Option<String>,
+    /// The configuration file; `conf.d/*.toml` next to it is read too
+    #[arg(long, short, default_value = DEFAULT_PATH)]
+    pub(crate) config: PathBuf,
+    /// The control socket of the running gateway [default: that of the configuration]
+    #[arg(long)]
+    pub(crate) socket: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `show` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShowWhat {
+    /// Translations of addresses, in the order in which they are tried
+    Nat,
+    /// Which users reach what, in the order in which it is decided, with packets counted
+    Policy,
+    /// Routes in the main table and in those of tenants
+    Routes,
+    /// Rules that choose routing tables, in the order in which they are asked
+    Rules,
+}
+
 /// Show what the gateway would change in the kernel, and change nothing.
 ///
-/// Devices, addresses, routes, rules, address translation and kernel parameters, each with what asks for
-/// it. Beside a running gateway it shows what a reload, or a repair, would do. Needs root.
+/// Devices, addresses, routes, rules, kernel parameters, and the packet filter and address translation entry by
+/// entry, each with what asks for it. Beside a running gateway it shows what a reload, or a repair, would do. Needs root.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
         isthmus plan\n  \

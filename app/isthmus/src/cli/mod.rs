@@ -27,6 +27,7 @@ mod plan;
 mod profile;
 mod quickstart;
 mod run;
+mod show;
 mod status;
 mod trace;
 mod user;
@@ -87,6 +88,7 @@ fn execute(command: Command, out: &mut Output) -> Result<(), CliError> {
         Command::Reload(args) => status::reload(&args, out),
         Command::Run(args) => run::run(args),
         Command::Sessions(args) => status::sessions(&args, out),
+        Command::Show(args) => show::show_kernel(&args, out),
         Command::Status(args) => status::status(&args, out),
         Command::Trace(args) => trace::follow(&args, out),
         Command::User(args) => user::user(args.command, out),

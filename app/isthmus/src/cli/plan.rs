@@ -46,8 +46,11 @@ pub(crate) fn show_plan(args: &PlanArgs, out: &mut Output) -> Result<(), CliErro
     }
     for (namespace, steps) in by_namespace(&plan.steps) {
         out.line(&format!("namespace {}:", namespace.unwrap_or("of the gateway")))?;
-        for step in steps {
+        for step in steps.iter().take(STEPS_MAX) {
             out.line(&line(step))?;
+        }
+        if let Some(more @ 1..) = steps.len().checked_sub(STEPS_MAX) {
+            out.line(&format!("    ... and {more} more; `--json` has them all"))?;
         }
     }
     for finding in &plan.findings {
@@ -88,3 +91,6 @@ fn by_namespace(steps: &[Step]) -> impl Iterator<Item = (Option<&str>, &[Step])>
     let chunks = steps.chunk_by(|a, b| a.namespace == b.namespace);
     chunks.map(|chunk| (chunk.first().and_then(|step| step.namespace.as_deref()), chunk))
 }
+
+/// Most steps of a namespace that people are shown.
+const STEPS_MAX: usize = 500;

@@ -10,8 +10,11 @@ use crate::{Firewall, KernelError, Member};
 
 mod filter;
 mod links;
+mod listed;
 mod members;
 mod nat;
+
+pub(crate) use listed::{Listed, words};
 
 /// What is in our table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,16 +41,22 @@ impl Nft {
     /// How `nft` lists the table, and its members apart; none when there is no table, or no `nft` that
     /// could have made one.
     pub(crate) fn list(&self) -> Result<Option<Listing>, KernelError> {
+        let Some(text) = self.text()? else { return Ok(None) };
+        let mut listing = serde_json::from_str(&text).unwrap_or_default();
+        strip(&mut listing);
+        let members = Some(members::take(&mut listing));
+        Ok(Some(Listing { text: listing.to_string(), members }))
+    }
+
+    /// The same as `nft` says it.
+    pub(crate) fn text(&self) -> Result<Option<String>, KernelError> {
         let output = match self.run(&["list", "table", "inet", &self.table], "") {
             Ok(output) => output,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(KernelError::NftMissing(error)),
         };
         if output.status.success() {
-            let mut listing = serde_json::from_slice(&output.stdout).unwrap_or_default();
-            strip(&mut listing);
-            let members = Some(members::take(&mut listing));
-            return Ok(Some(Listing { text: listing.to_string(), members }));
+            return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));
         }
         // ENOENT is how the kernel says that it is not there.
         let missing = String::from_utf8_lossy(&output.stderr).contains("No such file or directory");

@@ -33,6 +33,7 @@ mod repair;
 mod roaming;
 mod routing;
 mod send;
+mod show;
 mod shutdown;
 mod spoofing;
 mod suites;

@@ -32,9 +32,11 @@ fn a_plan_names_each_change_and_who_asks_for_it_and_changes_nothing() -> Result<
         "  + address 10.65.0.1/32 on ist-acme  # the gateway's own address in tenant acme",
         "  + route 10.65.0.0/24 on ist-acme source 10.65.0.1  # the pool of tenant acme",
         "  - route 10.64.0.0/24 on ist-acme source 10.64.0.1  # nothing asks for it any more",
-        "  ~ packet filter and address translation: filter of ist-acme: 5 networks forbidden  \
-         # what may be reached by users of acme",
-        "gateway lab: 3 to add, 1 to change, 8 to remove; nothing has been changed",
+        "  ~ deny other tenants from ist-acme, and their addresses of this machine (own: 10.65.0.1): \
+         -10.64.0.1, +10.65.0.1  # `reaches` of tenant acme: tenants do not reach each other",
+        "  - translate 10.64.0.0/24 to 10.0.0.0/24 leaving by eth1 to the link's own address  \
+         # nothing asks for it any more",
+        "gateway lab: 3 to add, 1 to change, 9 to remove; nothing has been changed",
     ] {
         assert!(text.lines().any(|said| said == line), "{line}\nis not in\n{text}");
     }
@@ -44,7 +46,7 @@ fn a_plan_names_each_change_and_who_asks_for_it_and_changes_nothing() -> Result<
     let json: Value = serde_json::from_str(&json)
         .map_err(|error| LabError::unexpected(format!("{error}: {json}")))?;
     let counts = ["add", "change", "remove"].map(|key| json.get(key).and_then(Value::as_u64));
-    assert_eq!(counts, [Some(3), Some(1), Some(8)], "{json:#}");
+    assert_eq!(counts, [Some(3), Some(1), Some(9)], "{json:#}");
     ping(&host, CLOUD_HOST)?;
     client.hang_up()?;
 

@@ -162,7 +162,11 @@ pub(super) fn rules(
         let tenant = origin.tenant.map(|tenant| tenant.name.clone());
         RuleRow { tenant, why: origin.why, ..rule(namespace, &one.what, one.standing) }
     });
-    let others = found.other_rules.iter().map(|one| rule(namespace, one, Standing::Foreign));
+    let others = found.other_rules.iter().map(|one| {
+        let usual = KERNEL_RULES.contains(&one.priority);
+        let why = if usual { String::from("the kernel's own") } else { String::new() };
+        RuleRow { why, ..rule(namespace, one, Standing::Foreign) }
+    });
     let mut rows: Vec<_> = ours.chain(others).collect();
     rows.sort_by_key(|row| (row.ip_version, row.priority));
     rows
@@ -229,3 +233,6 @@ pub(super) fn nat(
     };
     found.firewall.iter().filter_map(row).collect()
 }
+
+/// The priorities of the rules that every namespace begins with: for the local, main and default table.
+const KERNEL_RULES: [u32; 3] = [0, 32_766, 32_767];

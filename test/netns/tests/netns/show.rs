@@ -26,6 +26,7 @@ fn routes_rules_nat_and_policy_are_shown_with_what_they_are_for() -> Result<(), 
     assert!(!text.contains("missing"), "{text}");
     let text = show(&mut site, &["rules", "--tenant", "acme"])?;
     demand(&text, &["acme", "17300", "in by ist-acme", "lookup 17300", "ways out of tenant acme"]);
+    demand(&text, &["32766", "lookup 254", "foreign", "the kernel's own"]);
     let text = show(&mut site, &["nat"])?;
     let nat = ["acme", "source", "leaving by eth1", "as wanted", "`nat` of egress cloud of tenant"];
     demand(&text, &nat);

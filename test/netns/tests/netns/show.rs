@@ -98,7 +98,9 @@ fn tenants_with_one_pool_are_shown_apart_and_keep_their_numbers() -> Result<(), 
         let text = site.gateway().cli(&["plan", "--config", "gateway.toml"])?;
         Ok(text.contains("gateway lab: the kernel is as it is to be").then_some(()))
     })?;
-    site.stop()?;
+    let (client, _) = Client::connect(&site, &site.client_host()?, &Dial::new())?;
+    client.hang_up()?;
+    site.close()?.passed();
     Ok(())
 }
 

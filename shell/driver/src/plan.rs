@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 use isthmus_kernel::{
     Around, Change, Changes, Desired, Entry, Found, Inspection, Interest, KernelError, Link,
-    Options, Reconciler, Route, Standing,
+    Options, Reconciler,
 };
 use isthmus_net::Namespace;
 use tokio::task::JoinSet;
@@ -65,8 +65,7 @@ pub async fn plan(wishes: Wishes) -> Result<Vec<Planned>, NetworkError> {
     let looks = each(desired, |namespace, desired| {
         let here = |placed: &&Placed| placed.tenant.device.namespace == namespace;
         let interest = interest(placed.iter().filter(here));
-        let devices = placed.iter().filter(here).map(|one| one.device.clone()).collect();
-        look(usual.clone(), namespace, desired, (interest, devices))
+        look(usual.clone(), namespace, desired, interest)
     });
     let found = looks.await?;
     Ok(missing.into_iter().map(Planned::missing).chain(found.into_values()).collect())
@@ -97,8 +96,7 @@ pub async fn inspect(
     let looks = each(desired, |namespace, desired| {
         let here = |placed: &&Placed| placed.tenant.device.namespace == namespace;
         let interest = interest(placed.iter().filter(here));
-        let devices = placed.iter().filter(here).map(|one| one.device.clone()).collect();
-        look_at(usual.clone(), namespace, desired, (interest, devices))
+        look_at(usual.clone(), namespace, desired, interest)
     });
     Ok(looks.await?.into_values().collect())
 }
@@ -107,19 +105,13 @@ async fn look_at(
     usual: Options,
     namespace: Option<Namespace>,
     desired: Desired,
-    (interest, devices): (Interest, Vec<String>),
+    interest: Interest,
 ) -> Result<Inspected, NetworkError> {
     if namespace.as_ref().is_some_and(|namespace| !namespace.exists()) {
         return Ok(Inspected { namespace, is_missing: true, found: Inspection::default() });
     }
     let mut reconciler = Reconciler::new(Options { namespace: namespace.clone(), ..usual })?;
-    let mut found = reconciler.inspect(&desired, interest).await?;
-    // What sessions have to themselves is wanted while they are there.
-    for route in &mut found.routes {
-        if route.standing == Standing::Unwanted && is_of_session(&route.what, &devices) {
-            route.standing = Standing::AsWanted;
-        }
-    }
+    let found = reconciler.inspect(&desired, interest).await?;
     Ok(Inspected { namespace, is_missing: false, found })
 }
 
@@ -176,7 +168,7 @@ async fn look(
     usual: Options,
     namespace: Option<Namespace>,
     mut desired: Desired,
-    (interest, devices): (Interest, Vec<String>),
+    interest: Interest,
 ) -> Result<Planned, NetworkError> {
     let ours = OurNamespaces::new(&usual.state_folder, &usual.owner.name);
     let missing = namespace.as_ref().filter(|one| one.can_be_made() && !one.exists());
@@ -188,11 +180,7 @@ async fn look(
     let mut reconciler = Reconciler::new(Options { namespace: place, ..usual })?;
     let mut changes = reconciler.plan(&desired).await?;
     // They are the sessions' of a gateway that runs, and no configuration knows them.
-    let of_session = |change: &Change| {
-        matches!(change, Change::SetMembers { .. })
-            || matches!(change, Change::RemoveRoute(route) if is_of_session(route, &devices))
-    };
-    changes.0.retain(|change| !of_session(change));
+    changes.0.retain(|change| !is_of_sessions(change, &desired));
     let writes =
         |change: &Change| matches!(change, Change::SetFirewall(_) | Change::RemoveFirewall);
     let mut firewall = Vec::new();
@@ -203,12 +191,12 @@ async fn look(
     Ok(Planned { namespace, makes_namespace, is_missing: false, changes, firewall, around })
 }
 
-/// Whether a route leads to a device that a session has to itself.
-fn is_of_session(route: &Route, devices: &[String]) -> bool {
-    let own = |link: &str, device: &String| {
-        link.strip_prefix(device.as_str()).is_some_and(|end| end.starts_with('.'))
-    };
-    route.next.link().is_some_and(|link| devices.iter().any(|device| own(link, device)))
+/// Whether a change would take away what sessions have: classes, and routes to devices of their own.
+fn is_of_sessions(change: &Change, desired: &Desired) -> bool {
+    if let Change::RemoveRoute(route) | Change::ReplaceRoute { from: route, .. } = change {
+        return route.next.link().is_some_and(|link| desired.firewall.is_of_family(link));
+    }
+    matches!(change, Change::SetMembers { .. })
 }
 
 impl Planned {

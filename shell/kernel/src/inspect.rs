@@ -62,14 +62,22 @@ impl<T> Found<T> {
     }
 }
 
-/// Our routes beside those that are wanted, in the order of tables.
-pub(crate) fn routes(wanted: &[Route], actual: &[Route]) -> Vec<Found<Route>> {
+/// Our routes beside those that are wanted, in the order of tables. Those on links that `comes_and_goes` are
+/// as wanted while they are there.
+pub(crate) fn routes(
+    wanted: &[Route],
+    actual: &[Route],
+    comes_and_goes: impl Fn(&str) -> bool,
+) -> Vec<Found<Route>> {
+    let passing = |route: &Route| route.next.link().is_some_and(&comes_and_goes);
     let there: BTreeMap<_, &Route> = actual.iter().map(|there| (there.key(), there)).collect();
     let mut found: Vec<_> = wanted
         .iter()
         .map(|route| match there.get(&route.key()) {
             None => Found::new(route.clone(), Standing::Missing),
-            Some(&there) if route.is_met_by(there) => Found::new(there.clone(), Standing::AsWanted),
+            Some(&there) if route.is_met_by(there) || passing(there) => {
+                Found::new(there.clone(), Standing::AsWanted)
+            }
             Some(there) => Found {
                 differs: vec![format!("it is {there}")],
                 ..Found::new(route.clone(), Standing::Altered)
@@ -77,7 +85,10 @@ pub(crate) fn routes(wanted: &[Route], actual: &[Route]) -> Vec<Found<Route>> {
         })
         .collect();
     let unwanted = actual.iter().filter(|there| !wanted.iter().any(|r| r.key() == there.key()));
-    found.extend(unwanted.map(|route| Found::new(route.clone(), Standing::Unwanted)));
+    found.extend(unwanted.map(|route| {
+        let standing = if passing(route) { Standing::AsWanted } else { Standing::Unwanted };
+        Found::new(route.clone(), standing)
+    }));
     found.sort_by_key(|found| {
         let Route { table, destination, metric, .. } = found.what;
         (table, destination, metric)
@@ -332,9 +343,15 @@ mod tests {
         };
         let wanted = [route("10.1.0.0/16", "a"), route("10.2.0.0/16", "a")];
         let actual = [route("10.1.0.0/16", "b"), route("10.3.0.0/16", "a")];
-        let found = routes(&wanted, &actual);
+        let found = routes(&wanted, &actual, |link| link == "acme.0");
         let standings: Vec<_> = found.iter().map(|found| found.standing).collect();
         assert_eq!(standings, [Standing::Altered, Standing::Missing, Standing::Unwanted]);
         assert_eq!(found[0].differs, ["it is route 10.1.0.0/16 on b"]);
+
+        let actual = [route("10.1.0.0/16", "acme.0"), route("10.3.0.0/16", "acme.0")];
+        let found = routes(&wanted[..1], &actual, |link| link == "acme.0");
+        let all: Vec<_> = found.iter().map(|found| (&found.what, found.standing)).collect();
+        let as_wanted = Standing::AsWanted;
+        assert_eq!(all, [(&actual[0], as_wanted), (&actual[1], as_wanted)], "a session's");
     }
 }

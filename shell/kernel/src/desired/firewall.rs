@@ -34,6 +34,14 @@ impl Firewall {
         nat.is_empty() && redirects.is_empty() && clamped.is_empty() && filter.is_empty()
     }
 
+    /// Whether a link is one of those that another stands for.
+    pub fn is_of_family(&self, link: &str) -> bool {
+        let of = |head: &String| {
+            link.strip_prefix(head.as_str()).is_some_and(|end| end.starts_with('.'))
+        };
+        self.families.iter().any(of)
+    }
+
     pub(super) fn check(&self) -> Result<(), KernelError> {
         self.nat.iter().try_for_each(Nat::check)?;
         self.redirects.iter().try_for_each(Redirect::check)

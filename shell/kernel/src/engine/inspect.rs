@@ -28,7 +28,7 @@ impl Engine {
             other_routes.extend(routes.into_iter().map(|route| (table, route)));
         }
         Ok(Inspection {
-            routes: routes(&desired.routes, &actual),
+            routes: routes(&desired.routes, &actual, |link| desired.firewall.is_of_family(link)),
             other_routes,
             rules: rules(&desired.rules, &actual_rules),
             other_rules: self.netlink.rules_of_others(tag).map_err(failed("read rules"))?,

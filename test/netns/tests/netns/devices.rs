@@ -46,6 +46,13 @@ fn each_session_has_its_device_and_policy_ways_and_translation_are_the_tenants()
         assert_eq!((said.as_str(), from.ip()), ("hello", source.into()));
     }
     assert!(pinged(&bob_host, one.address())?.contains("Packet filtered"));
+    // What is behind him is routed to his device, and is as it should be.
+    let routes = site.gateway().cli(&["show", "routes", "--config", "gateway.toml", "--json"])?;
+    let plan = site.gateway().cli(&["plan", "--config", "gateway.toml"])?;
+    let behind = site.lab().gateway().ip("route get 192.168.77.9")?;
+    assert!(behind.contains(&format!("dev {other}")), "{behind}");
+    assert!(routes.contains(other.as_str()) && !routes.contains("unwanted"), "{routes}");
+    assert!(!routes.contains("altered") && !plan.contains("192.168.77"), "{routes}\n{plan}");
     assert!(pinged(&bob_host, alice_up.address)?.contains("Packet filtered"));
 
     // Her packets are on her device and on no other.
@@ -149,7 +156,8 @@ fn io(file: &std::path::Path, source: std::io::Error) -> LabError {
 }
 
 const LIMIT: Duration = Duration::from_secs(15);
-const USERS: &str = "[users.bob]\npassword = \"builder\"\ngroup = \"interns\"\n";
+const USERS: &str =
+    "[users.bob]\npassword = \"builder\"\ngroup = \"interns\"\nnetworks = [\"192.168.77.0/24\"]\n";
 /// What both clouds have.
 const EVERYWHERE: Ipv4Addr = Ipv4Addr::new(172, 20, 0, 1);
 const EVERYTHING: &str = "--routes 10.1.0.0/16,10.2.0.0/16,172.20.0.0/16,10.64.0.0/24";

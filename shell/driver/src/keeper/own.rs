@@ -100,7 +100,23 @@ impl Keeper {
         let run = move || jobs.into_iter().flat_map(Job::run).collect::<Vec<_>>();
         let outcomes = tokio::task::spawn_blocking(run).await.unwrap_or_default();
         self.owned = Instant::now();
-        outcomes.into_iter().filter_map(|outcome| self.own_made(outcome, due)).collect()
+        let wanted = outcomes.len();
+        let mut refused = None;
+        let made: Vec<_> = outcomes
+            .into_iter()
+            .filter_map(|outcome| match self.own_made(outcome, due) {
+                Ok(made) => made,
+                Err(error) => {
+                    refused.get_or_insert(error);
+                    None
+                }
+            })
+            .collect();
+        if let Some(error) = refused {
+            let sessions = wanted.saturating_sub(made.len());
+            tracing::warn!(sessions, %error, "sessions share the device of their tenant");
+        }
+        made
     }
 
     fn jobs(&self, attach: BTreeMap<Key, Attach>) -> Vec<Job> {
@@ -117,21 +133,19 @@ impl Keeper {
         self.tenants.iter().filter_map(job).collect()
     }
 
-    fn own_made(&mut self, (attach, outcome): Outcome, due: &mut Due) -> Option<Made> {
+    fn own_made(
+        &mut self,
+        (attach, outcome): Outcome,
+        due: &mut Due,
+    ) -> Result<Option<Made>, TunError> {
         let Attach { tun, session, networks, .. } = attach;
-        let placed = self.tenants.iter_mut().find(|placed| placed.tenant.tun == tun)?;
-        match outcome {
-            Ok((number, device)) => {
-                placed.owned.insert(session, OwnDevice { number, networks });
-                due.namespaces.insert(placed.tenant.device.namespace.clone());
-                Some(Made { tun, session, device })
-            }
-            Err(error) => {
-                let device = &placed.device;
-                tracing::warn!(%device, %error, "a session shares the device of its tenant");
-                None
-            }
-        }
+        let (number, device) = outcome?;
+        let placed = self.tenants.iter_mut().find(|placed| placed.tenant.tun == tun);
+        Ok(placed.map(|placed| {
+            placed.owned.insert(session, OwnDevice { number, networks });
+            due.namespaces.insert(placed.tenant.device.namespace.clone());
+            Made { tun, session, device }
+        }))
     }
 }
 

@@ -96,7 +96,8 @@ impl GatewayDriver {
         let sessions = self.release_owners(&wanted.tenants);
         let released = self.crew.remove_tuns(&ended, &sessions);
         let inside = inside(&wanted.machine, &wanted.tenants, &self.machine.sessions());
-        let entered = self.roll.renew(&wanted.tenants, &self.machine);
+        let machine = &self.machine;
+        let entered = self.roll.renew(&wanted.tenants, |session| machine.user_of(session));
         let answer = self.network.commit(wanted.tenants, (inside.clone(), entered), released);
         if let Some(coming) = self.coming.front_mut() {
             coming.step = Step::Commit(answer, inside);
@@ -144,7 +145,8 @@ impl GatewayDriver {
         self.machine.reconfigure(machine, self.clock.now());
         self.renew_owners();
         // A user may be in another group now.
-        let entered = self.roll.renew(&self.tenants, &self.machine);
+        let machine = &self.machine;
+        let entered = self.roll.renew(&self.tenants, |session| machine.user_of(session));
         self.enter(entered);
         self.finish(Ok(()));
     }

@@ -343,7 +343,8 @@ impl GatewayDriver {
                 Action::Offload { id, job } => self.jobs.run(id, job),
                 Action::Plane(command) => {
                     // The sooner the kernel knows of a session, the fewer of its packets are nobody's.
-                    let entered = self.roll.note(&command, &self.machine);
+                    let machine = &self.machine;
+                    let entered = self.roll.note(&command, |session| machine.user_of(session));
                     self.enter(entered);
                     self.note_owner(&command);
                     self.crew.command(command);

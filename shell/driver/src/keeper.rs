@@ -251,16 +251,23 @@ impl Keeper {
     /// Exchanges members of classes where nothing else is to be done. Where that fails everything is compared.
     async fn exchange(&mut self, due: &mut Due) {
         let places: Vec<_> = due.members.difference(&due.namespaces).cloned().collect();
+        let mut exchanges = BTreeMap::new();
         for namespace in places {
             let exchange = self.pending(namespace.as_ref());
-            // Bursts of sessions are entered together.
-            sleep_until(self.entered + PACE).await;
-            if let Err(error) = self.places.exchange(namespace.clone(), exchange).await {
-                tracing::warn!(%error, "members of classes are compared anew");
-                due.namespaces.insert(namespace);
+            if exchange != Exchange::default() {
+                exchanges.insert(namespace, exchange);
             }
-            self.entered = Instant::now();
         }
+        if exchanges.is_empty() {
+            return;
+        }
+        // Bursts of sessions are entered together.
+        sleep_until(self.entered + PACE).await;
+        for (namespace, error) in self.places.exchange(exchanges).await {
+            tracing::warn!(%error, "members of classes are compared anew");
+            due.namespaces.insert(namespace);
+        }
+        self.entered = Instant::now();
     }
 
     /// What is to be exchanged in a namespace; it counts as done.

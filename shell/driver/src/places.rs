@@ -177,19 +177,28 @@ impl Places {
         found
     }
 
-    /// Exchanges members of classes in a namespace.
-    ///
-    /// # Errors
-    /// When the filter there is not as it was left.
+    /// Exchanges members of classes in namespaces, in all of them at once; answers where the filter is not as it
+    /// was left.
     pub(crate) async fn exchange(
         &mut self,
-        namespace: Option<Namespace>,
-        Exchange { remove, add }: Exchange,
-    ) -> Result<(), KernelError> {
-        match self.reconcilers.get_mut(&namespace) {
-            Some(reconciler) => reconciler.exchange(remove, add).await,
-            None => Ok(()),
+        exchanges: BTreeMap<Option<Namespace>, Exchange>,
+    ) -> Vec<(Option<Namespace>, KernelError)> {
+        let mut at_work = JoinSet::new();
+        for (namespace, Exchange { remove, add }) in exchanges {
+            let Some(mut reconciler) = self.reconcilers.remove(&namespace) else { continue };
+            at_work.spawn(async move {
+                let made = reconciler.exchange(remove, add).await;
+                (namespace, reconciler, made)
+            });
         }
+        let mut refused = Vec::new();
+        while let Some(done) = at_work.join_next().await {
+            // As in `apply`.
+            let Ok((namespace, reconciler, made)) = done else { continue };
+            self.reconcilers.insert(namespace.clone(), reconciler);
+            refused.extend(made.err().map(|error| (namespace, error)));
+        }
+        refused
     }
 
     /// Forgets connections in a namespace; answers how many.

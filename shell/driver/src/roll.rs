@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use isthmus_core::Key;
-use isthmus_gateway::Gateway;
 use isthmus_plane::{Command, SessionParams, TunId};
 
 use crate::guards::Access;
@@ -23,6 +22,9 @@ struct Entry {
     mtu: u16,
 }
 
+/// The name of a user and of the group.
+pub(crate) type User<'a> = (&'a str, Option<&'a str>);
+
 /// Sources of a tenant's packets with the class that they are of now; none for those that are gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entered {
@@ -39,9 +41,13 @@ impl Roll {
     }
 
     /// What a command to the pipeline means for the roll.
-    pub(crate) fn note(&mut self, command: &Command, machine: &Gateway) -> Option<Entered> {
+    pub(crate) fn note<'a>(
+        &mut self,
+        command: &Command,
+        user_of: impl Fn(Key) -> Option<User<'a>>,
+    ) -> Option<Entered> {
         if let Command::OpenSession(params) = command {
-            self.open(params, machine)
+            self.open(params, user_of(params.session))
         } else if let Command::CloseSession { session } = command {
             self.leave(*session)
         } else {
@@ -74,25 +80,31 @@ impl Roll {
     }
 
     /// Other tenants, or other groups of users: which class each session is of now.
-    pub(crate) fn renew(&mut self, tenants: &[TenantNetwork], machine: &Gateway) -> Vec<Entered> {
+    pub(crate) fn renew<'a>(
+        &mut self,
+        tenants: &[TenantNetwork],
+        user_of: impl Fn(Key) -> Option<User<'a>>,
+    ) -> Vec<Entered> {
         let telling = tenants.iter().filter(|tenant| tenant.access.has_classes());
-        self.access = telling.map(|tenant| (tenant.tun, tenant.access.clone())).collect();
+        let access = telling.map(|tenant| (tenant.tun, tenant.access.clone())).collect();
+        let before = std::mem::replace(&mut self.access, access);
+        let told = |tun| self.access.contains_key(tun) || before.contains_key(tun);
         let mut all: BTreeMap<TunId, Vec<_>> = BTreeMap::new();
-        for (session, entry) in &self.sessions {
-            let class = self.class(entry.tun, *session, machine);
+        for (session, entry) in self.sessions.iter().filter(|(_, entry)| told(&entry.tun)) {
+            let class = self.class(entry.tun, user_of(*session));
             let sources = entry.sources.iter().map(|source| (*source, class));
             all.entry(entry.tun).or_default().extend(sources);
         }
         all.into_iter().map(|(tun, sources)| Entered { tun, sources }).collect()
     }
 
-    fn class(&self, tun: TunId, session: Key, machine: &Gateway) -> Option<u16> {
-        let (user, group) = machine.user_of(session)?;
+    fn class(&self, tun: TunId, user: Option<User<'_>>) -> Option<u16> {
+        let (user, group) = user?;
         self.access.get(&tun)?.class(user, group)
     }
 
-    fn open(&mut self, params: &SessionParams, machine: &Gateway) -> Option<Entered> {
-        let class = self.class(params.tun, params.session, machine);
+    fn open(&mut self, params: &SessionParams, user: Option<User<'_>>) -> Option<Entered> {
+        let class = self.class(params.tun, user);
         let entry = Entry { tun: params.tun, sources: params.sources.clone(), mtu: params.mtu };
         let now = params.sources.iter().map(|source| (*source, class));
         let before = self.sessions.insert(params.session, entry);
@@ -101,5 +113,44 @@ impl Roll {
         let sources: Vec<_> = gone.map(|source| (source, None)).chain(now).collect();
         let tells = self.access.contains_key(&params.tun) && !sources.is_empty();
         tells.then_some(Entered { tun: params.tun, sources })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use isthmus_policy::{Classes, Named, Policy, Verdict, Who};
+
+    use super::*;
+
+    #[test]
+    fn other_tenants_concern_only_those_who_are_or_were_told_apart() {
+        let network = |tun: u16, access: Access| {
+            let mut tenant = crate::wanted::tests::placed(Vec::new()).tenant;
+            (tenant.tun, tenant.access) = (TunId(tun), access);
+            tenant
+        };
+        let policy = Policy { rules: Vec::new(), default: Verdict::Deny };
+        let alice = Who { users: ["alice".to_owned()].into(), ..Who::default() };
+        let named = Named::by([&alice]);
+        let wanted = [("acme".to_owned(), named.class("alice", None))];
+        let classes = Classes::of(wanted.into()).unwrap();
+        let telling = || Access::new(&policy, named.clone(), "acme", &classes);
+        let mut roll = Roll::new(&[network(0, telling()), network(1, Access::open())]);
+        let entry = |tun: u16, source: &str| Entry {
+            tun: TunId(tun),
+            sources: vec![source.parse().unwrap()],
+            mtu: 1400,
+        };
+        roll.sessions.insert(Key::from_raw(1), entry(0, "10.64.0.2/32"));
+        roll.sessions.insert(Key::from_raw(2), entry(1, "10.65.0.2/32"));
+        let user_of = |_: Key| Some(("alice", None));
+
+        let entered = roll.renew(&[network(0, telling()), network(1, Access::open())], user_of);
+        let [Entered { tun, sources }] = &entered[..] else { panic!("{entered:?}") };
+        assert!(*tun == TunId(0) && sources[0].1.is_some(), "{entered:?}");
+        let entered =
+            roll.renew(&[network(0, Access::open()), network(1, Access::open())], user_of);
+        assert!(matches!(&entered[..], [one] if one.sources[0].1.is_none()), "{entered:?}");
+        assert_eq!(roll.renew(&[network(0, Access::open())], user_of), []);
     }
 }
